@@ -1,0 +1,139 @@
+"""Record what travels through every residual block during a forward pass.
+
+Forward hooks live only inside the ``with``; each tensor they keep is detached and cloned,
+because later in-place operations (torchvision's ``out += identity`` and in-place ReLU)
+would otherwise overwrite it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+Keep = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class CapturedBlock:
+    """The four streams of one block, each (B, C, H, W), in the dtype and on the device of the run.
+
+    Reading a stream before the network has run raises KeyError.
+    """
+
+    name: str
+    tensors: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def residual(self) -> Tensor:
+        """F(x) as it enters the sum: after the branch's max-pool where there is one."""
+        return self.tensors["residual"]
+
+    @property
+    def shortcut(self) -> Tensor:
+        """What goes around the branch: the projection's output, or the block's own input."""
+        return self.tensors["shortcut"]
+
+    @property
+    def pre_activation(self) -> Tensor:
+        """F(x) + shortcut, before dropout (which eval mode turns off) and the activation."""
+        return self.tensors["pre_activation"]
+
+    @property
+    def output(self) -> Tensor:
+        """The activation of the sum: what the next block receives."""
+        return self.tensors["output"]
+
+
+def residual_blocks(model: nn.Module) -> dict[str, nn.Module]:
+    """The residual blocks of ``model`` by name, in the order of the forward pass.
+
+    A block is a module with a ``conv1``, a last norm (``bn3`` or ``bn2``) and a
+    ``downsample`` that may be None: the notebook's, and torchvision's BasicBlock and
+    Bottleneck.
+    """
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if hasattr(module, "conv1") and hasattr(module, "bn2") and hasattr(module, "downsample")
+    }
+
+
+def branch_end(block: nn.Module) -> nn.Module:
+    """The module whose output is F(x) as it enters the block's sum."""
+    if hasattr(block, "maxpool") and block.downsample is not None:
+        return block.maxpool  # the notebook's block pools its branch when its shortcut strides
+    return block.bn3 if hasattr(block, "bn3") else block.bn2
+
+
+def clone(tensor: Tensor) -> Tensor:
+    """A copy that shares no memory and no graph with ``tensor``."""
+    return tensor.detach().clone()
+
+
+@contextmanager
+def capture_blocks(model: nn.Module, keep: Keep = clone) -> Iterator[dict[str, CapturedBlock]]:
+    """Inside the ``with``, a forward pass of ``model`` fills one record per residual block.
+
+    The model is put in eval mode for the duration and given back in the mode it came in;
+    gradients are off. One forward pass per ``with``: a second one overwrites the first.
+    Not safe for two threads on one model at the same time; hold a lock around it.
+
+    Args:
+        model: a network of the notebook's or torchvision's residual blocks.
+        keep: what to do with each stream at the moment it exists; must copy.
+
+    Yields:
+        block name -> CapturedBlock, in forward order, filled as the forward pass runs.
+
+    Raises:
+        ValueError: ``model`` has no residual block.
+    """
+    blocks = residual_blocks(model)
+    if not blocks:
+        raise ValueError(f"{type(model).__name__} has no residual block (conv1, bn2, downsample) to capture.")
+    streams = {name: CapturedBlock(name) for name in blocks}
+    handles: list[torch.utils.hooks.RemovableHandle] = []
+    was_training = {module: module.training for module in model.modules()}
+    try:
+        for name, block in blocks.items():
+            handles += _hook_block(block, streams[name].tensors, keep)
+        model.eval()
+        with torch.inference_mode():
+            yield streams
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, training in was_training.items():
+            module.training = training
+
+
+def _hook_block(block: nn.Module, tensors: dict[str, Tensor], keep: Keep) -> list[torch.utils.hooks.RemovableHandle]:
+    def on_input(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        if block.downsample is None:  # identity shortcut
+            tensors["shortcut"] = keep(args[0])
+
+    def on_branch(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
+        tensors["residual"] = keep(out)
+
+    def on_shortcut(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
+        tensors["shortcut"] = keep(out)
+
+    def on_activation(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        tensors["pre_activation"] = keep(args[0])  # the last call of the shared ReLU wins: the sum
+
+    def on_output(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
+        tensors["output"] = keep(out)
+
+    handles = [
+        block.register_forward_pre_hook(on_input),
+        branch_end(block).register_forward_hook(on_branch),
+        block.relu.register_forward_pre_hook(on_activation),
+        block.register_forward_hook(on_output),
+    ]
+    if block.downsample is not None:
+        handles.append(block.downsample.register_forward_hook(on_shortcut))
+    return handles

@@ -1,0 +1,151 @@
+"""The records that flow through the demo, from a photo to what the page draws.
+
+All are frozen and hold numpy arrays, never tensors, so that whoever draws or ships them
+needs no torch. ``eq=False`` where arrays are inside: a record is compared and hashed by
+identity (arrays have no truth value).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+ResizeMode = Literal["squash", "crop", "pad"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a photo becomes the network's input; stored in the checkpoint's card.
+
+    Attributes:
+        size: side of the square input in pixels.
+        resize: "squash" scales both sides to ``size``; "crop" scales the short side to
+            ``size`` and keeps the centre; "pad" scales the long side and fills with grey.
+        mean, std: per RGB channel, for values in 0..1: ``(x - mean) / std``.
+    """
+
+    size: int = 180
+    resize: ResizeMode = "crop"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", tuple(self.mean))  # JSON gives lists
+        object.__setattr__(self, "std", tuple(self.std))
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """One class and the calibrated probability the network gives it, 0..1."""
+
+    label: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network answers.
+
+    Attributes:
+        label: the most probable class.
+        confidences: every class (the first five of many), most probable first, summing to
+            at most 1.
+        logit: the raw score behind ``label``: the network's one logit for a binary network
+            (positive means the second class), else the highest logit.
+    """
+
+    label: str
+    confidences: tuple[Confidence, ...]
+    logit: float
+
+
+@dataclass(frozen=True, eq=False)
+class BlockStreams:
+    """What one residual block did to one photo: four stacks of feature maps, (C, H, W).
+
+    ``pre_activation = residual + shortcut`` and ``output = relu(pre_activation)``.
+
+    Attributes:
+        name: the block's name in the network, such as "blocks.2".
+        residual: F(x), the residual branch as it enters the sum.
+        shortcut: what came around the branch.
+        pre_activation: the sum.
+        output: the sum after the activation.
+        residual_norm, shortcut_norm, output_norm: Euclidean norms over all of a stream, float32.
+        cosine: cosine of the angle between residual and shortcut, -1..1; 0 if one is zero.
+    """
+
+    name: str
+    residual: NDArray[np.floating]
+    shortcut: NDArray[np.floating]
+    pre_activation: NDArray[np.floating]
+    output: NDArray[np.floating]
+    residual_norm: float
+    shortcut_norm: float
+    output_norm: float
+    cosine: float
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every stream of the block."""
+        c, h, w = self.output.shape
+        return c, h, w
+
+
+@dataclass(frozen=True)
+class LayerTrace:
+    """One line of the shape trace.
+
+    Attributes:
+        name: the layer's name in the network, "input" for the photo.
+        kind: the class of the layer.
+        shape: its output, without the batch.
+        parameters: trainable scalars in it.
+        flops: floating-point operations of its convolutions and linear layers for one
+            photo, counting a multiply-add as two.
+        milliseconds: time spent in it during the run it was taken from, or None.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    flops: int
+    milliseconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time of one run went, in milliseconds."""
+
+    prepare: float
+    forward: float
+    total: float
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One photo through one network: everything the page draws. Belongs to one visitor.
+
+    Attributes:
+        network: name of the network on the menu.
+        device: where it ran, as shown to people: "CPU", "CUDA (…)", "MPS".
+        photo: the photo as the network saw it, (H, W, 3) uint8 RGB.
+        prediction: the answer.
+        blocks: one record a residual block, in order.
+        trace: one record a layer, "input" first.
+        timings: milliseconds.
+        notice: a sentence to show (such as a fall-back to the CPU), or "".
+    """
+
+    network: str
+    device: str
+    photo: NDArray[np.uint8]
+    prediction: Prediction
+    blocks: tuple[BlockStreams, ...]
+    trace: tuple[LayerTrace, ...]
+    timings: Timings
+    notice: str = ""
