@@ -1,0 +1,142 @@
+"""The road map: the network as a straight road with one side road a block, as HTML.
+
+The straight road is the shortcuts, the side road the residual branch. A road is as wide
+as the norm of what travels on it for this photo, on one scale for the whole map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+from resnet_demo import drawing
+from resnet_demo.records import BlockStreams, Run
+
+WIDEST = 15.0  # pixels, for the largest norm on the map
+NARROWEST = 1.5
+THUMBNAIL = (3, 48)  # maps a side, and pixels a map at most
+
+
+def significant(value: float, digits: int = 2) -> str:
+    """A number as people read it: two significant figures, no exponent between 0.001 and 99999."""
+    if not np.isfinite(value):
+        return "not a number"
+    if value == 0:
+        return "0"
+    if not 1e-3 <= abs(value) < 1e5:
+        return f"{value:.{digits - 1}e}"
+    places = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
+    return f"{value:.{places}f}"
+
+
+def block_title(index: int) -> str:
+    """What people call the block: counted from 1."""
+    return f"block {index + 1}"
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """(C, H, W) as C×H×W."""
+    return "×".join(map(str, shape))
+
+
+def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5) -> str:
+    """The map for one run, with block ``selected`` marked; without a run, the empty map of ``blocks``."""
+    if run is None:
+        start = '<div class="stop"><div class="thumb empty"></div><b>photo</b></div>'
+        cells = "".join(_empty_cell(i) for i in range(blocks))
+        end = '<div class="stop end"><b>answer</b></div>'
+        return f'<div class="roadmap is-empty" role="group" aria-label="Road map of the network">{start}{cells}{end}</div>'
+
+    photo = drawing.data_url(drawing.photo_png(run.photo))
+    height, width = run.photo.shape[:2]
+    start = (
+        f'<div class="stop"><img class="thumb" id="seen-photo" src="{photo}" '
+        f'alt="The photo as the network saw it"><b>photo</b><span>as seen</span><span>{width}×{height}</span></div>'
+    )
+    largest = max((max(b.residual_norm, b.shortcut_norm, b.output_norm) for b in run.blocks), default=1.0) or 1.0
+    cells, incoming = [], None
+    for i, block in enumerate(run.blocks):
+        cells.append(_cell(block, i, i == selected, incoming, largest))
+        incoming = block.output_norm
+    best = run.prediction.confidences[0]
+    end = (
+        f'<div class="stop end"><b>{escape(best.label)}</b><span>{100 * best.confidence:.1f} %</span>'
+        f"<span>logit {significant(run.prediction.logit)}</span></div>"
+    )
+    return (
+        '<div class="roadmap" role="group" aria-label="Road map of the network: choose a block">'
+        f"{start}{''.join(cells)}{end}</div>"
+    )
+
+
+def strip_picture(block: BlockStreams) -> str:
+    """The block's most active output channels as one picture, a data URL."""
+    side, pixels = THUMBNAIL
+    channels = drawing.rank_channels(block.output, "mean", side * side)
+    maps = drawing.shrink(block.output[channels], pixels)
+    ends = np.full(len(channels), drawing.limit(block.output), np.float32)
+    sheet = drawing.mosaic(drawing.quantise(maps, ends, signed=False), side)
+    return drawing.data_url(drawing.indexed_png(sheet, drawing.SEQUENTIAL[0]))
+
+
+def _cell(block: BlockStreams, index: int, selected: bool, incoming: float | None, largest: float) -> str:
+    def width(norm: float) -> float:
+        return max(NARROWEST, WIDEST * norm / largest)
+
+    enters = width(block.shortcut_norm if incoming is None else incoming)
+    roads = enters, width(block.shortcut_norm), width(block.residual_norm), width(block.output_norm)
+    f_norm, s_norm = significant(block.residual_norm), significant(block.shortcut_norm)
+    title, shape = block_title(index), shape_text(block.shape)
+    label = (
+        f"{title}, output {shape}. Norm of the residual branch {f_norm}, "
+        f"of the shortcut {s_norm}, of the output {significant(block.output_norm)}."
+    )
+    return f"""<button type="button" class="cell{" selected" if selected else ""}" data-block="{index}"
+ id="block-{index + 1}" aria-pressed="{str(selected).lower()}" aria-label="{label}">
+{_roads(*roads)}
+<span class="map-picture"><img src="{strip_picture(block)}" alt=""></span>
+<span class="words"><b>{title}</b><span>{shape}</span><span class="norms">F(x) {f_norm} · shortcut {s_norm}</span></span>
+</button>"""
+
+
+def _empty_cell(index: int) -> str:
+    return f"""<div class="cell" id="block-{index + 1}">{_roads(3, 3, 3, 3)}
+<span class="map-picture empty"></span><span class="words"><b>{block_title(index)}</b></span></div>"""
+
+
+def _roads(enters: float, shortcut: float, branch: float, leaves: float) -> str:
+    """The roads of one block twice: left to right for wide screens, top to bottom for phones."""
+
+    def lines(swap: bool) -> str:
+        def path(points: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> str:
+            return " ".join(
+                command + " ".join(f"{y} {x}" if swap else f"{x} {y}" for x, y in pairs) for command, pairs in points
+            )
+
+        main = 66 if not swap else 26
+        off = 20 if not swap else 72
+        pieces = (
+            ("road", enters, [("M", [(0, main)]), ("L", [(20, main)])]),
+            ("road", shortcut, [("M", [(18, main)]), ("L", [(168, main)])]),
+            (
+                "branch",
+                branch,
+                [
+                    ("M", [(18, main)]),
+                    ("C", [(38, main), (30, off), (52, off)]),
+                    ("L", [(136, off)]),
+                    ("C", [(158, off), (150, main), (168, main)]),
+                ],
+            ),
+            ("road", leaves, [("M", [(168, main)]), ("L", [(200, main)])]),
+        )
+        return "".join(f'<path class="{kind}" d="{path(d)}" stroke-width="{w:.1f}"/>' for kind, w, d in pieces)
+
+    return (
+        '<span class="roads" aria-hidden="true">'
+        f'<svg class="wide" viewBox="0 0 200 86" preserveAspectRatio="none">{lines(False)}</svg>'
+        f'<svg class="tall" viewBox="0 0 96 200" preserveAspectRatio="none">{lines(True)}</svg>'
+        '<span class="chip">F(x)</span><span class="plus">+</span></span>'
+    )
