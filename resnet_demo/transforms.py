@@ -1,0 +1,305 @@
+"""From the bytes a stranger uploads to the network's input.
+
+Three steps: ``open_photo`` (bytes to an upright RGB picture, or one clear sentence),
+``fit_photo`` (picture to the square of pixels the network's card asks for) and ``to_tensor``
+(pixels to a normalised batch). Nothing here changes a global setting of Pillow, so visitors'
+photos may be opened in several threads at once.
+
+Rules:
+    * A file that stops before its last pixel is refused: the rest of the picture would be
+      invented, and so would the answer. What Pillow repairs without inventing is accepted.
+    * Of an animation, the first frame counts. Transparent pixels are seen over white.
+    * Colour profiles are not applied: the training photos were read without them, too.
+    * Grey deeper than 8 bits is scaled to 0..255, see ``_grey_range``.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from resnet_demo.records import Preprocessing
+
+# What phones and browsers produce. HEIF appears in Pillow only once a plug-in registers it.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+MAX_BYTES = 10_000_000  # as the server's own limit on uploads; a 12-megapixel JPEG has 3 to 6 MB
+MAX_PIXELS = 50_000_000  # what a phone takes; 200 MB while decoding
+MAX_READS = 15_000  # headers made of a million tiny chunks keep a reader busy for minutes; PNGs need 5,000
+MAX_SCANS = 100  # each scan of a progressive JPEG visits every pixel again; encoders write about 10
+KEEP_SIDE = 720  # decode no finer than this short side: four times the network's input
+KEEP_PIXELS = 16_000_000  # nor larger than this, however long and thin
+STRIP_PIXELS = 1_000_000  # convert large pictures by strips of this size
+GREY = (128, 128, 128)  # around a padded photo
+
+_UPRIGHT = {  # EXIF orientation -> what undoes it
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_MAGIC = (  # how a file begins, and what to call it in a sentence
+    (b"\xff\xd8", "damaged JPEG"),
+    (b"\x89PNG", "damaged PNG"),
+    (b"GIF8", "damaged GIF"),
+    (b"BM", "damaged BMP"),
+    (b"II*\0", "damaged TIFF"),
+    (b"MM\0*", "damaged TIFF"),
+    (b"RIFF", "damaged WebP"),
+    (b"%PDF", "PDF"),
+    (b"<", "drawing or web page"),
+    (b"PK", "ZIP archive"),
+)
+
+
+class PhotoError(ValueError):
+    """A photo that cannot be used.
+
+    The message is one sentence of at most 200 characters for the visitor: what arrived, what
+    is allowed, what to do. It never holds a path or anything else out of the file.
+    """
+
+
+def open_photo(source: bytes | str | Path | BinaryIO) -> Image.Image:
+    """Decode an untrusted photo.
+
+    Args:
+        source: the file's bytes, its path, or the file opened for reading bytes.
+
+    Returns:
+        Mode RGB, upright, without metadata. A picture whose short side has twice KEEP_SIDE or
+        more comes back reduced by a whole factor; its short side still has KEEP_SIDE or more.
+
+    Raises:
+        PhotoError: for anything that is not a whole photo within the limits.
+    """
+    data = _read(source)
+    with _one_sentence(
+        f"This {_what_arrived(data)} cannot be read: please upload a JPEG, PNG, WebP, GIF, BMP, "
+        "TIFF or AVIF photo."
+    ):
+        Image.init()
+        image = Image.open(_Metered(data), formats=[name for name in FORMATS if name in Image.OPEN])
+    # FF DA 00 begins a scan; inside of one, FF is never followed by DA.
+    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda\x00") > MAX_SCANS:
+        raise PhotoError(
+            f"The JPEG has over {MAX_SCANS} scans, more than this demo reads: please save it anew."
+        )
+    with image:
+        return to_rgb(image)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Make an opened picture of any mode an upright RGB one, as ``open_photo`` returns it.
+
+    The input keeps its pixels, unless it was not loaded yet: a large JPEG is then decoded
+    at a reduced size.
+
+    Raises:
+        PhotoError: if it is too large or its pixels cannot be read.
+    """
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise _too_large(f"{width * height / 1e6:,.0f}")
+    name = f"{image.format or 'photo'} of {width} × {height} pixels"
+    with _one_sentence(f"The {name} is damaged or cut off: please upload a whole copy of it."):
+        if len(getattr(image, "tile", ())) > MAX_READS:
+            raise OSError("too many tiles")
+        image.draft(None, (KEEP_SIDE, KEEP_SIDE))  # JPEG only: decodes at 1/2, 1/4 or 1/8
+        image.load()
+        turn = _UPRIGHT.get(_orientation(image))
+        photo = _reduced_rgb(image)
+        return photo if turn is None else photo.transpose(turn)
+
+
+def fit_photo(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Resize a picture to the network's square input.
+
+    Bilinear with Pillow's antialiasing, which is what torchvision's transforms do, does not
+    ring at edges as Lanczos does, and is the fastest. Only the pixels that end up in the
+    square are resized, and ``reducing_gap`` averages whole pixels first where more than three
+    of them fall into one, so no intermediate is larger than three times the input or output.
+
+    Args:
+        image: any size and aspect; other modes than RGB go through ``to_rgb``.
+        preprocessing: the network's card.
+
+    Returns:
+        (size, size, 3) uint8 RGB, writable.
+    """
+    if image.mode != "RGB":
+        image = to_rgb(image)
+    size = preprocessing.size
+    width, height = image.size
+    if preprocessing.resize == "pad":
+        scale = size / max(width, height)
+        inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+        photo = image.resize(inner, Image.Resampling.BILINEAR, reducing_gap=3.0)
+        square = Image.new("RGB", (size, size), GREY)
+        square.paste(photo, ((size - inner[0]) // 2, (size - inner[1]) // 2))
+    else:
+        box = (0.0, 0.0, float(width), float(height))
+        if preprocessing.resize == "crop":
+            side = min(width, height)
+            left, top = (width - side) / 2, (height - side) / 2
+            box = (left, top, left + side, top + side)
+        square = image.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+    return np.array(square)
+
+
+def to_tensor(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> torch.Tensor:
+    """Normalise pixels for the network: ``(pixels / 255 - mean) / std`` per channel.
+
+    Args:
+        pixels: (H, W, 3) or (B, H, W, 3) uint8 RGB.
+        preprocessing: the network's card.
+
+    Returns:
+        (B, 3, H, W) float32 on the CPU, in channels_last memory order (that of the pixels).
+
+    Raises:
+        ValueError: for another shape or dtype.
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] != 3:
+        raise ValueError(
+            f"pixels are {pixels.dtype} {pixels.shape}; (H, W, 3) or (B, H, W, 3) uint8 is needed"
+        )
+    batch = pixels.reshape(-1, *pixels.shape[-3:])  # (B, H, W, 3)
+    batch = np.require(batch, requirements=["C", "W"])  # torch refuses negative strides and read-only arrays
+    std = 255 * torch.tensor(preprocessing.std)
+    mean = 255 * torch.tensor(preprocessing.mean)
+    return torch.from_numpy(batch).to(torch.float32).sub_(mean).div_(std).permute(0, 3, 1, 2)
+
+
+class _Metered(io.BytesIO):
+    """A file in memory that ends after MAX_READS reads."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        if self.reads > MAX_READS:
+            raise OSError("too many small reads")
+        return super().read(size)
+
+
+def _read(source: bytes | str | Path | BinaryIO) -> bytes:
+    """At most MAX_BYTES from wherever they are."""
+    with _one_sentence("The upload did not arrive as a readable file: please upload the photo again."):
+        if isinstance(source, bytes):
+            data = source
+        elif isinstance(source, str | Path):
+            if not Path(source).is_file():  # a pipe would wait forever
+                raise FileNotFoundError
+            with open(source, "rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        else:
+            data = source.read(MAX_BYTES + 1)
+    if not data:
+        raise PhotoError("The file is empty: please upload a photo.")
+    if len(data) > MAX_BYTES:
+        raise PhotoError(
+            f"The file has more than {MAX_BYTES // 10**6} MB, the most allowed: please upload a smaller copy."
+        )
+    return data
+
+
+def _what_arrived(data: bytes) -> str:
+    """The kind of a file that Pillow could not open, from its first bytes."""
+    if data[4:8] == b"ftyp":
+        return "damaged AVIF" if data[8:12] in (b"avif", b"avis") else "HEIC photo or video"
+    return next((name for magic, name in _MAGIC if data.lstrip().startswith(magic)), "file")
+
+
+@contextmanager
+def _one_sentence(sentence: str) -> Iterator[None]:
+    """Whatever goes wrong inside becomes ``PhotoError(sentence)``.
+
+    Damaged files make Pillow raise OSError, ValueError, SyntaxError, IndexError, struct.error,
+    zlib.error, RuntimeError, MemoryError and more, so the list is not written out.
+    """
+    try:
+        yield
+    except PhotoError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(f"over {MAX_PIXELS // 10**6}") from error
+    except Exception as error:
+        raise PhotoError(sentence) from error
+
+
+def _too_large(megapixels: str) -> PhotoError:
+    limit = MAX_PIXELS // 10**6
+    return PhotoError(
+        f"The photo has {megapixels} megapixels; {limit} are allowed: please upload a smaller copy."
+    )
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation of a loaded picture, 1 (upright) where that is missing or broken."""
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except Exception:
+        return 1
+
+
+def _reduced_rgb(image: Image.Image) -> Image.Image:
+    """RGB, averaged down by a whole factor where larger than needed, strip by strip.
+
+    A full-size RGB copy of 50 megapixels takes 200 MB beside the decoded picture; this takes a strip.
+    """
+    width, height = image.size
+    factor = max(1, min(width, height) // KEEP_SIDE, math.ceil(math.sqrt(width * height / KEEP_PIXELS)))
+    low, high = _grey_range(image)
+    rows = factor * max(1, STRIP_PIXELS // (width * factor))
+    photo = Image.new("RGB", (math.ceil(width / factor), math.ceil(height / factor)))
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height))) if rows < height else image
+        photo.paste(_convert(strip, low, high).reduce(factor), (0, top // factor))
+    return photo
+
+
+def _grey_range(image: Image.Image) -> tuple[float, float]:
+    """The values of a deep grey picture that become black and white.
+
+    For 16 bits: 0 and 65535. For 32-bit integers and floats, the narrowest of 0..1 (floats
+    only), 0..255 and 0..65535 that holds all finite values; else their own range.
+    """
+    if image.mode.startswith("I;16"):
+        return 0, 65535
+    if image.mode not in ("I", "F"):
+        return 0, 255
+    values = np.asarray(image)
+    low = float(np.min(values, initial=np.inf, where=np.isfinite(values)))
+    high = float(np.max(values, initial=-np.inf, where=np.isfinite(values)))
+    for top in (1, 255, 65535) if image.mode == "F" else (255, 65535):
+        if low >= 0 and high <= top:
+            return 0, top
+    return low, high
+
+
+def _convert(image: Image.Image, low: float, high: float) -> Image.Image:
+    """A picture, or a strip of it, as RGB at full size."""
+    if image.mode.startswith(("I", "F")):
+        values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=low, posinf=high, neginf=low)
+        scaled = (values - low) * (255 / ((high - low) or 1))
+        return Image.fromarray(np.clip(scaled + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    if image.mode == "La":  # Pillow has no direct way from premultiplied grey
+        image = image.convert("LA")
+    rgba = image.convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(rgba, mask=rgba)
+    return white
