@@ -257,32 +257,38 @@ def _orientation(image: Image.Image) -> int:
 def _reduced_rgb(image: Image.Image) -> Image.Image:
     """RGB, averaged down by a whole factor where larger than needed, strip by strip.
 
-    A full-size RGB copy of 50 megapixels takes 200 MB beside the decoded picture; this takes a strip.
+    A second full-size copy of 50 megapixels would take 200 MB more; this takes a strip.
     """
     width, height = image.size
     factor = max(1, min(width, height) // KEEP_SIDE, math.ceil(math.sqrt(width * height / KEEP_PIXELS)))
-    low, high = _grey_range(image)
     rows = factor * max(1, STRIP_PIXELS // (width * factor))
+    low, high = _grey_range(image, rows)
     photo = Image.new("RGB", (math.ceil(width / factor), math.ceil(height / factor)))
-    for top in range(0, height, rows):
-        strip = image.crop((0, top, width, min(top + rows, height))) if rows < height else image
+    for top, strip in _strips(image, rows):
         photo.paste(_convert(strip, low, high).reduce(factor), (0, top // factor))
     return photo
 
 
-def _grey_range(image: Image.Image) -> tuple[float, float]:
+def _strips(image: Image.Image, rows: int) -> Iterator[tuple[int, Image.Image]]:
+    """(top, pixels) of each strip of so many rows, the last one maybe shorter."""
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _grey_range(image: Image.Image, rows: int) -> tuple[float, float]:
     """The values of a deep grey picture that become black and white.
 
     For 16 bits: 0 and 65535. For 32-bit integers and floats, the narrowest of 0..1 (floats
     only), 0..255 and 0..65535 that holds all finite values; else their own range.
     """
-    if image.mode.startswith("I;16"):
-        return 0, 65535
     if image.mode not in ("I", "F"):
-        return 0, 255
-    values = np.asarray(image)
-    low = float(np.min(values, initial=np.inf, where=np.isfinite(values)))
-    high = float(np.max(values, initial=-np.inf, where=np.isfinite(values)))
+        return 0, 65535
+    low, high = math.inf, -math.inf
+    for _, strip in _strips(image, rows):
+        values = np.asarray(strip)
+        finite = values[np.isfinite(values)]
+        low = float(np.min(finite, initial=low))
+        high = float(np.max(finite, initial=high))
     for top in (1, 255, 65535) if image.mode == "F" else (255, 65535):
         if low >= 0 and high <= top:
             return 0, top
@@ -292,7 +298,7 @@ def _grey_range(image: Image.Image) -> tuple[float, float]:
 def _convert(image: Image.Image, low: float, high: float) -> Image.Image:
     """A picture, or a strip of it, as RGB at full size."""
     if image.mode.startswith(("I", "F")):
-        values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=low, posinf=high, neginf=low)
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64), nan=low, posinf=high, neginf=low)
         scaled = (values - low) * (255 / ((high - low) or 1))
         return Image.fromarray(np.clip(scaled + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
     if not image.has_transparency_data:

@@ -1,0 +1,240 @@
+"""Run photos through networks: owns the models, their device and their locks.
+
+A model is shared by every visitor, so hooks and forward pass happen under the model's
+lock; what comes out, a ``Run``, belongs to one visitor alone.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from resnet_demo.capture import CapturedBlock, capture_blocks
+from resnet_demo.layers import stages, time_layers, trace_layers, with_times
+from resnet_demo.records import BlockStreams, Confidence, LayerTrace, Prediction, Run, Timings
+from resnet_demo.transforms import fit_photo, to_tensor
+from resnet_demo.weights import Card, available_networks, load_checkpoint
+
+log = logging.getLogger(__name__)
+
+DEVICES = ("auto", "cuda", "mps", "cpu")
+FLOAT16_MAX = 6e4  # beyond this a stream is kept in float32
+
+
+class EngineError(RuntimeError):
+    """A run could not be done; the message is one sentence fit for the page."""
+
+
+@dataclass
+class LoadedNetwork:
+    """One network in memory: the model in eval mode, its card, and what guards it."""
+
+    name: str
+    model: nn.Module
+    card: Card
+    device: torch.device
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    trace: tuple[LayerTrace, ...] = ()
+    notice: str = ""
+
+
+def best_device(wanted: str = "auto") -> torch.device:
+    """The device to run on: what ``wanted`` names, or for "auto" the best one that works.
+
+    A device counts as working when a small convolution on it gives an answer.
+
+    Raises:
+        EngineError: the device asked for is unknown or does not work.
+    """
+    if wanted not in DEVICES:
+        raise EngineError(f"Device {wanted!r} is unknown; choose one of {', '.join(DEVICES)}.")
+    for name in ("cuda", "mps", "cpu") if wanted == "auto" else (wanted,):
+        if _works(name):
+            return torch.device(name)
+    raise EngineError(f"Device {wanted!r} does not work here; choose --device auto or --device cpu.")
+
+
+def _works(name: str) -> bool:
+    if name == "cuda" and not torch.cuda.is_available():
+        return False
+    if name == "mps" and not torch.backends.mps.is_available():
+        return False
+    try:
+        with torch.inference_mode():
+            nn.functional.conv2d(torch.ones(1, 1, 3, 3, device=name), torch.ones(1, 1, 3, 3, device=name)).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError):
+        return False
+    return True
+
+
+def device_name(device: torch.device) -> str:
+    """The device as shown to people."""
+    if device.type == "cuda":
+        return f"CUDA ({torch.cuda.get_device_name(device)})"
+    return device.type.upper()
+
+
+class Engine:
+    """Runs photos. Safe to call from many threads; each network runs one photo at a time.
+
+    Args:
+        networks: name on the menu -> checkpoint; those in ``weights/`` when None.
+        device: "auto", "cuda", "mps" or "cpu".
+    """
+
+    def __init__(self, networks: Mapping[str, Path] | None = None, device: str = "auto") -> None:
+        self.device = best_device(device)
+        self.networks = dict(available_networks() if networks is None else networks)
+        if not self.networks:
+            raise EngineError("No network found: put a checkpoint and its card into weights/.")
+        self._loaded: dict[str, LoadedNetwork] = {}
+        self._loading = threading.Lock()
+
+    @property
+    def default(self) -> str:
+        """The network taken when none is named."""
+        return next(iter(self.networks))
+
+    def device_name(self) -> str:
+        """The engine's device as shown to people."""
+        return device_name(self.device)
+
+    def network(self, name: str | None = None) -> LoadedNetwork:
+        """The network called ``name`` (the default one for None), loaded on first use.
+
+        Raises:
+            EngineError: there is no network of that name.
+            CheckpointError: its file is missing or unfit; the message names the reason.
+        """
+        name = name or self.default
+        if name not in self.networks:
+            raise EngineError(f"There is no network called {name!r}; choose one of {', '.join(self.networks)}.")
+        with self._loading:
+            if name not in self._loaded:
+                self._loaded[name] = self._load(name)
+            return self._loaded[name]
+
+    def _load(self, name: str) -> LoadedNetwork:
+        model, card = load_checkpoint(self.networks[name])
+        model.eval().requires_grad_(False)
+        # channels_last lets the CPU's and the GPU's faster convolutions be chosen
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = LoadedNetwork(name, model.to(self.device), card, self.device)
+        side = card.preprocessing.size
+        example = torch.zeros(1, card.config.input_chnl, side, side, device=self.device)
+        network.trace = trace_layers(model, example)  # also warms the device up
+        return network
+
+    def run(self, photo: Image.Image, network: str | None = None) -> Run:
+        """One photo through one network, with everything its residual blocks did.
+
+        Args:
+            photo: RGB, upright, any size; see ``transforms.open_photo``.
+            network: a name on the menu, or None for the default.
+
+        Raises:
+            EngineError, CheckpointError: one sentence fit for the page.
+        """
+        started = time.perf_counter()
+        net = self.network(network)
+        pixels = fit_photo(photo, net.card.preprocessing)
+        x = to_tensor(pixels, net.card.preprocessing)
+        prepared = time.perf_counter()
+        with net.lock:
+            forward_started = time.perf_counter()
+            try:
+                logits, blocks, spent = _forward(net, x)
+            except RuntimeError as error:
+                if net.device.type == "cpu":
+                    raise EngineError("The network failed on this photo; try another one.") from error
+                log.warning("%s failed on %s, falling back to the CPU", net.name, net.device, exc_info=True)
+                net.notice = f"{device_name(net.device)} failed, so this network now runs on the CPU."
+                net.device = torch.device("cpu")
+                net.model.to(net.device)
+                logits, blocks, spent = _forward(net, x)
+            device, notice = device_name(net.device), net.notice
+            forward_done = time.perf_counter()
+        finished = time.perf_counter()
+        return Run(
+            network=net.name,
+            device=device,
+            photo=pixels,
+            prediction=predict(logits, net.card),
+            blocks=blocks,
+            trace=with_times(net.trace, spent),
+            timings=Timings(
+                prepare=(prepared - started) * 1e3,
+                forward=(forward_done - forward_started) * 1e3,
+                total=(finished - started) * 1e3,
+            ),
+            notice=notice,
+        )
+
+
+def _forward(
+    net: LoadedNetwork, x: Tensor
+) -> tuple[NDArray[np.float32], tuple[BlockStreams, ...], dict[str, float]]:
+    x = x.to(net.device, memory_format=torch.channels_last)
+    with capture_blocks(net.model) as streams, time_layers(stages(net.model), net.device) as spent:
+        logits = net.model(x)
+    records = tuple(to_record(block) for block in streams.values())
+    return logits[0].float().cpu().numpy(), records, dict(spent)
+
+
+def to_record(block: CapturedBlock) -> BlockStreams:
+    """The streams of the first photo in the batch, on the host in float16, with their norms in float32."""
+    with torch.inference_mode():
+        residual, shortcut = block.residual[0].float(), block.shortcut[0].float()
+        output = block.output[0].float()
+        f_norm, s_norm = float(residual.norm()), float(shortcut.norm())
+        product = float((residual * shortcut).sum())
+        return BlockStreams(
+            name=block.name,
+            residual=_to_host(residual),
+            shortcut=_to_host(shortcut),
+            pre_activation=_to_host(block.pre_activation[0]),
+            output=_to_host(output),
+            residual_norm=f_norm,
+            shortcut_norm=s_norm,
+            output_norm=float(output.norm()),
+            cosine=max(-1.0, min(1.0, product / (f_norm * s_norm))) if f_norm and s_norm else 0.0,
+        )
+
+
+def _to_host(stream: Tensor) -> NDArray[np.floating]:
+    """(C, H, W) tensor to a contiguous array; float16, unless a value would overflow it."""
+    if stream.numel() and float(stream.abs().amax()) < FLOAT16_MAX:
+        stream = stream.half()
+    else:
+        stream = stream.float()
+    array: NDArray[np.floating] = stream.contiguous().cpu().numpy()
+    return array
+
+
+def predict(logits: NDArray[np.float32], card: Card) -> Prediction:
+    """Calibrated confidences from the logits (classes,), or (1,) for a binary network.
+
+    The logits are divided by the card's temperature before the sigmoid or softmax
+    (Guo et al. 2017, https://arxiv.org/abs/1706.04599); the logit reported is the raw one.
+    """
+    scaled = logits.astype(np.float64) / card.temperature
+    if len(scaled) == 1:
+        second = float(1 / (1 + np.exp(-scaled[0])))
+        chances = np.array([1 - second, second])
+    else:
+        chances = np.exp(scaled - scaled.max())
+        chances /= chances.sum()
+    ranked = np.argsort(-chances, kind="stable")[:5]
+    confidences = tuple(Confidence(card.classes[i], float(chances[i])) for i in ranked)
+    return Prediction(confidences[0].label, confidences, float(logits.max()))
