@@ -31,8 +31,12 @@ from resnet_demo.records import Preprocessing
 
 # What phones and browsers produce. HEIF appears in Pillow only once a plug-in registers it.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+ALLOWED = "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"  # for sentences
 MAX_BYTES = 10_000_000  # as the server's own limit on uploads; a 12-megapixel JPEG has 3 to 6 MB
-MAX_PIXELS = 50_000_000  # what a phone takes; 200 MB while decoding
+MAX_PIXELS = 50_000_000  # what phones take; up to 200 MB while it is decoded
+MAX_PIXELS_COPIED = 25_000_000  # for COPYING, whose readers hold up to 15 bytes a pixel
+COPYING = ("WEBP", "AVIF", "HEIF")
+MAX_SIDE = 65_535  # what JPEG can hold; no photo is longer
 MAX_READS = 15_000  # headers made of a million tiny chunks keep a reader busy for minutes; PNGs need 5,000
 MAX_SCANS = 100  # each scan of a progressive JPEG visits every pixel again; encoders write about 10
 KEEP_SIDE = 720  # decode no finer than this short side: four times the network's input
@@ -50,13 +54,13 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
     8: Image.Transpose.ROTATE_90,
 }
 _MAGIC = (  # how a file begins, and what to call it in a sentence
-    (b"\xff\xd8", "damaged JPEG"),
-    (b"\x89PNG", "damaged PNG"),
-    (b"GIF8", "damaged GIF"),
-    (b"BM", "damaged BMP"),
-    (b"II*\0", "damaged TIFF"),
-    (b"MM\0*", "damaged TIFF"),
-    (b"RIFF", "damaged WebP"),
+    (b"\xff\xd8", "JPEG"),
+    (b"\x89PNG", "PNG"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"RIFF", "WebP"),
     (b"%PDF", "PDF"),
     (b"<", "drawing or web page"),
     (b"PK", "ZIP archive"),
@@ -85,9 +89,9 @@ def open_photo(source: bytes | str | Path | BinaryIO) -> Image.Image:
         PhotoError: for anything that is not a whole photo within the limits.
     """
     data = _read(source)
+    kind = _what_arrived(data)
     with _one_sentence(
-        f"This {_what_arrived(data)} cannot be read: please upload a JPEG, PNG, WebP, GIF, BMP, "
-        "TIFF or AVIF photo."
+        f"This {kind} is damaged or no photo that can be read: please upload a whole {ALLOWED}."
     ):
         Image.init()
         image = Image.open(_Metered(data), formats=[name for name in FORMATS if name in Image.OPEN])
@@ -109,10 +113,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     Raises:
         PhotoError: if it is too large or its pixels cannot be read.
     """
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise _too_large(f"{width * height / 1e6:,.0f}")
-    name = f"{image.format or 'photo'} of {width} × {height} pixels"
+    _check_size(image)
+    name = f"{image.format or 'photo'} of {image.width} by {image.height} pixels"
     with _one_sentence(f"The {name} is damaged or cut off: please upload a whole copy of it."):
         if len(getattr(image, "tile", ())) > MAX_READS:
             raise OSError("too many tiles")
@@ -177,9 +179,11 @@ def to_tensor(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> torch.
         )
     batch = pixels.reshape(-1, *pixels.shape[-3:])  # (B, H, W, 3)
     batch = np.require(batch, requirements=["C", "W"])  # torch refuses negative strides and read-only arrays
-    std = 255 * torch.tensor(preprocessing.std)
-    mean = 255 * torch.tensor(preprocessing.mean)
-    return torch.from_numpy(batch).to(torch.float32).sub_(mean).div_(std).permute(0, 3, 1, 2)
+    count, height, width, _ = batch.shape
+    mean = (255 * torch.tensor(preprocessing.mean)).repeat(width)  # as long as a row of pixels, so that
+    std = (255 * torch.tensor(preprocessing.std)).repeat(width)  # the subtraction runs along memory
+    rows = torch.from_numpy(batch).view(count * height, width * 3).to(torch.float32).sub_(mean).div_(std)
+    return rows.view(count, height, width, 3).permute(0, 3, 1, 2)
 
 
 class _Metered(io.BytesIO):
@@ -218,8 +222,8 @@ def _read(source: bytes | str | Path | BinaryIO) -> bytes:
 def _what_arrived(data: bytes) -> str:
     """The kind of a file that Pillow could not open, from its first bytes."""
     if data[4:8] == b"ftyp":
-        return "damaged AVIF" if data[8:12] in (b"avif", b"avis") else "HEIC photo or video"
-    return next((name for magic, name in _MAGIC if data.lstrip().startswith(magic)), "file")
+        return "AVIF" if data[8:12] in (b"avif", b"avis") else "HEIC photo or video"
+    return next((name for magic, name in _MAGIC if data[:64].lstrip().startswith(magic)), "file")
 
 
 @contextmanager
@@ -234,15 +238,26 @@ def _one_sentence(sentence: str) -> Iterator[None]:
     except PhotoError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(f"over {MAX_PIXELS // 10**6}") from error
+        raise _too_large(f"over {MAX_PIXELS // 10**6}", MAX_PIXELS) from error
     except Exception as error:
         raise PhotoError(sentence) from error
 
 
-def _too_large(megapixels: str) -> PhotoError:
-    limit = MAX_PIXELS // 10**6
+def _check_size(image: Image.Image) -> None:
+    """Refuse by the header, before any pixel is decoded."""
+    width, height = image.size
+    limit = MAX_PIXELS_COPIED if image.format in COPYING else MAX_PIXELS
+    if max(width, height) > MAX_SIDE:
+        raise PhotoError(
+            f"The photo has a side of over {MAX_SIDE} pixels, the most allowed: please upload a smaller copy."
+        )
+    if width * height > limit:
+        raise _too_large(f"{math.ceil(width * height / 1e5) / 10:.1f}", limit)
+
+
+def _too_large(megapixels: str, limit: int) -> PhotoError:
     return PhotoError(
-        f"The photo has {megapixels} megapixels; {limit} are allowed: please upload a smaller copy."
+        f"The photo has {megapixels} megapixels; {limit // 10**6} are allowed: please upload a smaller copy."
     )
 
 
