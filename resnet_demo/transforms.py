@@ -17,17 +17,20 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_demo.records import Preprocessing
+
+if TYPE_CHECKING:
+    import torch
 
 # What phones and browsers produce. HEIF appears in Pillow only once a plug-in registers it.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
@@ -38,6 +41,7 @@ MAX_PIXELS_COPIED = 25_000_000  # for COPYING, whose readers hold up to 15 bytes
 COPYING = ("WEBP", "AVIF", "HEIF")
 MAX_SIDE = 65_535  # what JPEG can hold; no photo is longer
 MAX_READS = 15_000  # headers made of a million tiny chunks keep a reader busy for minutes; PNGs need 5,000
+MAX_TAG_BYTES = 2 * MAX_BYTES  # tags that overlap make Pillow copy the same bytes again and again
 MAX_SCANS = 100  # each scan of a progressive JPEG visits every pixel again; encoders write about 10
 KEEP_SIDE = 720  # decode no finer than this short side: four times the network's input
 KEEP_PIXELS = 16_000_000  # nor larger than this, however long and thin
@@ -65,6 +69,8 @@ _MAGIC = (  # how a file begins, and what to call it in a sentence
     (b"<", "drawing or web page"),
     (b"PK", "ZIP archive"),
 )
+# Bytes a value of each TIFF type takes, 0 for unknown types; as float, so that products do not overflow.
+_TYPE_BYTES = np.array([0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 0], np.float64)
 
 
 class PhotoError(ValueError):
@@ -83,7 +89,8 @@ def open_photo(source: bytes | str | Path | BinaryIO) -> Image.Image:
 
     Returns:
         Mode RGB, upright, without metadata. A picture whose short side has twice KEEP_SIDE or
-        more comes back reduced by a whole factor; its short side still has KEEP_SIDE or more.
+        more comes back reduced by a whole factor to no less than KEEP_SIDE; a longer and
+        thinner one by what brings it below KEEP_PIXELS.
 
     Raises:
         PhotoError: for anything that is not a whole photo within the limits.
@@ -93,6 +100,7 @@ def open_photo(source: bytes | str | Path | BinaryIO) -> Image.Image:
     with _one_sentence(
         f"This {kind} is damaged or no photo that can be read: please upload a whole {ALLOWED}."
     ):
+        _check_tags(data)
         Image.init()
         image = Image.open(_Metered(data), formats=[name for name in FORMATS if name in Image.OPEN])
     # FF DA 00 begins a scan; inside of one, FF is never followed by DA.
@@ -116,8 +124,6 @@ def to_rgb(image: Image.Image) -> Image.Image:
     _check_size(image)
     name = f"{image.format or 'photo'} of {image.width} by {image.height} pixels"
     with _one_sentence(f"The {name} is damaged or cut off: please upload a whole copy of it."):
-        if len(getattr(image, "tile", ())) > MAX_READS:
-            raise OSError("too many tiles")
         image.draft(None, (KEEP_SIDE, KEEP_SIDE))  # JPEG only: decodes at 1/2, 1/4 or 1/8
         image.load()
         turn = _UPRIGHT.get(_orientation(image))
@@ -130,8 +136,8 @@ def fit_photo(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.ui
 
     Bilinear with Pillow's antialiasing, which is what torchvision's transforms do, does not
     ring at edges as Lanczos does, and is the fastest. Only the pixels that end up in the
-    square are resized, and ``reducing_gap`` averages whole pixels first where more than three
-    of them fall into one, so no intermediate is larger than three times the input or output.
+    square are resized, and ``reducing_gap`` averages whole pixels first where six or more of
+    them fall into one, so no intermediate has a side over six times that of the result.
 
     Args:
         image: any size and aspect; other modes than RGB go through ``to_rgb``.
@@ -177,6 +183,8 @@ def to_tensor(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> torch.
         raise ValueError(
             f"pixels are {pixels.dtype} {pixels.shape}; (H, W, 3) or (B, H, W, 3) uint8 is needed"
         )
+    import torch  # here, not above: photos are opened before torch is needed
+
     batch = pixels.reshape(-1, *pixels.shape[-3:])  # (B, H, W, 3)
     batch = np.require(batch, requirements=["C", "W"])  # torch refuses negative strides and read-only arrays
     count, height, width, _ = batch.shape
@@ -209,7 +217,7 @@ def _read(source: bytes | str | Path | BinaryIO) -> bytes:
             with open(source, "rb") as file:
                 data = file.read(MAX_BYTES + 1)
         else:
-            data = source.read(MAX_BYTES + 1)
+            data = bytes(source.read(MAX_BYTES + 1))
     if not data:
         raise PhotoError("The file is empty: please upload a photo.")
     if len(data) > MAX_BYTES:
@@ -241,6 +249,37 @@ def _one_sentence(sentence: str) -> Iterator[None]:
         raise _too_large(f"over {MAX_PIXELS // 10**6}", MAX_PIXELS) from error
     except Exception as error:
         raise PhotoError(sentence) from error
+
+
+def _check_tags(data: bytes) -> None:
+    """Refuse TIFF or EXIF directories that are memory bombs.
+
+    Pillow copies every tag's bytes when it opens a file. The tags of a good file do not overlap,
+    so together they are no larger than it; a bad one points thousands of tags at the same bytes.
+    It also lists every strip of a TIFF. The layout is that of TIFF 6.0: a header that names the
+    byte order and where the directory begins; there a count, and entries of tag, type, number of
+    values and offset of the values. BigTIFF has the same with 64-bit fields.
+    """
+    for number, header in enumerate(re.finditer(rb"II[*+]\0|MM\0[*+]|II\0\*|MM\*\0", data)):
+        if number >= 100:
+            raise OSError("too many directories")
+        body = memoryview(data)[header.start() :]
+        order = "<" if body[:2] == b"II" else ">"
+        big = 43 in body[2:4]
+        wide, narrow = (order + "u8", order + "u8") if big else (order + "u4", order + "u2")
+        start = int.from_bytes(body[8:16] if big else body[4:8], "little" if order == "<" else "big")
+        entry = np.dtype([("tag", order + "u2"), ("type", order + "u2"), ("values", wide), ("offset", wide)])
+        begin = start + np.dtype(narrow).itemsize
+        if begin + entry.itemsize > len(body):
+            continue  # no directory here
+        count = int(np.frombuffer(body, narrow, 1, start)[0])
+        count = min(count, (len(body) - begin) // entry.itemsize)
+        tags = np.frombuffer(body, entry, count, begin)
+        sizes = tags["values"] * _TYPE_BYTES[np.minimum(tags["type"], len(_TYPE_BYTES) - 1)]
+        copied = sizes[tags["offset"] + sizes <= len(body)]  # Pillow stops at one that does not fit
+        strips = tags["values"][np.isin(tags["tag"], (273, 324))]
+        if copied.sum() > MAX_TAG_BYTES or (header.start() == 0 and np.any(strips > MAX_READS)):
+            raise OSError("too much in a directory")
 
 
 def _check_size(image: Image.Image) -> None:

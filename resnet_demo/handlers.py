@@ -1,0 +1,148 @@
+"""Connect the page to the engine: events in, component values out.
+
+A photo runs once; everything that only changes how the run is drawn reads the visitor's
+own ``Run`` from the session and never touches the engine.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from PIL import Image
+
+from resnet_demo import examples
+from resnet_demo.deferred import Deferred
+from resnet_demo.panels import View, answer_html, inside_html, status_html, trace_html
+from resnet_demo.records import Run
+from resnet_demo.roadmap import roadmap_html
+
+if TYPE_CHECKING:
+    from resnet_demo.engine import Engine
+    from resnet_demo.ui import Page
+
+log = logging.getLogger(__name__)
+
+TOGGLE_THEME = "() => { document.body.classList.toggle('dark'); }"
+
+
+def run_as_dict(run: Run) -> dict[str, Any]:
+    """What ``/predict`` answers: plain numbers and names, no pictures."""
+    return {
+        "label": run.prediction.label,
+        "confidences": [{"label": c.label, "confidence": c.confidence} for c in run.prediction.confidences],
+        "logit": run.prediction.logit,
+        "network": run.network,
+        "device": run.device,
+        "milliseconds": run.timings.total,
+        "blocks": [
+            {
+                "name": block.name,
+                "shape": list(block.shape),
+                "residual_norm": block.residual_norm,
+                "shortcut_norm": block.shortcut_norm,
+                "output_norm": block.output_norm,
+                "cosine": block.cosine,
+            }
+            for block in run.blocks
+        ],
+    }
+
+
+def run_photo(engine: Deferred[Engine], photo: Image.Image, network: str | None) -> Run:
+    """One photo through the engine; whatever goes wrong becomes one sentence for the visitor."""
+    try:
+        return engine.get().run(photo, network)
+    except Exception as error:
+        sentence = getattr(error, "sentence", None) or str(error)
+        if type(error).__name__ not in ("EngineError", "CheckpointError", "PhotoError"):
+            log.exception("a run failed")
+            sentence = "Something went wrong while the network ran; your photo may be tried again, or another one."
+        raise gr.Error(sentence, print_exception=False) from error
+
+
+def connect(page: Page, engine: Deferred[Engine], knows: str) -> None:
+    """Wire every event of ``page``.
+
+    Args:
+        page: the components, inside whose ``demo`` context the events are made.
+        engine: built when first needed; the page must appear before it is.
+        knows: one sentence on what the network has ever seen.
+    """
+
+    def on_photo(photo: Image.Image | None, network: str, view: View) -> tuple[Any, ...]:
+        if photo is None:
+            empty = roadmap_html(None)
+            return None, gr.skip(), answer_html(None, knows), empty, inside_html(None, view), trace_html(())
+        run = run_photo(engine, photo, network)
+        return (
+            run,
+            status_html(run, ""),
+            answer_html(run, knows),
+            roadmap_html(run, view.block),
+            inside_html(run, view),
+            trace_html(run.trace, tuple(block.name for block in run.blocks)),
+        )
+
+    def on_view(
+        run: Run | None, block: int, channels: int, order: Any, scope: Any, colours: str
+    ) -> tuple[View, str]:
+        view = View(block=block, channels=channels, order=order, scope=scope, colours=colours)
+        return view, inside_html(run, view)
+
+    def on_block(run: Run | None, view: View, event: gr.EventData) -> tuple[View, str, int]:
+        count = len(run.blocks) if run else 1
+        view = replace(view, block=max(0, min(int(event.index), count - 1)))
+        return view, inside_html(run, view), view.block
+
+    def on_radio_block(run: Run | None, view: View, block: int) -> tuple[View, str, str]:
+        view = replace(view, block=block)
+        return view, inside_html(run, view), roadmap_html(run, block)
+
+    def on_example(event: gr.EventData) -> Image.Image:
+        index = max(0, min(int(event.index), len(examples.EXAMPLES) - 1))
+        return examples.example(examples.EXAMPLES[index])
+
+    def predict(photo: Image.Image | None, network: str) -> dict[str, Any]:
+        """Run one photo and describe what every residual block did."""
+        if photo is None:
+            raise gr.Error("No photo arrived; send one as the first argument.", print_exception=False)
+        return run_as_dict(run_photo(engine, photo, network))
+
+    results = [page.run, page.status, page.answer, page.roadmap, page.inside, page.trace]
+    view_controls = [page.block, page.channels, page.order, page.scope, page.colours]
+    private: dict[str, Any] = {"api_visibility": "private"}
+
+    gr.on(
+        [page.photo.change, page.network.change],
+        on_photo,
+        [page.photo, page.network, page.view],
+        results,
+        trigger_mode="always_last",
+        show_progress="minimal",
+        show_progress_on=[page.answer],
+        concurrency_id="run",
+        concurrency_limit=2,
+        **private,
+    )
+    redraw: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "draw", "concurrency_limit": 4, **private}
+    gr.on(
+        [page.channels.input, page.order.input, page.scope.input, page.colours.input],
+        on_view,
+        [page.run, *view_controls],
+        [page.view, page.inside],
+        **redraw,
+    )
+    page.roadmap.select(on_block, [page.run, page.view], [page.view, page.inside, page.block], **redraw)
+    page.block.input(on_radio_block, [page.run, page.view, page.block], [page.view, page.inside, page.roadmap], **redraw)
+    page.examples.select(on_example, None, page.photo, **redraw)
+    page.theme.click(None, js=TOGGLE_THEME, **private)
+    page.predict.click(
+        predict,
+        [page.photo, page.network],
+        page.prediction,
+        api_name="predict",
+        concurrency_id="run",
+    )

@@ -1,0 +1,232 @@
+"""The page: components and their places, nothing else. It knows no engine.
+
+Every part a lesson might point at has a stable ``elem_id``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components.image import WebcamOptions
+from PIL import Image
+
+from resnet_demo import examples
+from resnet_demo.drawing import SEQUENTIAL
+from resnet_demo.panels import View, answer_html, inside_html, status_html, trace_html
+from resnet_demo.transforms import MAX_BYTES, PhotoError, open_photo
+from resnet_demo.roadmap import roadmap_html
+
+STATIC = Path(__file__).parent / "static"
+RUN_KEPT_S = 3600  # seconds a visitor's run stays for redrawing
+
+HOW = """
+<p>A <b>residual block</b> lets its input go two ways: through the <b>residual branch</b> F, two 3×3 convolutions that
+can change it, and around them on the <b>shortcut</b>. The two meet in a sum: <i>output = ReLU(F(x) + shortcut(x))</i>.</p>
+<p>So the branch only has to learn the <i>difference</i> between what comes in and what should go out, doing nothing is easy
+to learn (F = 0), and the gradient has a way around every block, which is what made very deep networks trainable
+(<a href="https://arxiv.org/abs/1512.03385" target="_blank" rel="noreferrer">He et al. 2015</a>).</p>
+<p>In this network every block also halves the picture: the branch ends in a max-pool, and the shortcut is a 1×1 convolution
+of stride 2, so with F = 0 what remains is a projection of the input, not the input itself. After five blocks the 512 maps are
+averaged, and one linear layer makes a single number of them, the <b>logit</b>: below zero cat, above zero dog.</p>
+"""
+
+INSIDE_WORDS = """<p>Follow one channel from left to right: what the residual branch F(x) adds (red) or takes away (blue), what came
+around on the shortcut, their sum, and what the ReLU lets through to the next block. Click a map to see the same channel
+enlarged in all four
+(<a href="https://arxiv.org/abs/1512.03385" target="_blank" rel="noreferrer">He et al. 2015</a>).</p>"""
+
+
+class PhotoInput(gr.Image):
+    """An image input that opens what arrives by our own rules, so that a bad file gets a clear sentence."""
+
+    is_template = True  # drawn by Gradio's own image component in the browser
+
+    def preprocess(self, payload: Any) -> Image.Image | None:
+        """The photo as an upright RGB picture.
+
+        Raises:
+            gr.Error: it is not a photo we can open; the message says why and what to do.
+        """
+        if payload is None:
+            return None
+        try:
+            if not payload.path:
+                raise PhotoError("No photo arrived. Choose a JPEG, PNG, WebP, GIF, BMP or TIFF file.")
+            return open_photo(payload.path)
+        except PhotoError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+
+@dataclass(frozen=True)
+class Page:
+    """The components that handlers connect."""
+
+    demo: gr.Blocks
+    run: gr.State
+    view: gr.State
+    network: gr.Dropdown
+    status: gr.HTML
+    theme: gr.Button
+    photo: PhotoInput
+    examples: gr.HTML
+    answer: gr.HTML
+    roadmap: gr.HTML
+    block: gr.Radio
+    channels: gr.Radio
+    order: gr.Radio
+    scope: gr.Radio
+    colours: gr.Radio
+    inside: gr.HTML
+    trace: gr.HTML
+    predict: gr.Button
+    prediction: gr.JSON
+
+
+def read_static(name: str) -> str:
+    """The text of a style sheet or script that ships with the package."""
+    return (STATIC / name).read_text(encoding="utf-8")
+
+
+def examples_html() -> str:
+    """One button an example, with its picture and its name."""
+    buttons = "".join(
+        f'<button type="button" data-example="{i}" id="example-{i + 1}" title="{escape(name)}" '
+        f'aria-label="Example: {escape(name)}"><img src="{examples.thumbnail_url(name)}" alt=""></button>'
+        for i, name in enumerate(examples.EXAMPLES)
+    )
+    return f'<p class="examples-title">or try one of these</p><div class="examples" role="group" aria-label="Examples">{buttons}</div>'
+
+
+def build_page(networks: Sequence[str], knows: str, blocks: int = 5) -> Page:
+    """Lay the page out.
+
+    Args:
+        networks: names for the menu, the default first.
+        knows: one sentence on what the default network has ever seen.
+        blocks: how many blocks the empty road map shows.
+    """
+    view = View()
+    with gr.Blocks(
+        title="ResNet, block by block", analytics_enabled=False, delete_cache=(600, 3600), fill_width=True
+    ) as demo:
+        run_state = gr.State(None, time_to_live=RUN_KEPT_S)
+        view_state = gr.State(view)
+
+        with gr.Row(elem_id="page-head"):
+            gr.HTML("<h1>ResNet, block by block</h1>", elem_id="title")
+            network = gr.Dropdown(
+                list(networks),
+                value=networks[0] if networks else None,
+                show_label=False,
+                label="Network",
+                container=False,
+                elem_id="network",
+                interactive=True,
+            )
+            status = gr.HTML(status_html(None, ""), elem_id="status")
+            theme = gr.Button("☾", elem_id="theme", size="sm")
+
+        with gr.Row(elem_id="first-screen"):
+            with gr.Column(elem_id="photo-side"):
+                photo = PhotoInput(
+                    label="Photo",
+                    show_label=False,
+                    sources=["upload", "clipboard", "webcam"],
+                    type="pil",
+                    height=300,
+                    elem_id="photo",
+                    # the saved pixels are what the camera saw, not their mirror image
+                    webcam_options=WebcamOptions(
+                        mirror=False, constraints={"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}
+                    ),
+                    placeholder="Drop a photo here\n– or –\nClick to choose",
+                    buttons=[],
+                )
+                example_buttons = gr.HTML(
+                    examples_html(), elem_id="examples", js_on_load=read_static("examples.js")
+                )
+            with gr.Column(elem_id="answer-side"):
+                answer = gr.HTML(answer_html(None, knows), elem_id="answer")
+                roadmap = gr.HTML(
+                    roadmap_html(None, blocks=blocks), elem_id="roadmap", js_on_load=read_static("roadmap.js")
+                )
+
+        with gr.Tabs(elem_id="panels"):
+            with gr.Tab("Inside a block", id="inside", elem_id="tab-inside"):
+                gr.HTML(INSIDE_WORDS, elem_classes="panel-words")
+                with gr.Row(elem_id="inside-controls"):
+                    block = gr.Radio(
+                        [(str(i + 1), i) for i in range(blocks)], value=view.block, label="Block", elem_id="block"
+                    )
+                    channels = gr.Radio([4, 16, 64], value=view.channels, label="Channels", elem_id="channels")
+                    order = gr.Radio(
+                        [("mean activation", "mean"), ("variance", "variance"), ("index", "index")],
+                        value=view.order,
+                        label="Order",
+                        info="Which channels come first",
+                        elem_id="order",
+                    )
+                with gr.Accordion("More: scale and colours", open=False, elem_id="more"), gr.Row():
+                    scope = gr.Radio(
+                        [("the whole block", "block"), ("each channel", "channel")],
+                        value=view.scope,
+                        label="One colour scale for",
+                        elem_id="scope",
+                    )
+                    colours = gr.Radio(
+                        list(SEQUENTIAL), value=view.colours, label="Colours of the output", elem_id="colours"
+                    )
+                inside = gr.HTML(inside_html(None, view), elem_id="inside", js_on_load=read_static("inside.js"))
+            with gr.Tab("Layer by layer", id="trace", elem_id="tab-trace"):
+                trace = gr.HTML(trace_html(()), elem_id="trace")
+            with gr.Tab("How it works", id="how", elem_id="tab-how"):
+                gr.HTML(HOW, elem_id="how", elem_classes="panel-words")
+
+        # not on screen: what /predict uses
+        predict = gr.Button(visible=False)
+        prediction = gr.JSON(visible=False)
+
+    return Page(
+        demo=demo,
+        run=run_state,
+        view=view_state,
+        network=network,
+        status=status,
+        theme=theme,
+        photo=photo,
+        examples=example_buttons,
+        answer=answer,
+        roadmap=roadmap,
+        block=block,
+        channels=channels,
+        order=order,
+        scope=scope,
+        colours=colours,
+        inside=inside,
+        trace=trace,
+        predict=predict,
+        prediction=prediction,
+    )
+
+
+def page_options() -> dict[str, Any]:
+    """Arguments of ``launch`` that belong to the page: theme, styles, upload limit, privacy."""
+    return {
+        "theme": gr.themes.Default(
+            primary_hue="orange", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["monospace"]
+        ),
+        "css": read_static("page.css"),
+        "head": f"<script>{read_static('page.js')}</script>",
+        "max_file_size": MAX_BYTES,
+        "ssr_mode": False,
+        "run_history": False,
+        "show_error": False,
+        "state_session_capacity": 200,
+        "footer_links": ["api", "settings"],
+        "enable_monitoring": False,
+    }

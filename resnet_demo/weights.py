@@ -1,0 +1,214 @@
+"""Checkpoints on disk: safetensors beside a JSON card that says all a stranger needs.
+
+``weights/<network>-<first 8 hex of its SHA-256>.safetensors`` holds the parameters in
+float16; the card of the same stem holds configuration, preprocessing, classes, figures
+and the full SHA-256, which is checked before a byte is interpreted. Pickles are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import Tensor, nn
+
+from resnet_demo.model import ResNet, ResNetConfig
+from resnet_demo.records import Preprocessing
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+MAX_BYTES = 500_000_000  # a ResNet-152 has 241 MB; nothing larger is read into memory
+MAX_HEADER = 1_000_000  # bytes; that of a network with a thousand tensors has a tenth of it
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint is missing or unfit; one sentence that names the file and the reason."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What travels with the weights.
+
+    Attributes:
+        network: name on the menu.
+        config: rebuilds the network.
+        preprocessing: how a photo becomes its input.
+        classes: in the order of the logits; a binary network (one logit) names two, the
+            second being the one that a positive logit means.
+        accuracy: share right on ``data``, one view, as shipped; None if not measured.
+        n: how many photos that was measured on.
+        interval: 95 % Wilson interval of ``accuracy``.
+        temperature: the logits are divided by it before the sigmoid or softmax.
+        knows: one sentence for the page on what the network has ever seen.
+        details: recipe, data, device, hours, commit and whatever else is worth keeping.
+        sha256: of the checkpoint file, in hex.
+    """
+
+    network: str
+    config: ResNetConfig
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    accuracy: float | None = None
+    n: int = 0
+    interval: tuple[float, float] | None = None
+    temperature: float = 1.0
+    knows: str = ""
+    details: dict[str, Any] = field(default_factory=dict, compare=False)
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        wanted = 2 if self.config.num_logits == 1 else self.config.num_logits
+        if len(self.classes) != wanted:
+            raise ValueError(f"{self.config.num_logits} logits need {wanted} class names, got {len(self.classes)}")
+        if not self.temperature > 0:
+            raise ValueError(f"the temperature must be positive, got {self.temperature}")
+
+    @classmethod
+    def from_json(cls, text: str) -> Card:
+        """Parse a card. Raises ValueError, KeyError or TypeError if it is not one."""
+        data = json.loads(text)
+        config = data.pop("config")
+        interval = data.pop("interval", None)
+        return cls(
+            config=ResNetConfig(**config),
+            preprocessing=Preprocessing(**data.pop("preprocessing")),
+            interval=(interval[0], interval[1]) if interval else None,
+            **data,
+        )
+
+    def to_json(self) -> str:
+        """The card as indented JSON."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+
+def available_networks(directory: Path = WEIGHTS) -> dict[str, Path]:
+    """Network name -> checkpoint, for every checkpoint in ``directory`` that has a readable card."""
+    found = {}
+    for path in sorted(directory.glob("*-????????.safetensors")):
+        try:
+            found[read_card(path).network] = path
+        except CheckpointError:
+            continue
+    return found
+
+
+def save_checkpoint(model: ResNet, card: Card, directory: Path = WEIGHTS) -> Path:
+    """Write ``model`` in float16 and its card; returns the checkpoint's path.
+
+    The card's ``config`` and ``sha256`` are filled in here.
+    """
+    state = {name: _shippable(tensor) for name, tensor in model.state_dict().items()}
+    payload = save_safetensors(state, metadata={"network": card.network, "format": "pt"})
+    digest = hashlib.sha256(payload).hexdigest()
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{card.network}-{digest[:8]}.safetensors"
+    _write(path, payload)
+    _write(path.with_suffix(".json"), replace(card, config=model.config, sha256=digest).to_json().encode())
+    return path
+
+
+def load_checkpoint(path: Path) -> tuple[ResNet, Card]:
+    """The network of a checkpoint and its card: eval mode, float32, on the CPU.
+
+    Raises:
+        CheckpointError: the file or its card is missing, unreadable, truncated, altered, or
+            does not fit the network that the card describes.
+    """
+    card = read_card(path)
+    payload = _read(path, MAX_BYTES)
+    digest = hashlib.sha256(payload).hexdigest()
+    if digest != card.sha256:
+        raise CheckpointError(
+            f"{path.name} is not the file its card describes (SHA-256 {digest[:8]}…, not {card.sha256[:8]}…); "
+            "fetch it again."
+        )
+    model = ResNet.from_config(card.config)
+    load_strictly(model, read_tensors(path.name, payload), path.name)
+    return model.eval(), card
+
+
+def read_card(path: Path) -> Card:
+    """The card beside the checkpoint ``path``.
+
+    Raises:
+        CheckpointError: there is none, or it is not a card.
+    """
+    card_path = path.with_suffix(".json")
+    try:
+        return Card.from_json(_read(card_path, MAX_HEADER).decode("utf-8"))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{card_path.name} is not a model card; restore it from the project.") from error
+
+
+def read_tensors(name: str, payload: bytes) -> dict[str, Tensor]:
+    """The tensors of a safetensors file called ``name``.
+
+    Raises:
+        CheckpointError: empty, truncated, not safetensors, or with a header beyond MAX_HEADER.
+    """
+    if len(payload) < 8:
+        raise CheckpointError(f"{name} is empty or cut off ({len(payload)} bytes); fetch it again.")
+    header = int.from_bytes(payload[:8], "little")
+    if header > MAX_HEADER:
+        raise CheckpointError(f"{name} is not a safetensors checkpoint, or its header is larger than {MAX_HEADER} bytes.")
+    try:
+        return load_safetensors(payload)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{name} is damaged or not a safetensors checkpoint; fetch it again.") from error
+
+
+def load_strictly(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
+    """Put ``tensors`` into ``model``, which must have exactly these names and shapes, all finite.
+
+    Raises:
+        CheckpointError: names the first thing that does not fit; ``model`` is then unchanged.
+    """
+    state = model.state_dict()
+    if missing := sorted(state.keys() - tensors.keys()):
+        raise CheckpointError(f"{name} lacks {len(missing)} of the network's tensors, such as {missing[0]}.")
+    if extra := sorted(tensors.keys() - state.keys()):
+        raise CheckpointError(f"{name} has {len(extra)} tensors that the network has not, such as {extra[0]!r:.60}.")
+    for key, tensor in tensors.items():
+        if tensor.shape != state[key].shape:
+            raise CheckpointError(
+                f"{name} holds {key} as {tuple(tensor.shape)}, but the network needs {tuple(state[key].shape)}."
+            )
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{name} holds values that are not finite, in {key}.")
+    model.load_state_dict({key: tensor.to(state[key].dtype) for key, tensor in tensors.items()}, strict=True)
+
+
+def _shippable(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.half() if tensor.is_floating_point() else tensor
+
+
+def _read(path: Path, most: int) -> bytes:
+    try:
+        if path.is_dir():
+            raise CheckpointError(f"{path.name} is a directory, not a file.")
+        size = path.stat().st_size
+        if size > most:
+            raise CheckpointError(f"{path.name} has {size} bytes; at most {most} are read.")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(f"{path.name} is missing from {path.parent.name}/.") from None
+    except PermissionError:
+        raise CheckpointError(f"{path.name} may not be read: no permission.") from None
+    except OSError as error:
+        raise CheckpointError(f"{path.name} could not be read: {error.strerror or 'input/output error'}.") from error
+
+
+def _write(path: Path, payload: bytes) -> None:
+    """Whole or not at all: a reader never meets half a file."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(payload)
+    os.replace(partial, path)
