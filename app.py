@@ -1,4 +1,4 @@
-"""ResNet Demo: ``python app.py`` serves the page; ``--help`` lists the options."""
+"""ResNet Demo: ``python app.py`` serves the page; ``python app.py --help`` lists the options."""
 
 from __future__ import annotations
 
@@ -7,31 +7,46 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
-from resnet_demo.deferred import Deferred
-from resnet_demo.handlers import connect
-from resnet_demo.ui import build_page, page_options
+import gradio as gr  # noqa: E402
 
-KNOWS = "This network has seen only cats and dogs, and must call everything one of them."
+from resnet_demo.deferred import Deferred  # noqa: E402
+from resnet_demo.handlers import connect  # noqa: E402
+from resnet_demo.menu import WEIGHTS, read_menu  # noqa: E402
+from resnet_demo.ui import build_page, page_options  # noqa: E402
+
+if TYPE_CHECKING:
+    from resnet_demo.engine import Engine
+
+DEVICES = ("auto", "cuda", "mps", "cpu")
 
 
-def build_demo(device: str = "auto"):  # type: ignore[no-untyped-def]  # noqa: ANN201
-    """The page with its events, and the engine behind it, which is not built yet."""
+def defer_engine(device: str = "auto", weights: Path = WEIGHTS) -> Deferred[Engine]:
+    """An engine that imports torch, loads and warms up the default network when first needed."""
 
-    def build_engine():  # type: ignore[no-untyped-def]  # noqa: ANN202
-        from resnet_demo.engine import Engine  # imports torch: after the page is up
+    def build() -> Engine:
+        from resnet_demo.engine import Engine  # after the page is up: torch takes seconds
+        from resnet_demo.weights import available_networks
 
-        engine = Engine(device=device)
-        engine.network()  # load and warm up, so that the first photo does not wait
+        engine = Engine(available_networks(weights), device)
+        engine.network()
         return engine
 
-    engine = Deferred(build_engine)
-    page = build_page(["cats-and-dogs"], KNOWS)
+    return Deferred(build)
+
+
+def build_demo(engine: Deferred[Engine], weights: Path = WEIGHTS) -> gr.Blocks:
+    """The page, its events connected to ``engine``."""
+    menu = read_menu(weights)
+    page = build_page(menu)
     with page.demo:
-        connect(page, engine, KNOWS)
-    return page.demo, engine
+        connect(page, engine, menu)
+    page.demo.queue(max_size=16)
+    return page.demo
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,14 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", help="address to listen on (default: GRADIO_SERVER_NAME, else 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port (default: GRADIO_SERVER_PORT, else the first free from 7860)")
     parser.add_argument("--inbrowser", action="store_true", help="open the page in the default browser")
-    parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"), help="where to run")
+    parser.add_argument("--device", default="auto", choices=DEVICES, help="where the network runs (default: auto)")
     args = parser.parse_args(argv)
 
-    demo, engine = build_demo(args.device)
-    engine.start()
     # a stop by the system is a clean stop too: Gradio removes its temporary files only then
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    demo.queue(max_size=16)
+    engine = defer_engine(args.device)
+    demo = build_demo(engine)
+    engine.start()
     demo.launch(server_name=args.host, server_port=args.port, inbrowser=args.inbrowser, **page_options())
     return 0
 

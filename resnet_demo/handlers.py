@@ -7,6 +7,7 @@ own ``Run`` from the session and never touches the engine.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from PIL import Image
 
 from resnet_demo import examples
 from resnet_demo.deferred import Deferred
+from resnet_demo.menu import MenuEntry
 from resnet_demo.panels import View, answer_html, inside_html, status_html, trace_html
 from resnet_demo.records import Run
 from resnet_demo.roadmap import roadmap_html
@@ -63,18 +65,21 @@ def run_photo(engine: Deferred[Engine], photo: Image.Image, network: str | None)
         raise gr.Error(sentence, print_exception=False) from error
 
 
-def connect(page: Page, engine: Deferred[Engine], knows: str) -> None:
+def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry]) -> None:
     """Wire every event of ``page``.
 
     Args:
         page: the components, inside whose ``demo`` context the events are made.
         engine: built when first needed; the page must appear before it is.
-        knows: one sentence on what the network has ever seen.
+        menu: the networks on offer, the default first.
     """
+    entries = {entry.name: entry for entry in menu}
 
     def on_photo(photo: Image.Image | None, network: str, view: View) -> tuple[Any, ...]:
+        entry = entries.get(network) or MenuEntry(network, "", 5)
+        knows = entry.knows
         if photo is None:
-            empty = roadmap_html(None)
+            empty = roadmap_html(None, blocks=entry.blocks)
             return None, gr.skip(), answer_html(None, knows), empty, inside_html(None, view), trace_html(())
         run = run_photo(engine, photo, network)
         return (

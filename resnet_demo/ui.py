@@ -13,13 +13,14 @@ from typing import Any
 
 import gradio as gr
 from gradio.components.image import WebcamOptions
-from PIL import Image
 
 from resnet_demo import examples
 from resnet_demo.drawing import SEQUENTIAL
+from resnet_demo.menu import MenuEntry
 from resnet_demo.panels import View, answer_html, inside_html, status_html, trace_html
-from resnet_demo.transforms import MAX_BYTES, PhotoError, open_photo
+from resnet_demo.photo_input import PhotoInput
 from resnet_demo.roadmap import roadmap_html
+from resnet_demo.transforms import MAX_BYTES
 
 STATIC = Path(__file__).parent / "static"
 RUN_KEPT_S = 3600  # seconds a visitor's run stays for redrawing
@@ -39,27 +40,6 @@ INSIDE_WORDS = """<p>Follow one channel from left to right: what the residual br
 around on the shortcut, their sum, and what the ReLU lets through to the next block. Click a map to see the same channel
 enlarged in all four
 (<a href="https://arxiv.org/abs/1512.03385" target="_blank" rel="noreferrer">He et al. 2015</a>).</p>"""
-
-
-class PhotoInput(gr.Image):
-    """An image input that opens what arrives by our own rules, so that a bad file gets a clear sentence."""
-
-    is_template = True  # drawn by Gradio's own image component in the browser
-
-    def preprocess(self, payload: Any) -> Image.Image | None:
-        """The photo as an upright RGB picture.
-
-        Raises:
-            gr.Error: it is not a photo we can open; the message says why and what to do.
-        """
-        if payload is None:
-            return None
-        try:
-            if not payload.path:
-                raise PhotoError("No photo arrived. Choose a JPEG, PNG, WebP, GIF, BMP or TIFF file.")
-            return open_photo(payload.path)
-        except PhotoError as error:
-            raise gr.Error(str(error), print_exception=False) from None
 
 
 @dataclass(frozen=True)
@@ -102,15 +82,12 @@ def examples_html() -> str:
     return f'<p class="examples-title">or try one of these</p><div class="examples" role="group" aria-label="Examples">{buttons}</div>'
 
 
-def build_page(networks: Sequence[str], knows: str, blocks: int = 5) -> Page:
-    """Lay the page out.
-
-    Args:
-        networks: names for the menu, the default first.
-        knows: one sentence on what the default network has ever seen.
-        blocks: how many blocks the empty road map shows.
-    """
+def build_page(menu: Sequence[MenuEntry]) -> Page:
+    """Lay the page out for the networks of ``menu``, the default first."""
     view = View()
+    networks = [entry.name for entry in menu]
+    knows = menu[0].knows if menu else "No network was found in weights/."
+    blocks = menu[0].blocks if menu else 5
     with gr.Blocks(
         title="ResNet, block by block", analytics_enabled=False, delete_cache=(600, 3600), fill_width=True
     ) as demo:
@@ -120,7 +97,7 @@ def build_page(networks: Sequence[str], knows: str, blocks: int = 5) -> Page:
         with gr.Row(elem_id="page-head"):
             gr.HTML("<h1>ResNet, block by block</h1>", elem_id="title")
             network = gr.Dropdown(
-                list(networks),
+                networks,
                 value=networks[0] if networks else None,
                 show_label=False,
                 label="Network",

@@ -1,0 +1,36 @@
+"""The networks on offer, read from their cards without torch: the page is built before it is imported."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+
+
+@dataclass(frozen=True)
+class MenuEntry:
+    """What the page needs to know of a network before it is loaded.
+
+    Attributes:
+        name: on the menu, and in ``engine.run(…, network=name)``.
+        knows: one sentence on what the network has ever seen.
+        blocks: how many residual blocks it has.
+    """
+
+    name: str
+    knows: str
+    blocks: int
+
+
+def read_menu(directory: Path = WEIGHTS) -> tuple[MenuEntry, ...]:
+    """One entry for every checkpoint in ``directory`` with a readable card, in the order of their names."""
+    entries = []
+    for checkpoint in sorted(directory.glob("*-????????.safetensors")):
+        try:
+            card = json.loads(checkpoint.with_suffix(".json").read_text(encoding="utf-8"))
+            entries.append(MenuEntry(str(card["network"]), str(card["knows"]), len(card["config"]["widths"])))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # the engine says what is wrong with it if somebody asks for it by name
+    return tuple(entries)
