@@ -43,6 +43,7 @@ MAX_SIDE = 65_535  # what JPEG can hold; no photo is longer
 MAX_READS = 15_000  # headers made of a million tiny chunks keep a reader busy for minutes; PNGs need 5,000
 MAX_TAG_BYTES = 2 * MAX_BYTES  # tags that overlap make Pillow copy the same bytes again and again
 MAX_SCANS = 100  # each scan of a progressive JPEG visits every pixel again; encoders write about 10
+MAX_SCANNED = 1_000_000_000  # scans times pixels: a second or two
 KEEP_SIDE = 720  # decode no finer than this short side: four times the network's input
 KEEP_PIXELS = 16_000_000  # nor larger than this, however long and thin
 STRIP_PIXELS = 1_000_000  # convert large pictures by strips of this size
@@ -103,11 +104,10 @@ def open_photo(source: bytes | str | Path | BinaryIO) -> Image.Image:
         _check_tags(data)
         Image.init()
         image = Image.open(_Metered(data), formats=[name for name in FORMATS if name in Image.OPEN])
-    # FF DA 00 begins a scan; inside of one, FF is never followed by DA.
-    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda\x00") > MAX_SCANS:
-        raise PhotoError(
-            f"The JPEG has over {MAX_SCANS} scans, more than this demo reads: please save it anew."
-        )
+    if image.format in ("JPEG", "MPO"):
+        scans = data.count(b"\xff\xda\x00")  # how one begins; inside of it FF is never followed by DA
+        if scans > MAX_SCANS or scans * image.width * image.height > MAX_SCANNED:
+            raise PhotoError(f"The JPEG has {scans} scans, too many for this demo: please save it anew.")
     with image:
         return to_rgb(image)
 
@@ -264,7 +264,7 @@ def _check_tags(data: bytes) -> None:
         if number >= 100:
             raise OSError("too many directories")
         body = memoryview(data)[header.start() :]
-        order = "<" if body[:2] == b"II" else ">"
+        order = "<" if body[0] == ord("I") else ">"
         big = 43 in body[2:4]
         wide, narrow = (order + "u8", order + "u8") if big else (order + "u4", order + "u2")
         start = int.from_bytes(body[8:16] if big else body[4:8], "little" if order == "<" else "big")
@@ -301,7 +301,13 @@ def _too_large(megapixels: str, limit: int) -> PhotoError:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation of a loaded picture, 1 (upright) where that is missing or broken."""
+    """EXIF orientation of a loaded picture, 1 (upright) where that is missing or broken.
+
+    Only a real EXIF block counts, as in browsers, not one in a text chunk. (Pillow has already
+    turned a TIFF.)
+    """
+    if "exif" not in image.info:
+        return 1
     try:
         return int(image.getexif().get(0x0112, 1))
     except Exception:
