@@ -95,9 +95,9 @@ def _cell(block: BlockStreams, index: int, selected: bool, incoming: float | Non
     )
     return f"""<button type="button" class="cell{" selected" if selected else ""}" data-block="{index}"
  id="block-{index + 1}" aria-pressed="{str(selected).lower()}" aria-label="{label}">
-{_roads(*roads)}
+{_roads(*roads, f"{f_norm}", f"{s_norm}")}
 <span class="map-picture"><img src="{strip_picture(block)}" alt=""></span>
-<span class="words"><b>{title}</b><span>{shape}</span><span class="norms">F(x) {f_norm} · shortcut {s_norm}</span></span>
+<span class="words"><b>{title}</b><span>{shape}</span><span class="norms">F(x) {f_norm}<br>shortcut {s_norm}</span></span>
 </button>"""
 
 
@@ -106,8 +106,8 @@ def _empty_cell(index: int) -> str:
 <span class="map-picture empty"></span><span class="words"><b>{block_title(index)}</b></span></div>"""
 
 
-def _roads(enters: float, shortcut: float, branch: float, leaves: float) -> str:
-    """The roads of one block twice: left to right for wide screens, top to bottom for phones."""
+def _roads(enters: float, shortcut: float, branch: float, leaves: float, f_norm: str = "", s_norm: str = "") -> str:
+    """The roads of one block twice, left to right for wide screens and top to bottom for phones, with their norms."""
 
     def lines(swap: bool) -> str:
         def path(points: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> str:
@@ -115,7 +115,7 @@ def _roads(enters: float, shortcut: float, branch: float, leaves: float) -> str:
                 command + " ".join(f"{y} {x}" if swap else f"{x} {y}" for x, y in pairs) for command, pairs in points
             )
 
-        main = 66 if not swap else 26
+        main = 64 if not swap else 26
         off = 20 if not swap else 72
         pieces = (
             ("road", enters, [("M", [(0, main)]), ("L", [(20, main)])]),
@@ -136,7 +136,8 @@ def _roads(enters: float, shortcut: float, branch: float, leaves: float) -> str:
 
     return (
         '<span class="roads" aria-hidden="true">'
-        f'<svg class="wide" viewBox="0 0 200 86" preserveAspectRatio="none">{lines(False)}</svg>'
+        f'<svg class="wide" viewBox="0 0 200 92" preserveAspectRatio="none">{lines(False)}</svg>'
         f'<svg class="tall" viewBox="0 0 96 200" preserveAspectRatio="none">{lines(True)}</svg>'
-        '<span class="chip">F(x)</span><span class="plus">+</span></span>'
+        f'<span class="chip"><i>F(x)</i> {f_norm}</span><span class="plus">+</span>'
+        f'<span class="beside">shortcut {s_norm}</span></span>'
     )

@@ -345,7 +345,7 @@ def _grey_range(image: Image.Image, rows: int) -> tuple[float, float]:
         return 0, 65535
     low, high = math.inf, -math.inf
     for _, strip in _strips(image, rows):
-        values = np.asarray(strip)
+        values = np.asarray(strip, dtype=np.float64)
         finite = values[np.isfinite(values)]
         low = float(np.min(finite, initial=low))
         high = float(np.max(finite, initial=high))

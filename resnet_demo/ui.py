@@ -145,7 +145,6 @@ def build_page(menu: Sequence[MenuEntry]) -> Page:
                         [("mean activation", "mean"), ("variance", "variance"), ("index", "index")],
                         value=view.order,
                         label="Order",
-                        info="Which channels come first",
                         elem_id="order",
                     )
                 with gr.Accordion("More: scale and colours", open=False, elem_id="more"), gr.Row():
