@@ -56,7 +56,7 @@ def answer_html(run: Run | None, knows: str) -> str:
         for c in run.prediction.confidences
     )
     notice = f'<p class="notice" role="status">{escape(run.notice)}</p>' if run.notice else ""
-    return f'<div class="answer">{rows}<p class="knows">{escape(knows)}</p>{notice}</div>'
+    return f'<div class="answer"><div class="classes">{rows}</div><p class="knows">{escape(knows)}</p>{notice}</div>'
 
 
 def status_html(run: Run | None, device: str) -> str:

@@ -47,7 +47,7 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5) -> str:
         start = '<div class="stop"><div class="thumb empty"></div><b>photo</b></div>'
         cells = "".join(_empty_cell(i) for i in range(blocks))
         end = '<div class="stop end"><b>answer</b></div>'
-        return f'<div class="roadmap is-empty" role="group" aria-label="Road map of the network">{start}{cells}{end}</div>'
+        return f'<div class="roadmap is-empty" style="--blocks:{blocks}" role="group" aria-label="Road map of the network">{start}{cells}{end}</div>'
 
     photo = drawing.data_url(drawing.photo_png(run.photo))
     height, width = run.photo.shape[:2]
@@ -66,7 +66,8 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5) -> str:
         f"<span>logit {significant(run.prediction.logit)}</span></div>"
     )
     return (
-        '<div class="roadmap" role="group" aria-label="Road map of the network: choose a block">'
+        f'<div class="roadmap" style="--blocks:{len(cells)}" role="group" '
+        'aria-label="Road map of the network: choose a block">'
         f"{start}{''.join(cells)}{end}</div>"
     )
 

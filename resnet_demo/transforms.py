@@ -40,7 +40,7 @@ MAX_PIXELS = 50_000_000  # what phones take; up to 200 MB while it is decoded
 MAX_PIXELS_COPIED = 25_000_000  # for COPYING, whose readers hold up to 15 bytes a pixel
 COPYING = ("WEBP", "AVIF", "HEIF")
 MAX_SIDE = 65_535  # what JPEG can hold; no photo is longer
-MAX_READS = 15_000  # headers made of a million tiny chunks keep a reader busy for minutes; PNGs need 5,000
+MAX_READS = 8_000  # a header of tiny chunks keeps a reader busy for minutes; a PNG in 4 KB chunks needs 7,000
 MAX_TAG_BYTES = 2 * MAX_BYTES  # tags that overlap make Pillow copy the same bytes again and again
 MAX_SCANS = 100  # each scan of a progressive JPEG visits every pixel again; encoders write about 10
 MAX_SCANNED = 1_000_000_000  # scans times pixels: a second or two
@@ -106,8 +106,11 @@ def open_photo(source: bytes | str | Path | BinaryIO) -> Image.Image:
         image = Image.open(_Metered(data), formats=[name for name in FORMATS if name in Image.OPEN])
     if image.format in ("JPEG", "MPO"):
         scans = data.count(b"\xff\xda\x00")  # how one begins; inside of it FF is never followed by DA
-        if scans > MAX_SCANS or scans * image.width * image.height > MAX_SCANNED:
-            raise PhotoError(f"The JPEG has {scans} scans, too many for this demo: please save it anew.")
+        limit = min(MAX_SCANS, MAX_SCANNED // max(1, image.width * image.height))
+        if scans > limit:
+            raise PhotoError(
+                f"The JPEG has {scans} scans; at its size {limit} are allowed: please save it anew."
+            )
     with image:
         return to_rgb(image)
 

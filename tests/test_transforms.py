@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -292,8 +293,26 @@ def test_cmyk_and_lab() -> None:
     assert pixels_of(open_photo(saved(lab, "TIFF"))).min() >= 250
 
 
-EVERY_MODE = ("1", "L", "P", "RGB", "RGBA", "RGBa", "RGBX", "LA", "La", "PA", "CMYK", "YCbCr", "LAB", "HSV")
-EVERY_MODE += ("I", "I;16", "I;16B", "F")
+EVERY_MODE = (
+    "1",
+    "L",
+    "P",
+    "RGB",
+    "RGBA",
+    "RGBa",
+    "RGBX",
+    "LA",
+    "La",
+    "PA",
+    "CMYK",
+    "YCbCr",
+    "LAB",
+    "HSV",
+    "I",
+    "I;16",
+    "I;16B",
+    "F",
+)
 
 
 @settings(max_examples=120, deadline=None)
@@ -360,7 +379,7 @@ def gif_with_comments() -> bytes:
     return data[:start] + b"\x21\xfe" + (b"\xff" + b"a" * 255) * 38_000 + b"\0" + data[start:]
 
 
-BOMBS = {
+BOMBS: dict[str, Callable[[], bytes]] = {
     "12000 x 12000 pixels": lambda: png(12_000, 12_000),
     "50.1 megapixels": lambda: png(8000, 6263),
     "a WebP of 32 megapixels": lambda: saved(Image.new("RGB", (8000, 4000)), "WEBP", lossless=True, method=0),
