@@ -313,7 +313,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
     try:
         return int(image.getexif().get(0x0112, 1))
-    except Exception:
+    except Exception:  # noqa: BLE001  Pillow raises almost anything here, and upright is a safe answer
         return 1
 
 
