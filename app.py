@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
-import gradio as gr  # noqa: E402
+import gradio as gr
 
-from resnet_demo.deferred import Deferred  # noqa: E402
-from resnet_demo.handlers import connect  # noqa: E402
-from resnet_demo.menu import WEIGHTS, read_menu  # noqa: E402
-from resnet_demo.ui import build_page, page_options  # noqa: E402
+from resnet_demo.deferred import Deferred
+from resnet_demo.handlers import connect
+from resnet_demo.menu import WEIGHTS, read_menu
+from resnet_demo.ui import build_page, page_options
 
 if TYPE_CHECKING:
     from resnet_demo.engine import Engine
@@ -53,9 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(prog="python app.py", description=__doc__)
     parser.add_argument("--host", help="address to listen on (default: GRADIO_SERVER_NAME, else 127.0.0.1)")
-    parser.add_argument("--port", type=int, help="port (default: GRADIO_SERVER_PORT, else the first free from 7860)")
+    parser.add_argument(
+        "--port", type=int, help="port (default: GRADIO_SERVER_PORT, else the first free from 7860)"
+    )
     parser.add_argument("--inbrowser", action="store_true", help="open the page in the default browser")
-    parser.add_argument("--device", default="auto", choices=DEVICES, help="where the network runs (default: auto)")
+    parser.add_argument(
+        "--device", default="auto", choices=DEVICES, help="where the network runs (default: auto)"
+    )
     args = parser.parse_args(argv)
 
     # a stop by the system is a clean stop too: Gradio removes its temporary files only then

@@ -111,7 +111,9 @@ def capture_blocks(model: nn.Module, keep: Keep = clone) -> Iterator[dict[str, C
             module.training = training
 
 
-def _hook_block(block: nn.Module, tensors: dict[str, Tensor], keep: Keep) -> list[torch.utils.hooks.RemovableHandle]:
+def _hook_block(
+    block: nn.Module, tensors: dict[str, Tensor], keep: Keep
+) -> list[torch.utils.hooks.RemovableHandle]:
     def on_input(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
         if block.downsample is None:  # identity shortcut
             tensors["shortcut"] = keep(args[0])

@@ -91,7 +91,7 @@ def from_hub(name: str = HUB_SET) -> Iterator[Labelled]:
         raise DataError("Reading from the hub needs the datasets package: pip install datasets") from None
     try:
         rows = load_dataset(name, split="train")
-    except Exception as error:  # noqa: BLE001 - the library raises many kinds
+    except Exception as error:
         raise DataError(f"{name} could not be fetched from the hub: {error}") from error
     for i, row in enumerate(rows):
         buffer = io.BytesIO()
@@ -152,4 +152,13 @@ def _label(name: str, member: str) -> int:
     return CLASSES.index(name)
 
 
-__all__ = ["CLASSES", "DataError", "Labelled", "from_folder", "from_hub", "from_shards", "load_photos", "without"]
+__all__ = [
+    "CLASSES",
+    "DataError",
+    "Labelled",
+    "from_folder",
+    "from_hub",
+    "from_shards",
+    "load_photos",
+    "without",
+]

@@ -123,7 +123,7 @@ def palette(name: str) -> bytes:
 def css_gradient(name: str) -> str:
     """The colour map as a CSS gradient from left to right, for a legend."""
     colours = np.frombuffer(palette(name), np.uint8).reshape(256, 3)[::15]
-    return f"linear-gradient(90deg,{','.join('#%02x%02x%02x' % tuple(c) for c in colours)})"
+    return f"linear-gradient(90deg,{','.join('#{:02x}{:02x}{:02x}'.format(*tuple(c)) for c in colours)})"
 
 
 def indexed_png(indices: Indices, colours: str) -> bytes:

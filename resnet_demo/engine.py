@@ -7,7 +7,6 @@ lock; what comes out, a ``Run``, belongs to one visitor alone.
 from __future__ import annotations
 
 import logging
-
 import threading
 import time
 from collections.abc import Mapping
@@ -72,7 +71,9 @@ def _works(name: str) -> bool:
         return False
     try:
         with torch.inference_mode():
-            nn.functional.conv2d(torch.ones(1, 1, 3, 3, device=name), torch.ones(1, 1, 3, 3, device=name)).cpu()
+            nn.functional.conv2d(
+                torch.ones(1, 1, 3, 3, device=name), torch.ones(1, 1, 3, 3, device=name)
+            ).cpu()
     except (RuntimeError, AssertionError, NotImplementedError):
         return False
     return True
@@ -119,7 +120,9 @@ class Engine:
         """
         name = name or self.default
         if name not in self.networks:
-            raise EngineError(f"There is no network called {name!r}; choose one of {', '.join(self.networks)}.")
+            raise EngineError(
+                f"There is no network called {name!r}; choose one of {', '.join(self.networks)}."
+            )
         with self._loading:
             if name not in self._loaded:
                 self._loaded[name] = self._load(name)
@@ -214,10 +217,7 @@ def to_record(block: CapturedBlock) -> BlockStreams:
 
 def _to_host(stream: Tensor) -> NDArray[np.floating]:
     """(C, H, W) tensor to a contiguous array; float16, unless a value would overflow it."""
-    if stream.numel() and float(stream.abs().amax()) < FLOAT16_MAX:
-        stream = stream.half()
-    else:
-        stream = stream.float()
+    stream = stream.half() if stream.numel() and float(stream.abs().amax()) < FLOAT16_MAX else stream.float()
     array: NDArray[np.floating] = stream.contiguous().cpu().numpy()
     return array
 

@@ -66,7 +66,9 @@ def logits_of(
     model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     parts = [
         model(to_tensor(pixels[i : i + BATCH], preprocessing).to(device)).float().cpu().numpy()
-        for i in tqdm(range(0, len(pixels), BATCH), desc="network", unit="batch", disable=None if progress else True)
+        for i in tqdm(
+            range(0, len(pixels), BATCH), desc="network", unit="batch", disable=None if progress else True
+        )
     ]
     return np.concatenate(parts)
 
@@ -80,10 +82,14 @@ def summarise(logits: NDArray[np.float32], labels: NDArray[np.int64], temperatur
     chance = 1 / (1 + np.exp(-np.abs(logits.astype(np.float64)) / temperature))  # of the class answered
     bins = np.minimum((chance * 15).astype(int), 14)
     error = sum(
-        abs(chance[bins == b].mean() - right[bins == b].mean()) * (bins == b).mean() for b in range(15) if (bins == b).any()
+        abs(chance[bins == b].mean() - right[bins == b].mean()) * (bins == b).mean()
+        for b in range(15)
+        if (bins == b).any()
     )
     n = len(labels)
-    return Evaluation(float(right.mean()) if n else 0.0, n, wilson(int(right.sum()), n), confusion, float(error))
+    return Evaluation(
+        float(right.mean()) if n else 0.0, n, wilson(int(right.sum()), n), confusion, float(error)
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -124,7 +130,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     for name, row in zip(card.classes, result.confusion, strict=True):
         print(f"  {name:>5}: " + ", ".join(f"{n} called {c}" for n, c in zip(row, card.classes, strict=True)))
-    print(f"expected calibration error {100 * result.calibration_error:.2f} % at temperature {card.temperature:.3f}")
+    print(
+        f"expected calibration error {100 * result.calibration_error:.2f} % at temperature {card.temperature:.3f}"
+    )
     print(json.dumps({"accuracy": result.accuracy, "n": result.n, "network": card.network}))
     return 0
 

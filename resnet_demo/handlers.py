@@ -61,7 +61,9 @@ def run_photo(engine: Deferred[Engine], photo: Image.Image, network: str | None)
         sentence = getattr(error, "sentence", None) or str(error)
         if type(error).__name__ not in ("EngineError", "CheckpointError", "PhotoError"):
             log.exception("a run failed")
-            sentence = "Something went wrong while the network ran; your photo may be tried again, or another one."
+            sentence = (
+                "Something went wrong while the network ran; your photo may be tried again, or another one."
+            )
         raise gr.Error(sentence, print_exception=False) from error
 
 
@@ -132,7 +134,12 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry]) -> 
         concurrency_limit=2,
         **private,
     )
-    redraw: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "draw", "concurrency_limit": 4, **private}
+    redraw: dict[str, Any] = {
+        "show_progress": "hidden",
+        "concurrency_id": "draw",
+        "concurrency_limit": 4,
+        **private,
+    }
     gr.on(
         [page.channels.input, page.order.input, page.scope.input, page.colours.input],
         on_view,
@@ -141,7 +148,9 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry]) -> 
         **redraw,
     )
     page.roadmap.select(on_block, [page.run, page.view], [page.view, page.inside, page.block], **redraw)
-    page.block.input(on_radio_block, [page.run, page.view, page.block], [page.view, page.inside, page.roadmap], **redraw)
+    page.block.input(
+        on_radio_block, [page.run, page.view, page.block], [page.view, page.inside, page.roadmap], **redraw
+    )
     page.examples.select(on_example, None, page.photo, **redraw)
     page.theme.click(None, js=TOGGLE_THEME, **private)
     page.predict.click(

@@ -28,7 +28,9 @@ def stages(model: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
-def trace_layers(model: nn.Module, x: Tensor, layers: dict[str, nn.Module] | None = None) -> tuple[LayerTrace, ...]:
+def trace_layers(
+    model: nn.Module, x: Tensor, layers: dict[str, nn.Module] | None = None
+) -> tuple[LayerTrace, ...]:
     """Run ``model`` once on ``x`` and describe the output of each layer, the input first.
 
     Args:

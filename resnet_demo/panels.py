@@ -80,9 +80,7 @@ def inside_html(run: Run | None, view: View) -> str:
     block = run.blocks[min(view.block, len(run.blocks) - 1)]
     streams = {field: getattr(block, field) for field, *_ in STREAMS}
     channels = drawing.rank_channels(block.output, view.order, view.channels)
-    signed_ends = drawing.limits(
-        (block.residual, block.shortcut, block.pre_activation), channels, view.scope
-    )
+    signed_ends = drawing.limits((block.residual, block.shortcut, block.pre_activation), channels, view.scope)
     output_ends = drawing.limits((block.output,), channels, view.scope)
     columns = 2 if len(channels) <= 4 else 4
 
@@ -95,7 +93,19 @@ def inside_html(run: Run | None, view: View) -> str:
         if i:
             grids.append(f'<span class="operator" aria-hidden="true">{OPERATORS[i - 1]}</span>')
         grids.append(
-            _grid(field, name, meaning, signed, streams[field][channels], channels, ends, picture, columns, view, colours)
+            _grid(
+                field,
+                name,
+                meaning,
+                signed,
+                streams[field][channels],
+                channels,
+                ends,
+                picture,
+                columns,
+                view,
+                colours,
+            )
         )
     c, h, w = block.shape
     ratio = block.residual_norm / block.shortcut_norm if block.shortcut_norm else float("inf")
@@ -129,7 +139,9 @@ def _grid(
         flat = stats.low == stats.high
         x = 100 * (k % columns) / max(columns - 1, 1)
         y = 100 * (k // columns) / max(rows - 1, 1)
-        facts = {key: significant(value) for key, value in asdict(stats).items()} | {"end": significant(float(ends[k]))}
+        facts = {key: significant(value) for key, value in asdict(stats).items()} | {
+            "end": significant(float(ends[k]))
+        }
         silent = " silent" if flat else ""
         spoken = f"{name}, channel {channel}, " + (
             "silent for this photo" if flat else f"from {facts['low']} to {facts['high']}"
@@ -162,7 +174,11 @@ def trace_html(trace: tuple[LayerTrace, ...], block_names: tuple[str, ...] = ())
     rows = []
     for line in trace:
         ms = "" if line.milliseconds is None else significant(line.milliseconds)
-        shown = f"{names[line.name]} <small>{escape(line.name)}</small>" if line.name in names else escape(line.name)
+        shown = (
+            f"{names[line.name]} <small>{escape(line.name)}</small>"
+            if line.name in names
+            else escape(line.name)
+        )
         rows.append(
             f"<tr><th scope='row'>{shown}</th><td>{escape(line.kind)}</td><td>{shape_text(line.shape)}</td>"
             f"<td>{line.parameters:,}</td><td>{_flops(line.flops)}</td><td>{ms}</td></tr>"

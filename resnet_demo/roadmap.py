@@ -55,7 +55,9 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5) -> str:
         f'<div class="stop"><img class="thumb" id="seen-photo" src="{photo}" '
         f'alt="The photo as the network saw it"><b>photo</b><span>as seen</span><span>{width}×{height}</span></div>'
     )
-    largest = max((max(b.residual_norm, b.shortcut_norm, b.output_norm) for b in run.blocks), default=1.0) or 1.0
+    largest = (
+        max((max(b.residual_norm, b.shortcut_norm, b.output_norm) for b in run.blocks), default=1.0) or 1.0
+    )
     cells, incoming = [], None
     for i, block in enumerate(run.blocks):
         cells.append(_cell(block, i, i == selected, incoming, largest))
@@ -107,13 +109,16 @@ def _empty_cell(index: int) -> str:
 <span class="map-picture empty"></span><span class="words"><b>{block_title(index)}</b></span></div>"""
 
 
-def _roads(enters: float, shortcut: float, branch: float, leaves: float, f_norm: str = "", s_norm: str = "") -> str:
+def _roads(
+    enters: float, shortcut: float, branch: float, leaves: float, f_norm: str = "", s_norm: str = ""
+) -> str:
     """The roads of one block twice, left to right for wide screens and top to bottom for phones, with their norms."""
 
     def lines(swap: bool) -> str:
         def path(points: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> str:
             return " ".join(
-                command + " ".join(f"{y} {x}" if swap else f"{x} {y}" for x, y in pairs) for command, pairs in points
+                command + " ".join(f"{y} {x}" if swap else f"{x} {y}" for x, y in pairs)
+                for command, pairs in points
             )
 
         main = 64 if not swap else 26
@@ -133,7 +138,9 @@ def _roads(enters: float, shortcut: float, branch: float, leaves: float, f_norm:
             ),
             ("road", leaves, [("M", [(168, main)]), ("L", [(200, main)])]),
         )
-        return "".join(f'<path class="{kind}" d="{path(d)}" stroke-width="{w:.1f}"/>' for kind, w, d in pieces)
+        return "".join(
+            f'<path class="{kind}" d="{path(d)}" stroke-width="{w:.1f}"/>' for kind, w, d in pieces
+        )
 
     return (
         '<span class="roads" aria-hidden="true">'

@@ -20,7 +20,9 @@ def trace_lines(channels: int, height: int, width: int, batch: int = 1) -> list[
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m resnet_demo.trace", description=__doc__)
-    parser.add_argument("height", nargs="?", type=int, default=180, help="input height in pixels (default 180)")
+    parser.add_argument(
+        "height", nargs="?", type=int, default=180, help="input height in pixels (default 180)"
+    )
     parser.add_argument("width", nargs="?", type=int, help="input width in pixels (default: the height)")
     parser.add_argument("--channels", type=int, default=3, help="input channels (default 3)")
     parser.add_argument("--batch", type=int, default=1, help="photos at once (default 1)")

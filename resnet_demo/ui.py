@@ -119,7 +119,8 @@ def build_page(menu: Sequence[MenuEntry]) -> Page:
                     elem_id="photo",
                     # the saved pixels are what the camera saw, not their mirror image
                     webcam_options=WebcamOptions(
-                        mirror=False, constraints={"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}
+                        mirror=False,
+                        constraints={"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}},
                     ),
                     placeholder="Drop a photo here\n– or –\nClick to choose",
                     buttons=[],
@@ -138,9 +139,14 @@ def build_page(menu: Sequence[MenuEntry]) -> Page:
                 gr.HTML(INSIDE_WORDS, elem_classes="panel-words")
                 with gr.Row(elem_id="inside-controls"):
                     block = gr.Radio(
-                        [(str(i + 1), i) for i in range(blocks)], value=view.block, label="Block", elem_id="block"
+                        [(str(i + 1), i) for i in range(blocks)],
+                        value=view.block,
+                        label="Block",
+                        elem_id="block",
                     )
-                    channels = gr.Radio([4, 16, 64], value=view.channels, label="Channels", elem_id="channels")
+                    channels = gr.Radio(
+                        [4, 16, 64], value=view.channels, label="Channels", elem_id="channels"
+                    )
                     order = gr.Radio(
                         [("mean activation", "mean"), ("variance", "variance"), ("index", "index")],
                         value=view.order,
@@ -157,7 +163,9 @@ def build_page(menu: Sequence[MenuEntry]) -> Page:
                     colours = gr.Radio(
                         list(SEQUENTIAL), value=view.colours, label="Colours of the output", elem_id="colours"
                     )
-                inside = gr.HTML(inside_html(None, view), elem_id="inside", js_on_load=read_static("inside.js"))
+                inside = gr.HTML(
+                    inside_html(None, view), elem_id="inside", js_on_load=read_static("inside.js")
+                )
             with gr.Tab("Layer by layer", id="trace", elem_id="tab-trace"):
                 trace = gr.HTML(trace_html(()), elem_id="trace")
             with gr.Tab("How it works", id="how", elem_id="tab-how"):
@@ -194,7 +202,10 @@ def page_options() -> dict[str, Any]:
     """Arguments of ``launch`` that belong to the page: theme, styles, upload limit, privacy."""
     return {
         "theme": gr.themes.Default(
-            primary_hue="orange", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["monospace"]
+            primary_hue="orange",
+            neutral_hue="slate",
+            font=["system-ui", "sans-serif"],
+            font_mono=["monospace"],
         ),
         "css": read_static("page.css"),
         "head": f"<script>{read_static('page.js')}</script>",

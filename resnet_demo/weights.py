@@ -67,7 +67,9 @@ class Card:
         object.__setattr__(self, "classes", tuple(self.classes))
         wanted = 2 if self.config.num_logits == 1 else self.config.num_logits
         if len(self.classes) != wanted:
-            raise ValueError(f"{self.config.num_logits} logits need {wanted} class names, got {len(self.classes)}")
+            raise ValueError(
+                f"{self.config.num_logits} logits need {wanted} class names, got {len(self.classes)}"
+            )
         if not self.temperature > 0:
             raise ValueError(f"the temperature must be positive, got {self.temperature}")
 
@@ -145,7 +147,9 @@ def read_card(path: Path) -> Card:
     try:
         return Card.from_json(_read(card_path, MAX_HEADER).decode("utf-8"))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{card_path.name} is not a model card; restore it from the project.") from error
+        raise CheckpointError(
+            f"{card_path.name} is not a model card; restore it from the project."
+        ) from error
 
 
 def read_tensors(name: str, payload: bytes) -> dict[str, Tensor]:
@@ -158,11 +162,15 @@ def read_tensors(name: str, payload: bytes) -> dict[str, Tensor]:
         raise CheckpointError(f"{name} is empty or cut off ({len(payload)} bytes); fetch it again.")
     header = int.from_bytes(payload[:8], "little")
     if header > MAX_HEADER:
-        raise CheckpointError(f"{name} is not a safetensors checkpoint, or its header is larger than {MAX_HEADER} bytes.")
+        raise CheckpointError(
+            f"{name} is not a safetensors checkpoint, or its header is larger than {MAX_HEADER} bytes."
+        )
     try:
         return load_safetensors(payload)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{name} is damaged or not a safetensors checkpoint; fetch it again.") from error
+        raise CheckpointError(
+            f"{name} is damaged or not a safetensors checkpoint; fetch it again."
+        ) from error
 
 
 def load_strictly(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
@@ -175,7 +183,9 @@ def load_strictly(model: nn.Module, tensors: dict[str, Tensor], name: str) -> No
     if missing := sorted(state.keys() - tensors.keys()):
         raise CheckpointError(f"{name} lacks {len(missing)} of the network's tensors, such as {missing[0]}.")
     if extra := sorted(tensors.keys() - state.keys()):
-        raise CheckpointError(f"{name} has {len(extra)} tensors that the network has not, such as {extra[0]!r:.60}.")
+        raise CheckpointError(
+            f"{name} has {len(extra)} tensors that the network has not, such as {extra[0]!r:.60}."
+        )
     for key, tensor in tensors.items():
         if tensor.shape != state[key].shape:
             raise CheckpointError(
@@ -204,7 +214,9 @@ def _read(path: Path, most: int) -> bytes:
     except PermissionError:
         raise CheckpointError(f"{path.name} may not be read: no permission.") from None
     except OSError as error:
-        raise CheckpointError(f"{path.name} could not be read: {error.strerror or 'input/output error'}.") from error
+        raise CheckpointError(
+            f"{path.name} could not be read: {error.strerror or 'input/output error'}."
+        ) from error
 
 
 def _write(path: Path, payload: bytes) -> None:
