@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 Keep = Callable[[Tensor], Tensor]
 
@@ -62,11 +64,14 @@ def residual_blocks(model: nn.Module) -> dict[str, nn.Module]:
     }
 
 
-def branch_end(block: nn.Module) -> nn.Module:
+def branch_end(block: Any) -> nn.Module:
     """The module whose output is F(x) as it enters the block's sum."""
     if hasattr(block, "maxpool") and block.downsample is not None:
-        return block.maxpool  # the notebook's block pools its branch when its shortcut strides
-    return block.bn3 if hasattr(block, "bn3") else block.bn2
+        end = block.maxpool  # the notebook's block pools its branch when its shortcut strides
+    else:
+        end = block.bn3 if hasattr(block, "bn3") else block.bn2
+    assert isinstance(end, nn.Module)
+    return end
 
 
 def clone(tensor: Tensor) -> Tensor:
@@ -96,7 +101,7 @@ def capture_blocks(model: nn.Module, keep: Keep = clone) -> Iterator[dict[str, C
     if not blocks:
         raise ValueError(f"{type(model).__name__} has no residual block (conv1, bn2, downsample) to capture.")
     streams = {name: CapturedBlock(name) for name in blocks}
-    handles: list[torch.utils.hooks.RemovableHandle] = []
+    handles: list[RemovableHandle] = []
     was_training = {module: module.training for module in model.modules()}
     try:
         for name, block in blocks.items():
@@ -111,21 +116,27 @@ def capture_blocks(model: nn.Module, keep: Keep = clone) -> Iterator[dict[str, C
             module.training = training
 
 
-def _hook_block(
-    block: nn.Module, tensors: dict[str, Tensor], keep: Keep
-) -> list[torch.utils.hooks.RemovableHandle]:
+def _hook_block(block: Any, tensors: dict[str, Tensor], keep: Keep) -> list[RemovableHandle]:
+    relus = 0  # calls of the block's one ReLU in this forward pass; the last is given the sum
+    last_relu = 3 if hasattr(block, "conv3") else 2
+
     def on_input(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        nonlocal relus
+        relus = 0
         if block.downsample is None:  # identity shortcut
             tensors["shortcut"] = keep(args[0])
 
     def on_branch(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
-        tensors["residual"] = keep(out)
+        tensors["residual"] = keep(out)  # a copy: torchvision adds the shortcut to this very tensor
 
     def on_shortcut(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
         tensors["shortcut"] = keep(out)
 
-    def on_activation(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        tensors["pre_activation"] = keep(args[0])  # the last call of the shared ReLU wins: the sum
+    def on_relu(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        nonlocal relus
+        relus += 1
+        if relus == last_relu:
+            tensors["pre_activation"] = keep(args[0])
 
     def on_output(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
         tensors["output"] = keep(out)
@@ -133,7 +144,7 @@ def _hook_block(
     handles = [
         block.register_forward_pre_hook(on_input),
         branch_end(block).register_forward_hook(on_branch),
-        block.relu.register_forward_pre_hook(on_activation),
+        block.relu.register_forward_pre_hook(on_relu),
         block.register_forward_hook(on_output),
     ]
     if block.downsample is not None:

@@ -45,9 +45,9 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5) -> str:
     """The map for one run, with block ``selected`` marked; without a run, the empty map of ``blocks``."""
     if run is None:
         start = '<div class="stop"><div class="thumb empty"></div><b>photo</b></div>'
-        cells = "".join(_empty_cell(i) for i in range(blocks))
+        empty = "".join(_empty_cell(i) for i in range(blocks))
         end = '<div class="stop end"><b>answer</b></div>'
-        return f'<div class="roadmap is-empty" style="--blocks:{blocks}" role="group" aria-label="Road map of the network">{start}{cells}{end}</div>'
+        return f'<div class="roadmap is-empty" style="--blocks:{blocks}" role="group" aria-label="Road map of the network">{start}{empty}{end}</div>'
 
     photo = drawing.data_url(drawing.photo_png(run.photo))
     height, width = run.photo.shape[:2]
@@ -58,7 +58,8 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5) -> str:
     largest = (
         max((max(b.residual_norm, b.shortcut_norm, b.output_norm) for b in run.blocks), default=1.0) or 1.0
     )
-    cells, incoming = [], None
+    cells: list[str] = []
+    incoming = None
     for i, block in enumerate(run.blocks):
         cells.append(_cell(block, i, i == selected, incoming, largest))
         incoming = block.output_norm

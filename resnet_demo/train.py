@@ -125,7 +125,7 @@ def contiguous_shortcut(model: ResNet) -> None:
         out = F.conv2d(x[:, :, ::2, ::2].contiguous(), first.weight.contiguous())
         return out.contiguous(memory_format=torch.channels_last)
 
-    first.forward = forward  # type: ignore[method-assign]
+    first.forward = forward  # type: ignore[method-assign, assignment]
 
 
 class Averaged:

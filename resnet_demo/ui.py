@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.components.image import WebcamOptions
 
 from resnet_demo import examples
 from resnet_demo.drawing import SEQUENTIAL
@@ -118,7 +117,7 @@ def build_page(menu: Sequence[MenuEntry]) -> Page:
                     height=300,
                     elem_id="photo",
                     # the saved pixels are what the camera saw, not their mirror image
-                    webcam_options=WebcamOptions(
+                    webcam_options=gr.WebcamOptions(
                         mirror=False,
                         constraints={"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}},
                     ),

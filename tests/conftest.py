@@ -1,0 +1,71 @@
+"""What several test files share: a small trained-like network on disk, photos drawn by code, a live server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["GRADIO_SSR_MODE"] = "False"
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from resnet_demo.model import ResNet
+from resnet_demo.records import Preprocessing
+from resnet_demo.weights import Card, save_checkpoint
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+KNOWS = "This network has seen only cats and dogs, and must call everything one of them."
+
+
+def draw_photo(seed: int, width: int = 320, height: int = 240) -> Image.Image:
+    """Coloured shapes on a gradient; another picture for every seed."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    pixels = np.stack([x * 255 // width, y * 255 // height, (x + y) % 256], -1) * rng.uniform(0.2, 1, 3)
+    for _ in range(6):
+        cx, cy, r = rng.integers(0, width), rng.integers(0, height), rng.integers(10, 80)
+        pixels[(x - cx) ** 2 + (y - cy) ** 2 < r * r] = rng.integers(0, 256, 3)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def lively(model: ResNet, seed: int = 0) -> ResNet:
+    """Give a random network batch-norm statistics and affine values as different as training would."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
+            torch.nn.init.normal_(module.bias, 0, 0.2, generator=generator)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one checkpoint: the notebook's network, random but reproducible."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    model = lively(ResNet(3))
+    card = Card("test-net", model.config, Preprocessing(180, "crop"), ("cat", "dog"), knows=KNOWS)
+    save_checkpoint(model, card, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(weights_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The real app on a free port of this machine; yields its address."""
+    os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("gradio"))
+    import app
+    from resnet_demo.ui import page_options
+
+    engine = app.defer_engine("cpu", weights_dir)
+    demo = app.build_demo(engine, weights_dir)
+    engine.start()
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **page_options())
+    yield url.rstrip("/")
+    demo.close()
