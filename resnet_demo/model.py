@@ -156,8 +156,8 @@ class ResNet(nn.Module):
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Number of trainable scalars in ``module``."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+    """Number of scalars that training adjusts in ``module``, frozen or not."""
+    return sum(p.numel() for p in module.parameters())
 
 
 __all__ = ["NoShortcut", "ResNet", "ResNetConfig", "ResidualBlock", "count_parameters"]

@@ -125,7 +125,7 @@ def _roads(
         main = 64 if not swap else 26
         off = 20 if not swap else 72
         pieces = (
-            ("road", enters, [("M", [(0, main)]), ("L", [(20, main)])]),
+            ("road", enters, [("M", [(-1, main)]), ("L", [(20, main)])]),
             ("road", shortcut, [("M", [(18, main)]), ("L", [(168, main)])]),
             (
                 "branch",
@@ -137,7 +137,7 @@ def _roads(
                     ("C", [(158, off), (150, main), (168, main)]),
                 ],
             ),
-            ("road", leaves, [("M", [(168, main)]), ("L", [(200, main)])]),
+            ("road", leaves, [("M", [(168, main)]), ("L", [(201, main)])]),
         )
         return "".join(
             f'<path class="{kind}" d="{path(d)}" stroke-width="{w:.1f}"/>' for kind, w, d in pieces

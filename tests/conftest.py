@@ -51,6 +51,7 @@ def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     model = lively(ResNet(3))
+    model.linear.weight.data.mul_(30)  # so that different photos get clearly different logits
     card = Card("test-net", model.config, Preprocessing(180, "crop"), ("cat", "dog"), knows=KNOWS)
     save_checkpoint(model, card, folder)
     return folder

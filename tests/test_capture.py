@@ -31,7 +31,10 @@ NETS = {
     "notebook": lambda: lively(ResNet(3)),
     "one channel": lambda: lively(ResNet(1)),
     "identity": identity_net,
-    **{name: lambda name=name: small(name) for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")},
+    **{
+        name: lambda name=name: small(name)
+        for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+    },
 }
 
 
@@ -92,7 +95,7 @@ def test_no_hook_survives_a_failure_inside_the_network() -> None:
 def test_no_hook_survives_a_cancelled_caller() -> None:
     model = ResNet(3, widths=(4, 8))
 
-    def request():  # noqa: ANN202
+    def request():
         with capture_blocks(model) as streams:
             yield streams
 

@@ -52,9 +52,13 @@ class NotebookNet(nn.Module):
         return self.linear(self.flatten(self.avgpool(self.blocks(x))))
 
 
-@pytest.mark.parametrize(("channels", "height", "width"), [(3, 180, 180), (1, 180, 180), (3, 97, 131), (1, 33, 7)])
+@pytest.mark.parametrize(
+    ("channels", "height", "width"), [(3, 180, 180), (1, 180, 180), (3, 97, 131), (1, 33, 7)]
+)
 @pytest.mark.parametrize("ours_first", [True, False])
-def test_state_dicts_load_strictly_both_ways(channels: int, height: int, width: int, ours_first: bool) -> None:
+def test_state_dicts_load_strictly_both_ways(
+    channels: int, height: int, width: int, ours_first: bool
+) -> None:
     torch.manual_seed(1)
     source, target = (ResNet, NotebookNet) if ours_first else (NotebookNet, ResNet)
     saved, loaded = lively(source(channels)), target(channels)
@@ -93,7 +97,9 @@ def test_config_rebuilds_the_network() -> None:
     assert model.blocks[0].dropout.p == 0.1
 
 
-@pytest.mark.parametrize("bad", [{"input_chnl": 0}, {"widths": ()}, {"widths": (4, 0)}, {"num_logits": 0}, {"dropout": 1.0}])
+@pytest.mark.parametrize(
+    "bad", [{"input_chnl": 0}, {"widths": ()}, {"widths": (4, 0)}, {"num_logits": 0}, {"dropout": 1.0}]
+)
 def test_impossible_configs_are_refused(bad: dict) -> None:
     with pytest.raises(ValueError, match=r"got"):
         ResNetConfig(**bad)

@@ -1,0 +1,136 @@
+"""The engine: same answers as the bare network, one visitor's run at a time, a device that fails."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import draw_photo
+
+from resnet_demo import engine as engine_module
+from resnet_demo.capture import CapturedBlock
+from resnet_demo.engine import Engine, EngineError, best_device, predict, to_record
+from resnet_demo.transforms import fit_photo, to_tensor
+from resnet_demo.weights import available_networks
+
+
+@pytest.fixture(scope="module")
+def engine(weights_dir: Path) -> Engine:
+    return Engine(available_networks(weights_dir), "cpu")
+
+
+def test_a_run_is_what_the_network_says(engine: Engine) -> None:
+    photo = draw_photo(0)
+    net = engine.network()
+    pixels = fit_photo(photo, net.card.preprocessing)
+    with torch.inference_mode():
+        logit = float(net.model(to_tensor(pixels, net.card.preprocessing))[0, 0])
+    run = engine.run(photo)
+    assert run.prediction.logit == logit  # bit for bit, hooks and all
+    assert np.array_equal(run.photo, pixels)
+    assert run.prediction.confidences[1].confidence == pytest.approx(1 / (1 + np.exp(abs(logit))))
+    assert run.notice == ""
+    assert run.timings.total >= run.timings.forward > 0
+
+
+def test_the_streams_of_a_run_add_up(engine: Engine) -> None:
+    for block in engine.run(draw_photo(1)).blocks:
+        total = block.residual.astype(np.float32) + block.shortcut.astype(np.float32)
+        assert np.allclose(block.pre_activation, total, atol=2e-2, rtol=2e-3)  # float16 on the host
+        assert np.array_equal(block.output, np.maximum(block.pre_activation, 0))
+
+
+def test_the_trace_names_every_layer_with_its_time(engine: Engine) -> None:
+    run = engine.run(draw_photo(2))
+    assert [line.name for line in run.trace] == [
+        "input", *(f"blocks.{i}" for i in range(5)), "avgpool", "flatten", "linear",
+    ]  # fmt: skip
+    assert all(line.milliseconds is not None and line.milliseconds >= 0 for line in run.trace[1:])
+    assert sum(line.parameters for line in run.trace) == 4_888_897
+    assert sum(line.flops for line in run.trace) == pytest.approx(4.44e9, rel=0.01)
+
+
+def test_runs_from_many_threads_do_not_mix_and_leave_no_hook(engine: Engine) -> None:
+    photos = [draw_photo(seed, 60, 50) for seed in range(24)]
+    alone = [engine.run(photo) for photo in photos]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(engine.run, photos))
+    for one, other in zip(alone, together, strict=True):
+        assert one.prediction.logit == other.prediction.logit
+        for a, b in zip(one.blocks, other.blocks, strict=True):
+            assert np.array_equal(a.output, b.output)
+            assert np.array_equal(a.residual, b.residual)
+    model = engine.network().model
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_a_run_cannot_be_changed(engine: Engine) -> None:
+    with pytest.raises(FrozenInstanceError):
+        engine.run(draw_photo(3)).network = "other"  # type: ignore[misc]
+
+
+def test_unknown_names_are_one_sentence(engine: Engine) -> None:
+    with pytest.raises(EngineError, match="no network called 'x'"):
+        engine.run(draw_photo(0), "x")
+    with pytest.raises(EngineError, match="unknown"):
+        best_device("tpu")
+    with pytest.raises(EngineError, match="No network found"):
+        Engine({})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device whose absence is tested")
+def test_a_device_that_is_not_there_is_refused_and_auto_takes_the_cpu() -> None:
+    with pytest.raises(EngineError, match="does not work here"):
+        best_device("cuda")
+    if not torch.backends.mps.is_available():
+        assert best_device("auto").type == "cpu"
+
+
+def test_a_device_that_fails_at_run_time_falls_back_to_the_cpu(
+    weights_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = Engine(available_networks(weights_dir), "cpu")
+    net = fresh.network()
+    net.device = torch.device("meta")  # a device on which no number can be read
+    monkeypatch.setattr(engine_module, "device_name", lambda d: d.type.upper())
+    run = fresh.run(draw_photo(4))
+    assert run.device == "CPU"
+    assert "META failed" in run.notice
+    assert fresh.run(draw_photo(4)).prediction == run.prediction
+
+
+def test_a_failure_on_the_cpu_is_one_sentence_and_the_next_run_works(
+    weights_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = Engine(available_networks(weights_dir), "cpu")
+    model = fresh.network().model
+    handle = model.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(RuntimeError("out of memory")))
+    with pytest.raises(EngineError, match="failed on this photo"):
+        fresh.run(draw_photo(5))
+    handle.remove()
+    assert fresh.run(draw_photo(5)).prediction.label in ("cat", "dog")
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_confidences_are_calibrated_by_the_temperature(engine: Engine) -> None:
+    card = replace(engine.network().card, temperature=2.0)
+    answer = predict(np.array([3.0], np.float32), card)
+    assert answer.label == "dog"
+    assert answer.logit == 3.0
+    assert answer.confidences[0].confidence == pytest.approx(1 / (1 + np.exp(-1.5)))
+
+
+def test_values_that_float16_cannot_hold_are_kept_in_float32() -> None:
+    big = torch.full((1, 2, 2, 2), 1e5)
+    names = ("residual", "shortcut", "pre_activation", "output")
+    record = to_record(CapturedBlock("b", dict.fromkeys(names, big)))
+    assert record.output.dtype == np.float32
+    assert np.isfinite(record.output).all()
+    assert record.cosine == pytest.approx(1)
+    silent = to_record(CapturedBlock("b", dict.fromkeys(names, torch.zeros(1, 2, 2, 2))))
+    assert silent.cosine == 0
+    assert silent.output.dtype == np.float16
