@@ -42,9 +42,10 @@ from resnet_demo.data import (
     without,
 )
 from resnet_demo.evaluate import logits_of, summarise
+from resnet_demo.menu import WEIGHTS
 from resnet_demo.model import ResNet, ResNetConfig
 from resnet_demo.records import Preprocessing
-from resnet_demo.weights import WEIGHTS, Card, save_checkpoint
+from resnet_demo.weights import Card, load_checkpoint, save_checkpoint, save_golden
 
 KNOWS = "This network has seen only cats and dogs, and must call everything one of them."
 
@@ -419,7 +420,9 @@ def export(
             "torch": torch.__version__,
         },
     )
-    return save_checkpoint(model, card, directory)
+    path = save_checkpoint(model, card, directory)
+    save_golden(load_checkpoint(path)[0], directory)
+    return path
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

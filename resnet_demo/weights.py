@@ -20,10 +20,11 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
+from resnet_demo.capture import capture_blocks
+from resnet_demo.menu import WEIGHTS
 from resnet_demo.model import ResNet, ResNetConfig
 from resnet_demo.records import Preprocessing
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 MAX_BYTES = 500_000_000  # a ResNet-152 has 241 MB; nothing larger is read into memory
 MAX_HEADER = 1_000_000  # bytes; that of a network with a thousand tensors has a tenth of it
 
@@ -114,6 +115,24 @@ def save_checkpoint(model: ResNet, card: Card, directory: Path = WEIGHTS) -> Pat
     path = directory / f"{card.network}-{digest[:8]}.safetensors"
     _write(path, payload)
     _write(path.with_suffix(".json"), replace(card, config=model.config, sha256=digest).to_json().encode())
+    return path
+
+
+def golden_tensors(model: nn.Module, side: int = 64, seed: int = 0) -> dict[str, Tensor]:
+    """What ``model`` does to one seeded input: "input" (1, C, side, side), each block's output
+    under the block's name, and "logit" (1, num_logits). Any later version must give the same."""
+    first = next(model.parameters())
+    x = torch.randn(1, first.shape[1], side, side, generator=torch.Generator().manual_seed(seed))
+    with capture_blocks(model) as streams:
+        logit = model(x)
+    return {"input": x, "logit": logit.clone()} | {name: block.output for name, block in streams.items()}
+
+
+def save_golden(model: nn.Module, directory: Path = WEIGHTS) -> Path:
+    """Write ``golden_tensors(model)`` beside the checkpoint; ``model`` as loaded from it."""
+    path = directory / "golden.safetensors"
+    tensors = {name: tensor.contiguous() for name, tensor in golden_tensors(model).items()}
+    _write(path, save_safetensors(tensors))
     return path
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +18,17 @@ from playwright.sync_api import Browser, Page, expect  # noqa: E402
 from resnet_demo.engine import Engine  # noqa: E402
 
 WAIT = 30_000  # milliseconds; generous, for machines that are busy
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+]
 INSTALLED = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MACS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 
@@ -25,6 +37,10 @@ MACS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 def browser() -> Iterator[Browser]:
     """An installed Chrome or Chromium, else Playwright's own."""
     path = next(filter(None, map(shutil.which, INSTALLED)), MACS if os.path.exists(MACS) else None)
+    if path is None:  # Playwright's own, fetched once
+        fetched = subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
+        if fetched.returncode:
+            pytest.skip("no Chrome or Chromium is installed, and Playwright could not fetch one")
     with playwright.sync_playwright() as p:
         started = p.chromium.launch(executable_path=path, args=FLAGS)
         yield started
@@ -193,11 +209,11 @@ def test_a_bad_file_gets_a_sentence_and_the_last_answer_stays(page: Page, tmp_pa
     answer = page.locator("#answer").inner_text()
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no photo" * 99)
-    page.get_by_label("Clear").first.click()
+    page.get_by_label("Remove Image").first.click()
     expect(page.locator("#answer")).to_contain_text("Drop a photo")
     upload(page, bad)
     expect(page.get_by_test_id("toast-body")).to_contain_text("please upload", timeout=WAIT)
-    page.get_by_label("Clear").first.click()
+    page.get_by_label("Remove Image").first.click()
     upload(page, photo_file(tmp_path, 4))
     expect(page.locator("#answer")).to_have_text(answer, timeout=WAIT, use_inner_text=True)
 
