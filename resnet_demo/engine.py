@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,9 +19,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from resnet_demo.capture import CapturedBlock, capture_blocks
+from resnet_demo.capture import CapturedBlock, capture_blocks, residual_blocks
+from resnet_demo.experiments import class_activation, lesions
+from resnet_demo.gates import gated
 from resnet_demo.layers import stages, time_layers, trace_layers, with_times
-from resnet_demo.records import BlockStreams, Confidence, LayerTrace, Prediction, Run, Timings
+from resnet_demo.model import ResNet
+from resnet_demo.records import (
+    BlockStreams,
+    ClassActivation,
+    Confidence,
+    Gate,
+    LayerTrace,
+    Lesions,
+    Prediction,
+    Run,
+    Timings,
+)
 from resnet_demo.transforms import fit_photo, to_tensor
 from resnet_demo.weights import Card, available_networks, load_checkpoint
 
@@ -139,25 +152,29 @@ class Engine:
         network.trace = trace_layers(model, example)  # also warms the device up
         return network
 
-    def run(self, photo: Image.Image, network: str | None = None) -> Run:
+    def run(
+        self, photo: Image.Image | NDArray[np.uint8], network: str | None = None, gates: Sequence[Gate] = ()
+    ) -> Run:
         """One photo through one network, with everything its residual blocks did.
 
         Args:
-            photo: RGB, upright, any size; see ``transforms.open_photo``.
+            photo: RGB, upright, any size (see ``transforms.open_photo``), or the ``photo`` of
+                an earlier run of this network, which is taken as it is.
             network: a name on the menu, or None for the default.
+            gates: one a block, or empty for all open. They hold for this run alone.
 
         Raises:
             EngineError, CheckpointError: one sentence fit for the page.
         """
         started = time.perf_counter()
         net = self.network(network)
-        pixels = fit_photo(photo, net.card.preprocessing)
+        pixels = photo if isinstance(photo, np.ndarray) else fit_photo(photo, net.card.preprocessing)
         x = to_tensor(pixels, net.card.preprocessing)
         prepared = time.perf_counter()
         with net.lock:
             forward_started = time.perf_counter()
             try:
-                logits, blocks, spent = _forward(net, x)
+                logits, blocks, spent = _forward(net, x, gates)
             except RuntimeError as error:
                 if net.device.type == "cpu":
                     raise EngineError("The network failed on this photo; try another one.") from error
@@ -165,15 +182,17 @@ class Engine:
                 net.notice = f"{device_name(net.device)} failed, so this network now runs on the CPU."
                 net.device = torch.device("cpu")
                 net.model.to(net.device)
-                logits, blocks, spent = _forward(net, x)
+                logits, blocks, spent = _forward(net, x, gates)
             device, notice = device_name(net.device), net.notice
             forward_done = time.perf_counter()
+        answer = predict(logits, net.card)
+        activation = explain(net, blocks[-1], int(logits.argmax()))
         finished = time.perf_counter()
         return Run(
             network=net.name,
             device=device,
             photo=pixels,
-            prediction=predict(logits, net.card),
+            prediction=answer,
             blocks=blocks,
             trace=with_times(net.trace, spent),
             timings=Timings(
@@ -182,14 +201,48 @@ class Engine:
                 total=(finished - started) * 1e3,
             ),
             notice=notice,
+            classes=net.card.classes,
+            gates=() if all(gate.open for gate in gates) else tuple(gates),
+            activation=activation,
         )
+
+    def lesions(self, run: Run) -> Lesions:
+        """The photo of ``run`` through the network with each branch removed, and every set of them.
+
+        Raises:
+            EngineError: the network has more than one logit or too many blocks for that.
+        """
+        net = self.network(run.network)
+        assert isinstance(net.model, ResNet)
+        x = to_tensor(run.photo, net.card.preprocessing)
+        with net.lock:
+            x = x.to(net.device, memory_format=torch.channels_last)
+            try:
+                return lesions(net.model, x, net.card.temperature)
+            except ValueError as error:
+                raise EngineError(
+                    "This network is too deep, or has too many classes, for all its paths."
+                ) from error
+
+
+def explain(net: LoadedNetwork, last: BlockStreams, logit: int) -> ClassActivation | None:
+    """Where the logit of that index comes from; None unless the network ends in pool and linear layer."""
+    linear = getattr(net.model, "linear", None)
+    if not isinstance(linear, nn.Linear):
+        return None
+    weight = linear.weight[logit].float().cpu().numpy()
+    return class_activation(last.output, weight, float(linear.bias[logit]))
 
 
 def _forward(
-    net: LoadedNetwork, x: Tensor
+    net: LoadedNetwork, x: Tensor, gates: Sequence[Gate]
 ) -> tuple[NDArray[np.float32], tuple[BlockStreams, ...], dict[str, float]]:
     x = x.to(net.device, memory_format=torch.channels_last)
-    with capture_blocks(net.model) as streams, time_layers(stages(net.model), net.device) as spent:
+    with (
+        gated(net.model, dict(zip(residual_blocks(net.model), gates, strict=False))),
+        capture_blocks(net.model) as streams,
+        time_layers(stages(net.model), net.device) as spent,
+    ):
         logits = net.model(x)
     records = tuple(to_record(block) for block in streams.values())
     return logits[0].float().cpu().numpy(), records, dict(spent)

@@ -96,6 +96,68 @@ class BlockStreams:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """How much of each side of a block's sum is let through: 1 all of it, 0 nothing."""
+
+    residual: float = 1.0
+    shortcut: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.residual <= 1 and 0 <= self.shortcut <= 1):
+            raise ValueError(f"gates must lie in 0..1, got {self.residual} and {self.shortcut}")
+
+    @property
+    def open(self) -> bool:
+        """True if nothing is held back."""
+        return self.residual == 1 and self.shortcut == 1
+
+
+@dataclass(frozen=True, eq=False)
+class ClassActivation:
+    """Where the logit comes from, exactly, for a network that ends in average pool and linear layer.
+
+    Zhou et al. 2016, https://arxiv.org/abs/1512.04150.
+
+    Attributes:
+        places: (h, w) float32, each place's share; they sum to logit - bias.
+        channels: (C,) float32, each channel's share; they sum to the same.
+        bias: of the linear layer.
+        logit: the logit explained.
+    """
+
+    places: NDArray[np.float32]
+    channels: NDArray[np.float32]
+    bias: float
+    logit: float
+
+
+@dataclass(frozen=True, eq=False)
+class Lesions:
+    """What a binary network answers with parts of it removed (Veit et al. 2016,
+    https://arxiv.org/abs/1605.06431).
+
+    Attributes:
+        paths: (2**N,) float32 logits; bit i of the index set means block i keeps its residual
+            branch. The last entry is the whole network.
+        without_shortcut: (N,) float32 logits, each with the shortcut of one block removed.
+        temperature: the logits are divided by it before the sigmoid.
+    """
+
+    paths: NDArray[np.float32]
+    without_shortcut: NDArray[np.float32]
+    temperature: float
+
+    @property
+    def blocks(self) -> int:
+        """N, the number of blocks."""
+        return len(self.without_shortcut)
+
+    def without_branch(self, block: int) -> float:
+        """The logit with the residual branch of one block removed."""
+        return float(self.paths[len(self.paths) - 1 - (1 << block)])
+
+
+@dataclass(frozen=True)
 class LayerTrace:
     """One line of the shape trace.
 
@@ -139,6 +201,9 @@ class Run:
         trace: one record a layer, "input" first.
         timings: milliseconds.
         notice: a sentence to show (such as a fall-back to the CPU), or "".
+        classes: in the order of the logits; for one logit, its negative and its positive side.
+        gates: one a block, or empty if every branch was open.
+        activation: where the logit comes from, or None for a network that does not allow it.
     """
 
     network: str
@@ -149,3 +214,6 @@ class Run:
     trace: tuple[LayerTrace, ...]
     timings: Timings
     notice: str = ""
+    classes: tuple[str, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    activation: ClassActivation | None = None
