@@ -12,13 +12,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+import numpy as np
 from PIL import Image
 
 from resnet_demo import examples
 from resnet_demo.deferred import Deferred
+from resnet_demo.lessons import activation_html, comparison_html, gates_html, lesions_html, read_gates
 from resnet_demo.menu import MenuEntry
 from resnet_demo.panels import View, answer_html, inside_html, status_html, trace_html
-from resnet_demo.records import Run
+from resnet_demo.records import Prediction, Run
 from resnet_demo.roadmap import roadmap_html
 
 if TYPE_CHECKING:
@@ -53,18 +55,25 @@ def run_as_dict(run: Run) -> dict[str, Any]:
     }
 
 
-def run_photo(engine: Deferred[Engine], photo: Image.Image, network: str | None) -> Run:
+def sentence_of(error: Exception) -> str:
+    """What to tell a visitor about ``error``; anything unexpected is logged and not shown."""
+    if type(error).__name__ in ("EngineError", "CheckpointError", "PhotoError"):
+        return str(error)
+    log.error("a run failed", exc_info=error)
+    return "Something went wrong while the network ran; try the photo again, or another one."
+
+
+def run_photo(
+    engine: Deferred[Engine],
+    photo: Image.Image | NDArray[np.uint8],
+    network: str | None,
+    gates: Sequence[Gate] = (),
+) -> Run:
     """One photo through the engine; whatever goes wrong becomes one sentence for the visitor."""
     try:
-        return engine.get().run(photo, network)
+        return engine.get().run(photo, network, gates)
     except Exception as error:
-        sentence = getattr(error, "sentence", None) or str(error)
-        if type(error).__name__ not in ("EngineError", "CheckpointError", "PhotoError"):
-            log.exception("a run failed")
-            sentence = (
-                "Something went wrong while the network ran; your photo may be tried again, or another one."
-            )
-        raise gr.Error(sentence, print_exception=False) from error
+        raise gr.Error(sentence_of(error), print_exception=False) from error
 
 
 def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry]) -> None:
@@ -82,16 +91,64 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry]) -> 
         knows = entry.knows
         if photo is None:
             empty = roadmap_html(None, blocks=entry.blocks)
-            return None, gr.skip(), answer_html(None, knows), empty, inside_html(None, view), trace_html(())
+            nothing = (
+                None,
+                gr.skip(),
+                answer_html(None, knows),
+                empty,
+                inside_html(None, view),
+                trace_html(()),
+            )
+            return (
+                *nothing,
+                activation_html(None),
+                comparison_html(None, None),
+                None,
+                gates_html(entry.blocks, False),
+                lesions_html(None, None),
+            )
         run = run_photo(engine, photo, network)
+        whole = run.prediction
+        return (
+            *shown(run, view),
+            comparison_html(whole, run),
+            whole,
+            gates_html(len(run.blocks), True),
+            lesions_html(None, None),
+        )
+
+    def shown(run: Run, view: View) -> tuple[Any, ...]:
+        """Everything that follows from a run alone, in the order of ``results``."""
+        entry = entries.get(run.network)
         return (
             run,
             status_html(run, ""),
-            answer_html(run, knows),
+            answer_html(run, entry.knows if entry else ""),
             roadmap_html(run, view.block),
             inside_html(run, view),
             trace_html(run.trace, tuple(block.name for block in run.blocks)),
+            activation_html(run),
         )
+
+    def on_gates(
+        run: Run | None, whole: Prediction | None, view: View, event: gr.EventData
+    ) -> tuple[Any, ...]:
+        if run is None:
+            raise gr.Error("Give the page a photo first, then move a slider.", print_exception=False)
+        try:
+            gates = read_gates(event.gates, len(run.blocks))
+        except ValueError as error:
+            raise gr.Error(f"These sliders cannot be read: {error}.", print_exception=False) from error
+        gated = run_photo(engine, run.photo, run.network, gates)
+        return (*shown(gated, view), comparison_html(whole, gated))
+
+    def on_off_tab(run: Run | None) -> str:
+        if run is None:
+            return lesions_html(None, None)
+        try:
+            return lesions_html(engine.get().lesions(run), run)
+        except Exception as error:
+            raise gr.Error(sentence_of(error), print_exception=False) from error
 
     def on_view(
         run: Run | None, block: int, channels: int, order: Any, scope: Any, colours: str
@@ -118,7 +175,7 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry]) -> 
             raise gr.Error("No photo arrived; send one as the first argument.", print_exception=False)
         return run_as_dict(run_photo(engine, photo, network))
 
-    results = [page.run, page.status, page.answer, page.roadmap, page.inside, page.trace]
+    results = [page.run, page.status, page.answer, page.roadmap, page.inside, page.trace, page.looks]
     view_controls = [page.block, page.channels, page.order, page.scope, page.colours]
     private: dict[str, Any] = {"api_visibility": "private"}
 
@@ -126,12 +183,31 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry]) -> 
         [page.photo.change, page.network.change],
         on_photo,
         [page.photo, page.network, page.view],
-        results,
+        [*results, page.comparison, page.whole, page.gates, page.lesions],
         trigger_mode="always_last",
         show_progress="minimal",
         show_progress_on=[page.answer],
         concurrency_id="run",
         concurrency_limit=2,
+        **private,
+    )
+    page.gates.change(
+        on_gates,
+        [page.run, page.whole, page.view],
+        [*results, page.comparison],
+        trigger_mode="always_last",
+        show_progress="hidden",
+        concurrency_id="run",
+        **private,
+    )
+    # all paths cost several forward passes: only when somebody looks, and again for a new photo
+    gr.on(
+        [page.off_tab.select, page.whole.change],
+        on_off_tab,
+        page.run,
+        page.lesions,
+        show_progress="minimal",
+        concurrency_id="run",
         **private,
     )
     redraw: dict[str, Any] = {

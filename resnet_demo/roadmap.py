@@ -12,10 +12,11 @@ from html import escape
 import numpy as np
 
 from resnet_demo import drawing
-from resnet_demo.records import BlockStreams, Run
+from resnet_demo.records import BlockStreams, Gate, Run
 
 WIDEST = 15.0  # pixels, for the largest norm on the map
 NARROWEST = 1.5
+OPEN = Gate()
 THUMBNAIL = (3, 48)  # maps a side, and pixels a map at most
 
 
@@ -61,7 +62,8 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5) -> str:
     cells: list[str] = []
     incoming = None
     for i, block in enumerate(run.blocks):
-        cells.append(_cell(block, i, i == selected, incoming, largest))
+        gate = run.gates[i] if run.gates else OPEN
+        cells.append(_cell(block, i, i == selected, incoming, largest, gate))
         incoming = block.output_norm
     best = run.prediction.confidences[0]
     end = (
@@ -85,7 +87,9 @@ def strip_picture(block: BlockStreams) -> str:
     return drawing.data_url(drawing.indexed_png(sheet, drawing.SEQUENTIAL[0]))
 
 
-def _cell(block: BlockStreams, index: int, selected: bool, incoming: float | None, largest: float) -> str:
+def _cell(
+    block: BlockStreams, index: int, selected: bool, incoming: float | None, largest: float, gate: Gate
+) -> str:
     def width(norm: float) -> float:
         return max(NARROWEST, WIDEST * norm / largest)
 
@@ -99,7 +103,7 @@ def _cell(block: BlockStreams, index: int, selected: bool, incoming: float | Non
     )
     return f"""<button type="button" class="cell{" selected" if selected else ""}" data-block="{index}"
  id="block-{index + 1}" aria-pressed="{str(selected).lower()}" aria-label="{label}">
-{_roads(*roads, f"{f_norm}", f"{s_norm}")}
+{_roads(*roads, f_norm, s_norm, gate)}
 <span class="map-picture"><img src="{strip_picture(block)}" alt=""></span>
 <span class="words"><b>{title}</b><span>{shape}</span><span class="norms">F(x) {f_norm}<br>shortcut {s_norm}</span></span>
 </button>"""
@@ -111,9 +115,18 @@ def _empty_cell(index: int) -> str:
 
 
 def _roads(
-    enters: float, shortcut: float, branch: float, leaves: float, f_norm: str = "", s_norm: str = ""
+    enters: float,
+    shortcut: float,
+    branch: float,
+    leaves: float,
+    f_norm: str = "",
+    s_norm: str = "",
+    gate: Gate = OPEN,
 ) -> str:
-    """The roads of one block twice, left to right for wide screens and top to bottom for phones, with their norms."""
+    """The roads of one block twice, left to right for wide screens and top to bottom for phones, with their norms.
+
+    A road whose gate is closed is dashed.
+    """
 
     def lines(swap: bool) -> str:
         def path(points: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> str:
@@ -126,9 +139,9 @@ def _roads(
         off = 20 if not swap else 72
         pieces = (
             ("road", enters, [("M", [(-1, main)]), ("L", [(20, main)])]),
-            ("road", shortcut, [("M", [(18, main)]), ("L", [(168, main)])]),
+            ("road" if gate.shortcut else "road off", shortcut, [("M", [(18, main)]), ("L", [(168, main)])]),
             (
-                "branch",
+                "branch" if gate.residual else "branch off",
                 branch,
                 [
                     ("M", [(18, main)]),

@@ -15,6 +15,7 @@ import gradio as gr
 
 from resnet_demo import examples
 from resnet_demo.drawing import SEQUENTIAL
+from resnet_demo.lessons import activation_html, comparison_html, gates_html, lesions_html
 from resnet_demo.menu import MenuEntry
 from resnet_demo.panels import View, answer_html, inside_html, status_html, trace_html
 from resnet_demo.photo_input import PhotoInput
@@ -41,6 +42,16 @@ enlarged in all four
 (<a href="https://arxiv.org/abs/1512.03385" target="_blank" rel="noreferrer">He et al. 2015</a>).</p>"""
 
 
+OFF_WORDS = """<p>Turn a residual branch F(x) or a shortcut down and watch the answer, the road map and the later blocks
+follow. Very deep residual networks hardly notice one lost branch; here every block also halves the picture, so each
+is worth more
+(<a href="https://arxiv.org/abs/1605.06431" target="_blank" rel="noreferrer">Veit et al. 2016</a>).</p>"""
+
+LOOKS_WORDS = """<p>The network averages its last maps and adds them up with one weight a channel, so its logit can be split
+exactly: every place of the picture has a share, and so has every channel. The shares add up to the logit
+(<a href="https://arxiv.org/abs/1512.04150" target="_blank" rel="noreferrer">Zhou et al. 2016</a>).</p>"""
+
+
 @dataclass(frozen=True)
 class Page:
     """The components that handlers connect."""
@@ -62,6 +73,12 @@ class Page:
     colours: gr.Radio
     inside: gr.HTML
     trace: gr.HTML
+    whole: gr.State
+    off_tab: gr.Tab
+    gates: gr.HTML
+    comparison: gr.HTML
+    lesions: gr.HTML
+    looks: gr.HTML
     predict: gr.Button
     prediction: gr.JSON
 
@@ -92,6 +109,7 @@ def build_page(menu: Sequence[MenuEntry]) -> Page:
     ) as demo:
         run_state = gr.State(None, time_to_live=RUN_KEPT_S)
         view_state = gr.State(view)
+        whole_state = gr.State(None, time_to_live=RUN_KEPT_S)  # the answer with every branch open
 
         with gr.Row(elem_id="page-head"):
             gr.HTML("<h1>ResNet, block by block</h1>", elem_id="title")
@@ -165,6 +183,16 @@ def build_page(menu: Sequence[MenuEntry]) -> Page:
                 inside = gr.HTML(
                     inside_html(None, view), elem_id="inside", js_on_load=read_static("inside.js")
                 )
+            with gr.Tab("Switch it off", id="off", elem_id="tab-off") as off_tab:
+                gr.HTML(OFF_WORDS, elem_classes="panel-words")
+                gates = gr.HTML(
+                    gates_html(blocks, False), elem_id="gates", js_on_load=read_static("gates.js")
+                )
+                comparison = gr.HTML(comparison_html(None, None), elem_id="comparison")
+                lesions = gr.HTML(lesions_html(None, None), elem_id="lesions")
+            with gr.Tab("Where it looks", id="looks", elem_id="tab-looks"):
+                gr.HTML(LOOKS_WORDS, elem_classes="panel-words")
+                looks = gr.HTML(activation_html(None), elem_id="looks", js_on_load=read_static("looks.js"))
             with gr.Tab("Layer by layer", id="trace", elem_id="tab-trace"):
                 trace = gr.HTML(trace_html(()), elem_id="trace")
             with gr.Tab("How it works", id="how", elem_id="tab-how"):
@@ -192,6 +220,12 @@ def build_page(menu: Sequence[MenuEntry]) -> Page:
         colours=colours,
         inside=inside,
         trace=trace,
+        whole=whole_state,
+        off_tab=off_tab,
+        gates=gates,
+        comparison=comparison,
+        lesions=lesions,
+        looks=looks,
         predict=predict,
         prediction=prediction,
     )

@@ -1,0 +1,179 @@
+"""The panels in which a visitor experiments: switch branches off, and see where the answer comes from. HTML only."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+
+from resnet_demo import drawing
+from resnet_demo.records import Gate, Lesions, Prediction, Run
+from resnet_demo.roadmap import block_title, significant
+
+SHARES_SHOWN = 8  # channels with the largest shares of the logit
+
+
+def gates_html(blocks: int, enabled: bool) -> str:
+    """A slider on the residual branch and one on the shortcut of every block, all fully open."""
+    off = "" if enabled else " disabled"
+    columns = "".join(
+        f"""<fieldset data-gate="{i}"><legend>{block_title(i)}</legend>
+<label>F(x) <output>1</output><input type="range" class="branch" min="0" max="1" step="0.05" value="1"{off}
+ aria-label="{block_title(i)}: how much of the residual branch F(x)"></label>
+<label>shortcut <output>1</output><input type="range" class="short" min="0" max="1" step="0.05" value="1"{off}
+ aria-label="{block_title(i)}: how much of the shortcut"></label></fieldset>"""
+        for i in range(blocks)
+    )
+    return (
+        f'<div class="gates" style="--blocks:{blocks}">{columns}</div>'
+        f'<button type="button" id="reset-gates"{off}>Open everything again</button>'
+    )
+
+
+def comparison_html(whole: Prediction | None, run: Run | None) -> str:
+    """The answer of the whole network and, below it, with the visitor's switches."""
+    if whole is None or run is None:
+        return '<p class="comparison is-empty">Give the page a photo, then move a slider: the answer before and after appears here.</p>'
+
+    def row(name: str, prediction: Prediction) -> str:
+        chance = _chance(prediction, whole.label)
+        return (
+            f'<div class="class-row"><span class="label">{name}</span><span class="bar" aria-hidden="true">'
+            f'<i style="width:{100 * chance:.2f}%"></i></span><span class="percent">{escape(whole.label)} '
+            f"{100 * chance:.1f} %</span></div>"
+        )
+
+    changed = run.prediction.label != whole.label
+    verdict = f" It now says <b>{escape(run.prediction.label)}</b>." if changed else ""
+    note = (
+        f"The logit moved from {significant(whole.logit)} to {significant(run.prediction.logit)}.{verdict}"
+        if run.gates
+        else "Every branch is open: both are the same network."
+    )
+    return (
+        f'<div class="answer comparison"><div class="classes">{row("whole network", whole)}'
+        f'{row("with your switches", run.prediction)}</div><p role="status">{note}</p></div>'
+    )
+
+
+def _chance(prediction: Prediction, label: str) -> float:
+    return next((c.confidence for c in prediction.confidences if c.label == label), 0.0)
+
+
+def lesions_html(lesions: Lesions | None, run: Run | None) -> str:
+    """Each branch knocked out in turn, and all sets of branches by how many they keep."""
+    if lesions is None or run is None:
+        return '<p class="is-empty">What every block is worth for this photo appears here.</p>'
+    sign = 1.0 if lesions.paths[-1] > 0 else -1.0
+    label = escape(run.classes[1 if sign > 0 else 0])
+
+    def chance(logit: float) -> float:
+        return float(1 / (1 + np.exp(-np.clip(sign * logit / lesions.temperature, -60, 60))))
+
+    whole = chance(float(lesions.paths[-1]))
+
+    def bars(title: str, logits: list[float], kind: str) -> str:
+        rows = "".join(
+            f'<div class="class-row"><span class="label">{block_title(i)}</span>'
+            f'<span class="bar"><i style="width:{100 * chance(logit):.2f}%"></i>'
+            f'<u style="left:{100 * whole:.2f}%"></u></span>'
+            f'<span class="percent">{100 * chance(logit):.1f} %</span></div>'
+            for i, logit in enumerate(logits)
+        )
+        return f'<section class="knock {kind}"><h4>{title}</h4><div class="answer"><div class="classes">{rows}</div></div></section>'
+
+    branches = [lesions.without_branch(i) for i in range(lesions.blocks)]
+    shortcuts = [float(v) for v in lesions.without_shortcut]
+    return (
+        f'<p class="lead">How sure the network is of <b>{label}</b> ({100 * whole:.1f} % as a whole, the thin line) '
+        "with one thing taken away:</p>"
+        f'<div class="knocks">{bars("without F(x) of …", branches, "branch")}'
+        f"{bars('without the shortcut of …', shortcuts, 'short')}"
+        f'<section class="knock"><h4>all {len(lesions.paths)} sets of residual branches</h4>{_paths(lesions, label, chance)}</section></div>'
+    )
+
+
+def _paths(lesions: Lesions, label: str, chance: object) -> str:
+    """One dot a set of branches kept: how many across, how sure of the whole network's answer up."""
+    assert callable(chance)
+    count = lesions.blocks
+    seen = dict.fromkeys(range(count + 1), 0)
+    totals = [sum(bin(s).count("1") == k for s in range(len(lesions.paths))) for k in range(count + 1)]
+    dots = []
+    for kept, logit in enumerate(lesions.paths):
+        length = bin(kept).count("1")
+        spread = (seen[length] - (totals[length] - 1) / 2) * 3.2
+        seen[length] += 1
+        names = ", ".join(str(i + 1) for i in range(count) if kept >> i & 1) or "none"
+        sure = chance(float(logit))
+        dots.append(
+            f'<circle cx="{44 + length * 48 + spread:.1f}" cy="{150 - 140 * sure:.1f}" r="3.4">'
+            f"<title>branches kept: {names}; {label} {100 * sure:.1f} %</title></circle>"
+        )
+    grid = "".join(
+        f'<line x1="26" x2="310" y1="{y}" y2="{y}"/><text x="22" y="{y + 4}" text-anchor="end">{text}</text>'
+        for y, text in ((10, "100"), (80, "50"), (150, "0 %"))
+    )
+    ticks = "".join(
+        f'<text x="{44 + k * 48}" y="168" text-anchor="middle">{k}</text>' for k in range(count + 1)
+    )
+    return (
+        f'<svg class="paths" viewBox="-14 0 330 190" role="img" aria-label="Confidence in {label} for every set of residual '
+        f'branches, by number of branches kept">{grid}{"".join(dots)}{ticks}'
+        '<text x="164" y="186" text-anchor="middle">residual branches kept</text></svg>'
+    )
+
+
+def activation_html(run: Run | None) -> str:
+    """Each place's share of the logit over the photo, at native resolution and smoothed; each channel's share."""
+    if run is None or run.activation is None:
+        return '<p class="is-empty">Where the answer comes from appears here.</p>'
+    found = run.activation
+    end = float(np.abs(found.places).max())
+    ends = np.array([end], np.float32)
+    picture = drawing.data_url(
+        drawing.indexed_png(drawing.quantise(found.places[None], ends, signed=True)[0], drawing.DIVERGING)
+    )
+    photo = drawing.data_url(drawing.photo_png(run.photo))
+    h, w = found.places.shape
+    negative, positive = (run.classes[0], run.classes[1]) if len(run.classes) == 2 else ("against", "for")
+    overlays = "".join(
+        f'<figure><div class="overlay"><img src="{photo}" alt=""><img class="{kind}" src="{picture}" alt="{alt}"></div>'
+        f"<figcaption>{caption}</figcaption></figure>"
+        for kind, alt, caption in (
+            ("native", "Share of each place", f"exact, {h}×{w} places"),
+            ("smooth", "Share of each place, smoothed", f"smoothed, {h}×{w} → {run.photo.shape[0]}"),
+        )
+    )
+    order = np.argsort(-np.abs(found.channels))[:SHARES_SHOWN]
+    largest = float(np.abs(found.channels[order]).max(initial=0)) or 1.0
+    rows = "".join(
+        f'<div class="share"><span>channel {c}</span><span class="both"><i class="{"up" if found.channels[c] > 0 else "down"}" '
+        f'style="width:{50 * abs(float(found.channels[c])) / largest:.1f}%"></i></span>'
+        f"<span>{significant(float(found.channels[c]))}</span></div>"
+        for c in order
+    )
+    return (
+        f'<div class="looks"><div class="overlays">{overlays}</div>'
+        f'<section class="shares"><h4>channels with the largest shares of the logit</h4>{rows}'
+        f'<p class="sum">all {len(found.channels)} channels {significant(found.logit - found.bias)} + bias '
+        f"{significant(found.bias)} = logit <b>{significant(found.logit)}</b></p></section></div>"
+        f'<div class="legend looks-legend"><i style="background:{drawing.css_gradient(drawing.DIVERGING)}"></i>'
+        f"<span>{escape(negative)} −{significant(end)}</span><span>0</span><span>{escape(positive)} {significant(end)}</span></div>"
+        '<label class="opacity">strength of the colours <input type="range" min="0" max="1" step="0.05" value="0.6" '
+        'aria-label="Strength of the colours over the photo"></label>'
+    )
+
+
+def read_gates(values: object, blocks: int) -> tuple[Gate, ...]:
+    """Gates from what the page sent: ``[[residual, shortcut], …]``, one pair a block.
+
+    Raises:
+        ValueError: anything else, or a number outside 0..1.
+    """
+    if not isinstance(values, list) or len(values) != blocks:
+        raise ValueError(f"one pair of numbers for each of {blocks} blocks is needed")
+    try:
+        return tuple(Gate(float(residual), float(shortcut)) for residual, shortcut in values)
+    except TypeError as error:
+        raise ValueError("a gate is a pair of numbers in 0..1") from error
