@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_demo import examples
@@ -20,7 +21,7 @@ from resnet_demo.deferred import Deferred
 from resnet_demo.lessons import activation_html, comparison_html, gates_html, lesions_html, read_gates
 from resnet_demo.menu import MenuEntry
 from resnet_demo.panels import View, answer_html, inside_html, status_html, trace_html
-from resnet_demo.records import Prediction, Run
+from resnet_demo.records import Gate, Prediction, Run
 from resnet_demo.roadmap import roadmap_html
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry]) -> 
         concurrency_limit=2,
         **private,
     )
-    page.gates.change(
+    page.gates.input(
         on_gates,
         [page.run, page.whole, page.view],
         [*results, page.comparison],

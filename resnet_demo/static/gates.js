@@ -11,7 +11,7 @@ function values() {
 
 function send() {
   clearTimeout(waiting);
-  waiting = setTimeout(() => trigger('change', { gates: values() }), 120);
+  waiting = setTimeout(() => trigger('input', { gates: values() }), 120);
 }
 
 element.addEventListener('input', (event) => {
