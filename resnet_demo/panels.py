@@ -55,7 +55,8 @@ def answer_html(run: Run | None, knows: str) -> str:
         f'<span class="percent">{100 * c.confidence:.1f} %</span></div>'
         for c in run.prediction.confidences
     )
-    notice = f'<p class="notice" role="status">{escape(run.notice)}</p>' if run.notice else ""
+    sentences = [run.notice, "Some branches are turned down: see “Switch it off”." if run.gates else ""]
+    notice = "".join(f'<p class="notice" role="status">{escape(s)}</p>' for s in sentences if s)
     return f'<div class="answer"><div class="classes">{rows}</div><p class="knows">{escape(knows)}</p>{notice}</div>'
 
 

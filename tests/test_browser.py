@@ -53,9 +53,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     run = Engine.run
 
-    def counted(self, photo, network=None):
+    def counted(self, photo, network=None, gates=()):  # noqa: ANN001, ANN202
         seen.append("run")
-        return run(self, photo, network)
+        return run(self, photo, network, gates)
 
     monkeypatch.setattr(Engine, "run", counted)
     return seen
@@ -249,3 +249,39 @@ def test_the_theme_switches(page: Page) -> None:
     before = page.evaluate(dark)
     page.locator("#theme").click()
     page.wait_for_function(f"() => {dark} !== {str(before).lower()}")
+
+
+def test_a_branch_switched_off_changes_the_answer_and_opens_again(page: Page, tmp_path: Path) -> None:
+    upload(page, photo_file(tmp_path, 6))
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    whole = page.locator("#answer .classes").inner_text()
+    page.get_by_role("tab", name="Switch it off").click()
+    expect(page.locator("#lesions .knock.branch .class-row")).to_have_count(5, timeout=WAIT)
+    expect(page.locator("#lesions .paths circle")).to_have_count(32)
+
+    slider = page.locator("#gates fieldset").nth(2).locator(".branch")
+    slider.focus()
+    page.keyboard.press("Home")
+    expect(page.locator("#block-3 .wide path.branch.off")).to_have_count(1, timeout=WAIT)
+    expect(page.locator("#block-3 .chip")).to_have_text("F(x) 0")
+    expect(page.locator("#comparison")).to_contain_text("The logit moved")
+    expect(page.locator("#answer .notice")).to_contain_text("turned down")
+    assert page.locator("#answer .classes").inner_text() != whole
+
+    page.locator("#reset-gates").click()
+    expect(page.locator("#roadmap path.off")).to_have_count(0, timeout=WAIT)
+    expect(page.locator("#answer .classes")).to_have_text(whole, use_inner_text=True)
+
+
+def test_where_it_looks_splits_the_logit(page: Page, tmp_path: Path) -> None:
+    upload(page, photo_file(tmp_path, 7))
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    page.get_by_role("tab", name="Where it looks").click()
+    native = page.locator("#looks img.native")
+    expect(native).to_be_visible()
+    assert native.evaluate("img => [img.naturalWidth, img.naturalHeight]") == [6, 6]
+    logit = page.locator("#roadmap .stop.end").inner_text().split("logit")[1].strip()
+    expect(page.locator("#looks .sum b")).to_have_text(logit)
+    page.locator("#looks .opacity input").focus()
+    page.keyboard.press("Home")
+    assert native.evaluate("img => getComputedStyle(img).opacity") == "0"

@@ -14,6 +14,7 @@ from conftest import draw_photo
 from resnet_demo import engine as engine_module
 from resnet_demo.capture import CapturedBlock
 from resnet_demo.engine import Engine, EngineError, best_device, predict, to_record
+from resnet_demo.records import Gate
 from resnet_demo.transforms import fit_photo, to_tensor
 from resnet_demo.weights import available_networks
 
@@ -134,3 +135,37 @@ def test_values_that_float16_cannot_hold_are_kept_in_float32() -> None:
     silent = to_record(CapturedBlock("b", dict.fromkeys(names, torch.zeros(1, 2, 2, 2))))
     assert silent.cosine == 0
     assert silent.output.dtype == np.float16
+
+
+def test_gates_of_one_visitor_never_show_in_anothers_answer(engine: Engine) -> None:
+    photos = [draw_photo(seed, 60, 50) for seed in range(5)]
+    closed = (Gate(residual=0), Gate(), Gate(shortcut=0.5), Gate(), Gate())
+    jobs = [(photos[i % 5], closed if i % 3 == 0 else ()) for i in range(200)]
+    alone = {
+        (i, gates): engine.run(photo, gates=gates) for i, photo in enumerate(photos) for gates in (closed, ())
+    }
+    assert all(alone[i, closed].prediction.logit != alone[i, ()].prediction.logit for i in range(5))
+    with ThreadPoolExecutor(6) as pool:
+        runs = list(pool.map(lambda job: engine.run(job[0], gates=job[1]), jobs))
+    for i, (run, (_, gates)) in enumerate(zip(runs, jobs, strict=True)):
+        expected = alone[i % 5, gates]
+        assert run.prediction.logit == expected.prediction.logit
+        assert run.gates == gates
+        assert run.blocks[4].output_norm == expected.blocks[4].output_norm
+
+
+def test_a_run_of_pixels_seen_before_is_the_same_run(engine: Engine) -> None:
+    first = engine.run(draw_photo(8))
+    again = engine.run(first.photo, gates=[Gate()] * 5)
+    assert again.prediction == first.prediction
+    assert again.gates == ()
+
+
+def test_where_it_looks_and_the_lesions_agree_with_the_logit(engine: Engine) -> None:
+    run = engine.run(draw_photo(9))
+    assert run.activation is not None
+    assert run.activation.logit == pytest.approx(run.prediction.logit, abs=2e-2)  # from float16 maps
+    found = engine.lesions(run)
+    assert found.paths[-1] == pytest.approx(run.prediction.logit, abs=1e-4)
+    off = engine.run(run.photo, gates=[Gate(residual=0), *[Gate()] * 4])
+    assert found.without_branch(0) == pytest.approx(off.prediction.logit, abs=1e-4)
