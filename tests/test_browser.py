@@ -53,7 +53,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     run = Engine.run
 
-    def counted(self, photo, network=None, gates=()):  # noqa: ANN001, ANN202
+    def counted(self, photo, network=None, gates=()):
         seen.append("run")
         return run(self, photo, network, gates)
 
