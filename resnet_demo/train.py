@@ -111,24 +111,6 @@ def evaluation_side(side: int) -> int:
     return side * 5 // 4
 
 
-def contiguous_shortcut(model: ResNet) -> None:
-    """Keep the first shortcut's input contiguous on the CPU.
-
-    The backward pass of a 1x1 convolution of stride 2 with 3 input channels corrupts the
-    heap in oneDNN when its tensors are channels_last (seen with torch 2.13 and 2.15).
-    Slicing first makes it a plain matrix product with the same result.
-    """
-    first = model.blocks[0].downsample
-    if not isinstance(first, nn.Conv2d):
-        return
-
-    def forward(x: Tensor) -> Tensor:
-        out = F.conv2d(x[:, :, ::2, ::2].contiguous(), first.weight.contiguous())
-        return out.contiguous(memory_format=torch.channels_last)
-
-    first.forward = forward  # type: ignore[method-assign, assignment]
-
-
 class Averaged:
     """An exponential moving average of a network's parameters that warms up with its steps."""
 
@@ -152,7 +134,7 @@ class Averaged:
             norm.momentum = None  # a plain mean over the batches
         self.model.train()
         device = next(self.model.parameters()).device
-        for i in range(0, len(pixels) - 63, 64):
+        for i in range(0, max(1, len(pixels) - 63), 64):
             self.model(normalised(pixels[i : i + 64], side, preprocessing).to(device))
         self.model.eval()
 
@@ -196,12 +178,12 @@ def train(
     accelerator = Accelerator()
     torch.manual_seed(recipe.seed)
     model = ResNet.from_config(ResNetConfig(dropout=recipe.dropout, shortcuts=recipe.shortcuts))
-    on_cpu = accelerator.device.type == "cpu"
-    if on_cpu:
-        contiguous_shortcut(model)
+    # On the CPU the backward pass of strided 1x1 convolutions in channels_last corrupts the heap in
+    # oneDNN (seen with torch 2.13 and 2.15), so tensors stay contiguous there.
+    layout = torch.contiguous_format if accelerator.device.type == "cpu" else torch.channels_last
     average = Averaged(model, recipe.averaging)
     average.model.to(accelerator.device)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(memory_format=layout)  # type: ignore[call-overload]
     optimizer = optimiser(model, recipe)
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     generator = torch.Generator().manual_seed(recipe.seed)
@@ -269,6 +251,7 @@ def _epoch(
     epoch: int,
     recipe: Recipe,
     generator: torch.Generator,
+    layout: torch.memory_format,
 ) -> dict[str, Any]:
     """One pass over the photos; returns mean loss, speed, and the share of time spent preparing data."""
     wrapped.train()
@@ -287,7 +270,7 @@ def _epoch(
         chosen = order[step * recipe.batch : (step + 1) * recipe.batch][rank::ranks]
         photos = torch.from_numpy(pixels[chosen]).to(accelerator.device).permute(0, 3, 1, 2)
         views = augment(photos, recipe.stage(epoch), Preprocessing(), generator)
-        views = views.contiguous(memory_format=torch.channels_last)
+        views = views.contiguous(memory_format=layout)
         target = torch.from_numpy(labels[chosen]).to(accelerator.device).float()
         target = target * (1 - recipe.smoothing) + recipe.smoothing / 2
         waited += time.perf_counter() - began

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 
 pytest.importorskip("accelerate")
 
@@ -145,18 +144,6 @@ def test_norms_and_biases_are_spared_from_decay() -> None:
     assert decayed["weight_decay"] == 0.1
     assert all(names[id(p)].endswith("weight") and ".bn" not in names[id(p)] for p in decayed["params"])
     assert len(decayed["params"]) + len(spared["params"]) == len(names)
-
-
-def test_the_contiguous_shortcut_is_the_same_convolution() -> None:
-    torch.manual_seed(0)
-    model = ResNet(3, widths=(4, 8))
-    first = model.blocks[0].downsample
-    assert isinstance(first, nn.Conv2d)
-    x = torch.randn(2, 3, 21, 34)
-    expected, keys = first(x), list(model.state_dict())
-    train.contiguous_shortcut(model)
-    assert torch.allclose(first(x.contiguous(memory_format=torch.channels_last)), expected, atol=1e-6)
-    assert list(model.state_dict()) == keys
 
 
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
