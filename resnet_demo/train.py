@@ -214,7 +214,7 @@ def train(
             valid_pixels, valid_labels = load_photos(validation, kept, "validation photos")
             loaded_side = side
         record = _epoch(
-            accelerator, wrapped, model, average, optimizer, pixels, labels, epoch, recipe, generator
+            accelerator, wrapped, model, average, optimizer, pixels, labels, epoch, recipe, generator, layout
         )
         average.refresh_norms(pixels[: 64 * 30], evaluation_side(side), plain)
         judged = replace(plain, size=evaluation_side(side))
