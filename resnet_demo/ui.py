@@ -137,7 +137,14 @@ def build_page(menu: Sequence[MenuEntry]) -> Page:
                     # the saved pixels are what the camera saw, not their mirror image
                     webcam_options=gr.WebcamOptions(
                         mirror=False,
-                        constraints={"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}},
+                        # on phones the camera that looks away from the person; elsewhere the only one there is
+                        constraints={
+                            "video": {
+                                "facingMode": "environment",
+                                "width": {"ideal": 640},
+                                "height": {"ideal": 480},
+                            }
+                        },
                     ),
                     placeholder="Drop a photo here\n– or –\nClick to choose",
                     buttons=[],
