@@ -331,6 +331,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--minutes", type=float, default=math.inf, help="stop after the epoch that passes this"
     )
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the finished weights go")
+    parser.add_argument(
+        "--input-size", type=int, help="side of the shipped network's input (default: 5/4 of the last stage)"
+    )
+    parser.add_argument(
+        "--resize", choices=("squash", "crop", "pad"), default="crop", help="how it is reached (default crop)"
+    )
     parser.add_argument("--name", default="cats-and-dogs", help="name on the menu")
     args = parser.parse_args(argv)
     recipe = replace(
@@ -353,7 +359,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     if len(history) < recipe.epochs:
         print(f"Stopped after epoch {len(history)} of {recipe.epochs}; the same command goes on.")
-    path = export(model, history, recipe, validation, args.name, args.out, len(training))
+    size = args.input_size or evaluation_side(recipe.stage(len(history) - 1))
+    shown = Preprocessing(size=size, resize=args.resize)
+    path = export(model, history, recipe, validation, args.name, args.out, len(training), shown)
     print(f"Saved {path.name}: {100 * history[-1]['accuracy']:.2f} % on {len(validation)} validation photos.")
     return 0
 
@@ -376,11 +384,10 @@ def export(
     name: str,
     directory: Path,
     trained_on: int,
+    preprocessing: Preprocessing,
 ) -> Path:
     """Judge the network as shipped (float16, the page's own pipeline) and write it with its card."""
     shipped = copy.deepcopy(model).half().float().to("cpu")
-    side = evaluation_side(recipe.stage(len(history) - 1))
-    preprocessing = Preprocessing(size=max(side, 180) if side >= 150 else side, resize="crop")
     pixels, labels = load_photos(validation, preprocessing, "validation photos")
     logits = logits_of(shipped, pixels, preprocessing)[:, 0]
     temperature = fit_temperature(logits[::2], labels[::2])
