@@ -31,6 +31,6 @@ def read_menu(directory: Path = WEIGHTS) -> tuple[MenuEntry, ...]:
         try:
             card = json.loads(checkpoint.with_suffix(".json").read_text(encoding="utf-8"))
             entries.append(MenuEntry(str(card["network"]), str(card["knows"]), len(card["config"]["widths"])))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # the engine says what is wrong with it if somebody asks for it by name
     return tuple(entries)

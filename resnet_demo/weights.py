@@ -66,6 +66,8 @@ class Card:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
+        if not all(isinstance(v, str) for v in (self.network, self.knows, self.sha256, *self.classes)):
+            raise TypeError("names, classes, hash and sentence of a card must be text")
         wanted = 2 if self.config.num_logits == 1 else self.config.num_logits
         if len(self.classes) != wanted:
             raise ValueError(
@@ -76,8 +78,10 @@ class Card:
 
     @classmethod
     def from_json(cls, text: str) -> Card:
-        """Parse a card. Raises ValueError, KeyError or TypeError if it is not one."""
+        """Parse a card. Raises ValueError, LookupError or TypeError if it is not one."""
         data = json.loads(text)
+        if not isinstance(data, dict):
+            raise TypeError("a card is a JSON object")
         config = data.pop("config")
         interval = data.pop("interval", None)
         return cls(
@@ -151,7 +155,12 @@ def load_checkpoint(path: Path) -> tuple[ResNet, Card]:
             f"{path.name} is not the file its card describes (SHA-256 {digest[:8]}…, not {card.sha256[:8]}…); "
             "fetch it again."
         )
-    model = ResNet.from_config(card.config)
+    try:
+        model = ResNet.from_config(card.config)
+    except (TypeError, ValueError, RuntimeError) as error:  # widths no whole numbers, or beyond memory
+        raise CheckpointError(
+            f"{path.with_suffix('.json').name} describes a network that cannot be built; restore it from the project."
+        ) from error
     load_strictly(model, read_tensors(path.name, payload), path.name)
     return model.eval(), card
 
@@ -165,7 +174,7 @@ def read_card(path: Path) -> Card:
     card_path = path.with_suffix(".json")
     try:
         return Card.from_json(_read(card_path, MAX_HEADER).decode("utf-8"))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{card_path.name} is not a model card; restore it from the project."
         ) from error
@@ -210,9 +219,11 @@ def load_strictly(model: nn.Module, tensors: dict[str, Tensor], name: str) -> No
             raise CheckpointError(
                 f"{name} holds {key} as {tuple(tensor.shape)}, but the network needs {tuple(state[key].shape)}."
             )
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+    fitted = {key: tensor.to(state[key].dtype) for key, tensor in tensors.items()}
+    for key, tensor in fitted.items():  # as they will be used: a large float64 overflows here
+        if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{name} holds values that are not finite, in {key}.")
-    model.load_state_dict({key: tensor.to(state[key].dtype) for key, tensor in tensors.items()}, strict=True)
+    model.load_state_dict(fitted, strict=True)
 
 
 def _shippable(tensor: Tensor) -> Tensor:
@@ -229,7 +240,7 @@ def _read(path: Path, most: int) -> bytes:
             raise CheckpointError(f"{path.name} has {size} bytes; at most {most} are read.")
         return path.read_bytes()
     except FileNotFoundError:
-        raise CheckpointError(f"{path.name} is missing from {path.parent.name}/.") from None
+        raise CheckpointError(f"{path.name} is missing from {path.absolute().parent.name}/.") from None
     except PermissionError:
         raise CheckpointError(f"{path.name} may not be read: no permission.") from None
     except OSError as error:

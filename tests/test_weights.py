@@ -199,3 +199,116 @@ def test_the_networks_that_ship_match_their_golden_tensors() -> None:
     assert card.n == 2500
     for key, tensor in golden_tensors(model).items():
         assert torch.allclose(tensor, stored[key], atol=1e-3, rtol=1e-3), key
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "null", "5", '"card"', "[]", "[" * 100_000, "{}", "\x00", '{"config": {"widths": [4, 8]}}'],
+    ids=["empty", "null", "number", "text", "list", "deep", "nothing", "zero", "half"],
+)
+def test_any_junk_beside_a_checkpoint_is_no_card_and_is_passed_over(saved: Path, text: str) -> None:
+    saved.with_suffix(".json").write_text(text)
+    assert "not a model card" in refused(saved)
+    assert available_networks(saved.parent) == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("interval", [1]),
+        ("interval", 5),
+        ("network", ["tiny"]),
+        ("sha256", None),
+        ("classes", [1, 2]),
+        ("classes", None),
+        ("temperature", 0),
+        ("temperature", float("nan")),
+        ("config", []),
+        ("config", {"widths": []}),
+        ("preprocessing", {"side": 3}),
+        ("surprise", 1),
+    ],
+)
+def test_a_card_with_one_impossible_entry_is_refused(saved: Path, key: str, value: object) -> None:
+    card_file = saved.with_suffix(".json")
+    card_file.write_text(json.dumps(json.loads(card_file.read_text()) | {key: value}))
+    assert "not a model card" in refused(saved)
+    assert available_networks(saved.parent) == {}
+
+
+def test_a_card_that_is_not_text_is_refused(saved: Path) -> None:
+    saved.with_suffix(".json").write_bytes(b"\xff\xfe\x00{")
+    assert "not a model card" in refused(saved)
+
+
+@pytest.mark.parametrize("widths", [[4.5, 8], [2**60, 2**60]], ids=["half a channel", "beyond memory"])
+def test_a_network_that_cannot_be_built_is_a_sentence(saved: Path, widths: list[float]) -> None:
+    card_file = saved.with_suffix(".json")
+    card = json.loads(card_file.read_text())
+    card["config"]["widths"] = widths
+    card_file.write_text(json.dumps(card))
+    assert "cannot be built" in refused(saved)
+
+
+def test_one_altered_bit_is_noticed(saved: Path) -> None:
+    whole = bytearray(saved.read_bytes())
+    for place in range(0, len(whole), max(1, len(whole) // 40)):
+        whole[place] ^= 1
+        saved.write_bytes(whole)
+        assert "not the file its card describes" in refused(saved)
+        whole[place] ^= 1
+    saved.write_bytes(whole)
+    load_checkpoint(saved)
+
+
+def test_a_card_of_other_weights_is_noticed(saved: Path) -> None:
+    card_file = saved.with_suffix(".json")
+    card_file.write_text(json.dumps(json.loads(card_file.read_text()) | {"sha256": "0" * 64}))
+    assert "00000000…" in refused(saved)
+
+
+def test_damaged_headers_are_one_sentence_and_nothing_else() -> None:
+    whole = save({"linear.weight": torch.ones(3, 4).half(), "none": torch.zeros(0), "count": torch.tensor(3)})
+    generator = torch.Generator().manual_seed(0)
+    refusals = 0
+    for _ in range(2000):
+        payload = bytearray(whole)
+        place, value = torch.randint(0, 256, (2,), generator=generator).tolist()
+        payload[place % len(whole)] = value
+        try:
+            read_tensors("bent.safetensors", bytes(payload))
+        except CheckpointError as error:
+            assert str(error).startswith("bent.safetensors ") and str(error).endswith(".")
+            refusals += 1
+    assert refusals > 1000
+
+
+def test_values_that_overflow_the_networks_precision_are_refused(saved: Path) -> None:
+    model, _ = load_checkpoint(saved)
+    state = dict(model.state_dict())
+    state["linear.bias"] = torch.tensor([1e300], dtype=torch.float64)  # finite, but not in float32
+    with pytest.raises(CheckpointError, match=r"not finite, in linear\.bias"):
+        load_strictly(model, state, "wide.safetensors")
+
+
+def test_a_checkpoint_named_without_its_folder_is_said_to_be_missing_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert refused(Path("gone-00000000.safetensors")).endswith("missing from here/.")
+
+
+def test_saving_leaves_no_half_file_and_names_the_file_by_its_hash(saved: Path) -> None:
+    import hashlib
+
+    assert {p.name for p in saved.parent.iterdir()} == {saved.name, saved.with_suffix(".json").name}
+    digest = hashlib.sha256(saved.read_bytes()).hexdigest()
+    assert json.loads(saved.with_suffix(".json").read_text())["sha256"] == digest
+    assert saved.stem.rpartition("-")[2] == digest[:8]
+
+
+@pytest.mark.parametrize(("logits", "classes"), [(1, ("cat",)), (1, ("a", "b", "c")), (3, ("a", "b"))])
+def test_a_card_names_every_class(logits: int, classes: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="class names, got"):
+        Card("x", ResNet(3, widths=(4,), num_logits=logits).config, Preprocessing(), classes)
