@@ -87,8 +87,8 @@ def quantise(maps: Maps, ends: NDArray[np.float32], signed: bool) -> Indices:
     Signed: -end..0..end to 1..128..255. Unsigned: 0..end to 0..255. Values beyond are
     clipped; a scale end of 0 and values that are not finite give zero's index.
     """
-    values = np.nan_to_num(maps.astype(np.float32), nan=0.0)
-    safe = np.where(ends > 0, ends, 1.0)[:, None, None]
+    values = np.nan_to_num(maps.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    safe = np.where(ends > 0, ends, np.inf)[:, None, None]
     if signed:
         return (np.clip(values / safe, -1, 1) * 127 + 128.5).astype(np.uint8)
     return (np.clip(values / safe, 0, 1) * 255 + 0.5).astype(np.uint8)
@@ -104,13 +104,17 @@ def mosaic(tiles: Indices, columns: int) -> Indices:
 
 
 def shrink(maps: Maps, side: int) -> Maps:
-    """Average (C, H, W) maps down by a whole factor until neither side exceeds ``side``."""
+    """Average (C, H, W) maps down by a whole factor until neither side exceeds ``side``.
+
+    A side shorter than the factor becomes one pixel.
+    """
     factor = -(-max(maps.shape[1:]) // side)
     if factor <= 1:
         return maps
-    h, w = (n // factor * factor for n in maps.shape[1:])
-    cut = maps[:, :h, :w].astype(np.float32)
-    means: Maps = cut.reshape(len(maps), h // factor, factor, w // factor, factor).mean(axis=(2, 4))
+    high, wide = (min(factor, n) for n in maps.shape[1:])
+    h, w = maps.shape[1] // high, maps.shape[2] // wide
+    cut = maps[:, : h * high, : w * wide].astype(np.float32)
+    means: Maps = cut.reshape(len(maps), h, high, w, wide).mean(axis=(2, 4))
     return means
 
 

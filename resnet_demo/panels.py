@@ -78,7 +78,8 @@ def inside_html(run: Run | None, view: View) -> str:
             '<div class="inside is-empty"><p>The chosen block appears here: its residual branch, '
             "its shortcut, their sum and its output, channel by channel.</p></div>"
         )
-    block = run.blocks[min(view.block, len(run.blocks) - 1)]
+    index = min(view.block, len(run.blocks) - 1)  # the last network may have had more blocks
+    block = run.blocks[index]
     streams = {field: getattr(block, field) for field, *_ in STREAMS}
     channels = drawing.rank_channels(block.output, view.order, view.channels)
     signed_ends = drawing.limits((block.residual, block.shortcut, block.pre_activation), channels, view.scope)
@@ -115,8 +116,8 @@ def inside_html(run: Run | None, view: View) -> str:
         f"{len(channels)} of {c} channels, each {h}×{w}"
     )
     smooth = " smooth" if w > 72 else ""  # larger than a tile on screen: averaged by the browser, not dropped
-    return f"""<div class="inside{smooth}" data-block="{view.block}" style="--columns:{columns};--rows:{-(-len(channels) // columns)}">
-<h3>{block_title(view.block).capitalize()}<span class="facts">{facts}</span></h3>
+    return f"""<div class="inside{smooth}" data-block="{index}" style="--columns:{columns};--rows:{-(-len(channels) // columns)}">
+<h3>{block_title(index).capitalize()}<span class="facts">{facts}</span></h3>
 <div class="streams">{"".join(grids)}</div></div>"""
 
 

@@ -28,7 +28,8 @@ def significant(value: float, digits: int = 2) -> str:
         return "0"
     if not 1e-3 <= abs(value) < 1e5:
         return f"{value:.{digits - 1}e}"
-    places = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
+    rounded = float(f"{value:.{digits - 1}e}")  # 9.96 has two figures as 10, not as 10.0
+    places = max(0, digits - 1 - int(np.floor(np.log10(abs(rounded)))))
     return f"{value:.{places}f}"
 
 
@@ -56,9 +57,8 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5) -> str:
         f'<div class="stop"><img class="thumb" id="seen-photo" src="{photo}" '
         f'alt="The photo as the network saw it"><b>photo</b><span>as seen</span><span>{width}×{height}</span></div>'
     )
-    largest = (
-        max((max(b.residual_norm, b.shortcut_norm, b.output_norm) for b in run.blocks), default=1.0) or 1.0
-    )
+    norms = [n for b in run.blocks for n in (b.residual_norm, b.shortcut_norm, b.output_norm)]
+    largest = max(filter(np.isfinite, norms), default=1.0) or 1.0
     cells: list[str] = []
     incoming = None
     for i, block in enumerate(run.blocks):
@@ -91,7 +91,7 @@ def _cell(
     block: BlockStreams, index: int, selected: bool, incoming: float | None, largest: float, gate: Gate
 ) -> str:
     def width(norm: float) -> float:
-        return max(NARROWEST, WIDEST * norm / largest)
+        return max(NARROWEST, WIDEST * norm / largest) if np.isfinite(norm) else NARROWEST
 
     enters = width(block.shortcut_norm if incoming is None else incoming)
     roads = enters, width(block.shortcut_norm), width(block.residual_norm), width(block.output_norm)

@@ -118,3 +118,114 @@ def test_photos_are_encoded_without_loss() -> None:
 def test_statistics_of_a_channel() -> None:
     stats = drawing.channel_stats(np.array([[0, 3], [4, 0]], np.float16))
     assert (stats.low, stats.high, stats.mean, stats.norm, stats.zeros) == (0, 4, 1.75, 5, 0.5)
+
+
+def test_values_that_are_not_finite_are_drawn_as_zero() -> None:
+    values = np.array([[[np.nan, np.inf, -np.inf, 1, -1]]], np.float32)
+    end = np.array([1], np.float32)
+    assert drawing.quantise(values, end, signed=True)[0, 0].tolist() == [128, 128, 128, 255, 1]
+    assert drawing.quantise(values, end, signed=False)[0, 0].tolist() == [0, 0, 0, 255, 0]
+
+
+def test_a_scale_that_ends_at_zero_draws_zero() -> None:
+    values = np.array([[[0.5, -0.5, 0]]], np.float32)
+    none = np.zeros(1, np.float32)
+    assert drawing.quantise(values, none, signed=True).tolist() == [[[128, 128, 128]]]
+    assert drawing.quantise(values, none, signed=False).tolist() == [[[0, 0, 0]]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays(np.float32, (2, 4, 5), elements=st.floats(-1e4, 1e4, width=32)),
+    st.floats(0.01, 100),
+    st.booleans(),
+)
+def test_quantising_is_monotonic_and_scales_with_its_end(maps: np.ndarray, end: float, signed: bool) -> None:
+    ends = np.full(2, end, np.float32)
+    indices = drawing.quantise(maps, ends, signed).ravel().astype(int)
+    order = np.argsort(maps.ravel(), kind="stable")
+    assert (np.diff(indices[order]) >= 0).all()
+    if signed:
+        mirrored = drawing.quantise(-maps, ends, signed).ravel().astype(int)
+        assert (np.abs(indices + mirrored - 256) <= 1).all()  # red for +a is as strong as blue for -a
+        assert (indices[maps.ravel() == 0] == 128).all()
+    doubled = drawing.quantise(maps * 2, ends * 2, signed).ravel().astype(int)
+    assert np.array_equal(indices, doubled)
+
+
+@pytest.mark.parametrize("order", ["mean", "variance", "index"])
+@pytest.mark.parametrize("count", [1, 4, 16, 64])
+def test_channels_are_distinct_and_as_many_as_there_are(order: drawing.Order, count: int) -> None:
+    maps = RNG.normal(size=(20, 6, 6)).astype(np.float16)
+    chosen = drawing.rank_channels(maps, order, count)
+    assert len(set(chosen.tolist())) == len(chosen) == min(count, 20)
+    assert set(chosen.tolist()) <= set(range(20))
+    longer = drawing.rank_channels(maps, order, 64)
+    assert np.array_equal(longer[: len(chosen)], chosen)  # more tiles move none of those already there
+    score = {"mean": np.abs(maps.astype(float)).mean((1, 2)), "variance": maps.astype(float).var((1, 2))}
+    if order in score:
+        assert (np.diff(score[order][longer]) <= 1e-6).all()
+
+
+def test_equal_channels_keep_their_order() -> None:
+    assert drawing.rank_channels(np.ones((6, 3, 3)), "mean", 6).tolist() == list(range(6))
+    assert drawing.rank_channels(np.full((3, 2, 2), np.nan), "variance", 3).tolist() == [0, 1, 2]
+
+
+def test_no_scale_is_smaller_than_that_of_any_of_its_streams() -> None:
+    streams = (RNG.normal(size=(5, 9, 9)), 3 * RNG.normal(size=(5, 9, 9)), np.zeros((5, 9, 9)))
+    channels = np.arange(5)
+    for scope in ("block", "channel"):
+        ends = drawing.limits(streams, channels, scope)  # type: ignore[arg-type]
+        assert ends.shape == (5,)
+        for stream in streams:
+            alone = drawing.limits((stream,), channels, scope)  # type: ignore[arg-type]
+            assert (ends >= alone).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 6), st.integers(1, 4), st.integers(1, 4))
+def test_every_tile_is_found_again_in_the_mosaic(k: int, columns: int, h: int, w: int) -> None:
+    tiles = np.random.default_rng(k).integers(1, 256, (k, h, w), dtype=np.uint8)
+    sheet = drawing.mosaic(tiles, columns)
+    assert sheet.shape == (-(-k // columns) * h, columns * w)
+    for i, tile in enumerate(tiles):
+        y, x = i // columns * h, i % columns * w
+        assert np.array_equal(sheet[y : y + h, x : x + w], tile)
+    assert np.count_nonzero(sheet) == tiles.size  # and nothing else is drawn
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 60))
+def test_shrinking_fits_and_keeps_a_constant(h: int, w: int, side: int) -> None:
+    small = drawing.shrink(np.full((2, h, w), 0.25, np.float16), side)
+    assert small.shape[0] == 2
+    assert all(1 <= n <= max(side, 1) or n == full for n, full in zip(small.shape[1:], (h, w), strict=True))
+    assert (small == 0.25).all()
+
+
+@pytest.mark.parametrize("name", [*drawing.SEQUENTIAL, drawing.DIVERGING])
+def test_every_colour_map_has_a_palette_and_a_legend(name: str) -> None:
+    assert len(drawing.palette(name)) == 768
+    colours = drawing.css_gradient(name).removeprefix("linear-gradient(90deg,").removesuffix(")").split(",")
+    first, last = (tuple(bytes.fromhex(colours[i][1:])) for i in (0, -1))
+    assert first == tuple(drawing.palette(name)[:3])
+    assert last == tuple(drawing.palette(name)[-3:])
+
+
+@pytest.mark.parametrize("name", drawing.SEQUENTIAL)
+def test_sequential_maps_grow_lighter_with_the_activation(name: str) -> None:
+    colours = np.frombuffer(drawing.palette(name), np.uint8).reshape(256, 3).astype(float)
+    light = colours @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(light[::15]) > 0).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(hnp.arrays(np.float16, (3, 4), elements=st.floats(-6e4, 6e4, width=16)))
+def test_statistics_agree_with_each_other(values: np.ndarray) -> None:
+    stats = drawing.channel_stats(values)
+    assert stats.low <= stats.mean + 1e-2
+    assert stats.mean <= stats.high + 1e-2
+    assert 0 <= stats.zeros <= 1
+    assert stats.norm >= max(abs(stats.low), abs(stats.high)) * 0.999
+    assert (stats.zeros == 1) == (stats.norm == 0)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from resnet_demo import lessons, panels, roadmap
+from resnet_demo import drawing, lessons, panels, roadmap
 from resnet_demo.experiments import class_activation
 from resnet_demo.panels import View
 from resnet_demo.records import BlockStreams, Confidence, Gate, LayerTrace, Lesions, Prediction, Run, Timings
@@ -190,3 +194,150 @@ def test_gates_are_read_strictly() -> None:
     ):
         with pytest.raises(ValueError):
             lessons.read_gates(bad, 2)
+
+
+def test_a_block_that_the_network_has_not_is_the_last_one_and_named_so() -> None:
+    run = make_run()
+    html = panels.inside_html(run, View(block=7))
+    assert html == panels.inside_html(run, View(block=2))
+    assert "<h3>Block 3<" in html
+
+
+def tiles(html: str) -> list[dict[str, str]]:
+    """The attributes of every tile, in the order of the page."""
+    found: list[dict[str, str]] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            values = {key: value or "" for key, value in attrs}
+            if tag == "button" and values["class"].startswith("tile"):
+                found.append(values)
+
+    Reader().feed(html)
+    return found
+
+
+@pytest.mark.parametrize("order", ["mean", "variance", "index"])
+def test_the_channels_are_those_that_the_order_puts_first_by_the_output(order: drawing.Order) -> None:
+    run = make_run()
+    found = [int(t["data-channel"]) for t in tiles(panels.inside_html(run, View(channels=4, order=order)))]
+    assert found == drawing.rank_channels(run.blocks[0].output, order, 4).tolist() * 4
+
+
+def test_a_tiles_facts_are_those_of_its_own_map() -> None:
+    run = make_run()
+    found = tiles(panels.inside_html(run, View(channels=4)))
+    for i, tile in enumerate(found):
+        stream = ("residual", "shortcut", "pre_activation", "output")[i // 4]
+        values = getattr(run.blocks[0], stream)[int(tile["data-channel"])]
+        facts = json.loads(tile["data-facts"])
+        assert float(facts["low"]) == pytest.approx(values.min(), rel=0.06, abs=1e-3)
+        assert float(facts["high"]) == pytest.approx(values.max(), rel=0.06, abs=1e-3)
+        assert float(facts["norm"]) == pytest.approx(np.linalg.norm(values), rel=0.06)
+        assert float(facts["zeros"]) == pytest.approx((values == 0).mean(), rel=0.06, abs=1e-3)
+        assert float(facts["end"]) > 0
+
+
+@pytest.mark.parametrize(("count", "grid"), [(4, (2, 2)), (16, (4, 4)), (64, (4, 5))])
+def test_tiles_show_distinct_places_of_the_sheet(count: int, grid: tuple[int, int]) -> None:
+    columns, rows = grid  # 20 channels, so that 64 asked for are 20
+    html = panels.inside_html(make_run(), View(channels=count))
+    assert f"--columns:{columns};--rows:{rows}" in html
+    places = re.findall(r"background-position:([\d.]+)% ([\d.]+)%", html)
+    per_stream = min(count, 20)
+    assert len(places) == 4 * per_stream
+    for start in range(0, len(places), per_stream):
+        one = [(float(x), float(y)) for x, y in places[start : start + per_stream]]
+        assert len(set(one)) == per_stream
+        assert one == sorted(one, key=lambda place: (place[1], place[0]))  # row by row
+        assert one[0] == (0, 0)
+        assert max(one) == (100, 100) or max(x for x, _ in one) == max(y for _, y in one) == 100
+
+
+@pytest.mark.parametrize("count", [4, 16, 64])
+def test_each_sheet_has_a_pixel_for_every_value_drawn(count: int) -> None:
+    html = panels.inside_html(make_run(), View(channels=count))
+    sheets = re.findall(r"--sheet:url\(data:image/png;base64,(.*?)\)", html)
+    columns = 2 if count == 4 else 4
+    rows = -(-min(count, 20) // columns)
+    sizes = [Image.open(io.BytesIO(base64.b64decode(sheet))).size for sheet in sheets]
+    assert sizes == [(12 * columns, 12 * rows)] * 4
+
+
+def test_the_drawn_sum_is_the_sum_of_the_drawn_streams() -> None:
+    run = make_run()
+    html = panels.inside_html(run, View(channels=16))
+    sheets = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(sheet)))).astype(int) - 128
+        for sheet in re.findall(r"--sheet:url\(data:image/png;base64,(.*?)\)", html)
+    ]
+    residual, shortcut, total, _ = sheets
+    unclipped = (np.abs(residual) < 127) & (np.abs(shortcut) < 127) & (np.abs(total) < 127)
+    assert unclipped.mean() > 0.9
+    assert np.abs((residual + shortcut - total)[unclipped]).max() <= 2  # one scale, so the picture adds up
+
+
+def test_a_scale_for_each_channel_is_printed_as_its_own_maximum() -> None:
+    html = panels.inside_html(make_run(), View(scope="channel"))
+    legends = [re.findall(r"<span>(.*?)</span>", x) for x in re.findall(r'"legend">.*?</div>', html)]
+    assert legends == [["−max", "0", "max"]] * 3 + [["0", "", "max"]]
+
+
+def test_fewer_channels_than_asked_for_are_all_drawn_and_counted() -> None:
+    html = panels.inside_html(make_run(), View(channels=64))
+    assert "20 of 20 channels, each 12×12" in html
+    assert "4 of 20 channels" in panels.inside_html(make_run(), View(channels=4))
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, -5.0, float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("scope", ["block", "channel"])
+def test_constant_maps_of_any_value_are_drawn(value: float, scope: drawing.Scope) -> None:
+    run = make_run()
+    maps = np.full((20, 12, 12), value, np.float32)
+    norm = float(np.linalg.norm(maps))
+    flat = BlockStreams("blocks.0", maps, maps, maps, maps, norm, norm, norm, 0.0)
+    html = panels.inside_html(replace(run, blocks=(flat,)), View(scope=scope))
+    Tree(html)
+    spoken = {tile["aria-label"].partition(", channel ")[2].partition(", ")[2] for tile in tiles(html)}
+    expected = "from not a number to not a number" if value != value else "silent for this photo"
+    assert spoken == {expected}
+
+
+def test_one_tile_of_each_stream_is_reached_by_the_tab_key() -> None:
+    html = panels.inside_html(make_run(), View(channels=16))
+    assert [t["tabindex"] for t in tiles(html)] == (["0"] + ["-1"] * 15) * 4
+
+
+def test_large_maps_are_smoothed_and_small_ones_are_not() -> None:
+    run = make_run()
+    assert 'class="inside"' in panels.inside_html(run, View())
+    large = replace(run, blocks=(block(0, side=80),))
+    assert 'class="inside smooth"' in panels.inside_html(large, View())
+
+
+def test_the_trace_adds_up_and_escapes() -> None:
+    lines = (
+        LayerTrace("<b>", "<i>", (3, 4, 5), 1_000, 2_500_000, 1.25),
+        LayerTrace("linear", "Linear", (1,), 234, 999, None),
+    )
+    html = panels.trace_html(lines)
+    Tree(html)
+    assert "<b>" not in html
+    assert "&lt;b&gt;" in html
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr.*?</tr>", html)]
+    assert rows[1] == ["&lt;b&gt;", "&lt;i&gt;", "3×4×5", "1,000", "2.50 M", "1.2"]
+    assert rows[2] == ["linear", "Linear", "1", "234", "999", ""]
+    assert rows[3] == ["all", "", "", "1,234", "2.50 M", "1.2"]
+
+
+def test_the_answer_says_every_class_with_its_share() -> None:
+    html = panels.answer_html(make_run(), "Knows.")
+    assert re.findall(r'class="label">(.*?)<', html) == ["dog", "cat"]
+    assert re.findall(r'class="percent">(.*?)<', html) == ["97.3 %", "2.7 %"]
+    assert re.findall(r"width:([\d.]+)%", html) == ["97.30", "2.70"]
+
+
+def test_the_status_says_where_and_how_fast() -> None:
+    text = re.sub(r"<[^>]*>", "", panels.status_html(make_run(timings=Timings(1.04, 28.6, 31.4)), ""))
+    assert text == "on CPU · 31 ms"
+    assert panels.status_html(None, "<x>").count("&lt;x&gt;") == 1
