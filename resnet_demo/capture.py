@@ -117,12 +117,16 @@ def capture_blocks(model: nn.Module, keep: Keep = clone) -> Iterator[dict[str, C
 
 
 def _hook_block(block: Any, tensors: dict[str, Tensor], keep: Keep) -> list[RemovableHandle]:
-    relus = 0  # calls of the block's one ReLU in this forward pass; the last is given the sum
-    last_relu = 3 if hasattr(block, "conv3") else 2
+    calls = 0  # of the module that takes the sum, in this forward pass
+    # The notebook's block hands its sum to the dropout, which is called for nothing else. In
+    # torchvision's blocks the one ReLU is called after every norm, and last with the sum.
+    takes_sum, last_call = (
+        (block.dropout, 1) if hasattr(block, "dropout") else (block.relu, 3 if hasattr(block, "conv3") else 2)
+    )
 
     def on_input(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        nonlocal relus
-        relus = 0
+        nonlocal calls
+        calls = 0
         if block.downsample is None:  # identity shortcut
             tensors["shortcut"] = keep(args[0])
 
@@ -132,10 +136,10 @@ def _hook_block(block: Any, tensors: dict[str, Tensor], keep: Keep) -> list[Remo
     def on_shortcut(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
         tensors["shortcut"] = keep(out)
 
-    def on_relu(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        nonlocal relus
-        relus += 1
-        if relus == last_relu:
+    def on_sum(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == last_call:
             tensors["pre_activation"] = keep(args[0])
 
     def on_output(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
@@ -144,7 +148,7 @@ def _hook_block(block: Any, tensors: dict[str, Tensor], keep: Keep) -> list[Remo
     handles = [
         block.register_forward_pre_hook(on_input),
         branch_end(block).register_forward_hook(on_branch),
-        block.relu.register_forward_pre_hook(on_relu),
+        takes_sum.register_forward_pre_hook(on_sum),
         block.register_forward_hook(on_output),
     ]
     if block.downsample is not None:

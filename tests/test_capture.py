@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from conftest import lively
+from networks import hooks_on, one_thread  # noqa: F401
 from torch import nn
 
-from resnet_demo.capture import capture_blocks, residual_blocks
+from resnet_demo.capture import capture_blocks, clone, residual_blocks
 from resnet_demo.model import ResidualBlock, ResNet
 
 
@@ -15,10 +16,6 @@ def identity_net() -> nn.Module:
     """A projection block, then one with the identity shortcut."""
     first = ResidualBlock(3, 8, nn.Conv2d(3, 8, 1, stride=2, bias=False))
     return lively(nn.Sequential(first, ResidualBlock(8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
-
-
-def hooks_on(model: nn.Module) -> int:
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 
 def small(name: str) -> nn.Module:
@@ -55,6 +52,21 @@ def test_output_is_relu_of_residual_plus_shortcut(name: str) -> None:
         assert torch.allclose(block.output, torch.relu(total), atol=1e-5, rtol=1e-5)
         assert block.pre_activation.min() < 0  # it was taken before the (in-place) activation
     assert hooks_on(model) == 0
+
+
+@pytest.mark.parametrize("name", ["notebook", "identity", "resnet18", "resnet50"])
+def test_four_streams_a_block_are_copied_and_no_more(name: str) -> None:
+    """The one ReLU of a block is called for every norm, but its other inputs are no stream."""
+    model, copies = NETS[name](), 0
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal copies
+        copies += 1
+        return clone(tensor)
+
+    with capture_blocks(model, keep):
+        model(torch.randn(1, 3, 33, 33))
+    assert copies == 4 * len(residual_blocks(model))
 
 
 def test_an_identity_shortcut_is_the_blocks_input() -> None:
