@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Labelled:
     def number(self) -> int:
         """n of ``cat.n``; -1 if the name has none."""
         tail = self.name.rpartition(".")[2]
-        return int(tail) if tail.isdigit() else -1
+        return int(tail) if tail.isdecimal() else -1
 
 
 def from_shards(shards: Iterable[Path]) -> Iterator[Labelled]:
@@ -62,7 +63,7 @@ def from_shards(shards: Iterable[Path]) -> Iterator[Labelled]:
                         file = tar.extractfile(member)
                         assert file is not None
                         yield Labelled(stem, _label(stem.partition(".")[0], member.name), file.read())
-        except (OSError, tarfile.TarError) as error:
+        except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
             raise DataError(f"{shard} is not a readable tar shard: {error}") from error
 
 
@@ -122,6 +123,9 @@ def load_photos(
     Returns:
         pixels (N, size, size, 3) uint8 and labels (N,); photos that cannot be opened are
         left out, with a line on how many.
+
+    Raises:
+        DataError: not one of them can be opened.
     """
     pixels = np.empty((len(photos), preprocessing.size, preprocessing.size, 3), np.uint8)
     labels = np.empty(len(photos), np.int64)
@@ -141,6 +145,8 @@ def load_photos(
                     pixels[kept], labels[kept] = decoded, photo.label
                     kept += 1
             bar.update(len(batch))
+    if photos and not kept:
+        raise DataError(f"None of the {len(photos)} {what} can be opened; look at {photos[0].name}.")
     if kept < len(photos):
         print(f"{len(photos) - kept} of {len(photos)} {what} could not be opened and are left out.")
     return pixels[:kept], labels[:kept]

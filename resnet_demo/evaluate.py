@@ -112,15 +112,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         if not photos:
             raise DataError("No photo to evaluate on: the shards hold none with n >= 10,000.")
+        preprocessing = replace(
+            card.preprocessing,
+            size=args.size or card.preprocessing.size,
+            resize=args.resize or card.preprocessing.resize,
+        )
+        pixels, labels = load_photos(photos, preprocessing)
     except (CheckpointError, DataError) as error:
         print(error, file=sys.stderr)
         return 1
-    preprocessing = replace(
-        card.preprocessing,
-        size=args.size or card.preprocessing.size,
-        resize=args.resize or card.preprocessing.resize,
-    )
-    pixels, labels = load_photos(photos, preprocessing)
     result = summarise(logits_of(model, pixels, preprocessing)[:, 0], labels, card.temperature)
     low, high = result.interval
     print(

@@ -59,7 +59,7 @@ def trace_layers(
 
         return hook
 
-    was_training = model.training
+    was_training = {module: module.training for module in model.modules()}
     try:
         for name, layer in layers.items():
             handles.append(layer.register_forward_hook(shape_hook(name)))
@@ -72,7 +72,8 @@ def trace_layers(
     finally:
         for handle in handles:
             handle.remove()
-        model.train(was_training)
+        for module, training in was_training.items():
+            module.training = training
 
     first = LayerTrace("input", "photo", tuple(x.shape[1:]), 0, 0)
     rest = (
