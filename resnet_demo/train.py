@@ -15,6 +15,7 @@ import math
 import os
 import sys
 import time
+import types
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -45,7 +46,7 @@ from resnet_demo.evaluate import logits_of, summarise
 from resnet_demo.menu import WEIGHTS
 from resnet_demo.model import ResNet, ResNetConfig
 from resnet_demo.records import Preprocessing
-from resnet_demo.weights import Card, load_checkpoint, save_checkpoint, save_golden
+from resnet_demo.weights import Card, CheckpointError, load_checkpoint, save_checkpoint, save_golden
 
 KNOWS = "This network has seen only cats and dogs, and must call everything one of them."
 
@@ -65,6 +66,7 @@ class Recipe:
         dropout: the notebook's setting in every block.
         shortcuts: False trains the plain twin.
         seed: of initial weights, order and augmentation.
+        start: SHA-256 of the weight file that training started from, None for random weights.
     """
 
     stages: tuple[tuple[int, int], ...] = ((64, 10), (96, 6), (128, 6))
@@ -77,6 +79,7 @@ class Recipe:
     dropout: float = 0.05
     shortcuts: bool = True
     seed: int = 0
+    start: str | None = None
 
     @property
     def epochs(self) -> int:
@@ -139,6 +142,23 @@ class Averaged:
         self.model.eval()
 
 
+def shortcuts_as_products(model: ResNet) -> None:
+    """Compute every 1x1 shortcut as the matrix product it is, on every second pixel.
+
+    The same sums under the same parameter names. In channels_last on the CPU it makes a step 1.7
+    times as fast as contiguous tensors do (128 pixels, bfloat16), where oneDNN's backward pass of
+    strided 1x1 convolutions corrupts the heap (seen with torch 2.13 and 2.15).
+    """
+
+    def forward(shortcut: nn.Conv2d, x: Tensor) -> Tensor:
+        every_second = x[:, :, ::2, ::2].permute(0, 2, 3, 1)
+        return F.linear(every_second, shortcut.weight[:, :, 0, 0]).permute(0, 3, 1, 2)
+
+    for block in model.blocks:
+        if isinstance(block.downsample, nn.Conv2d):
+            block.downsample.forward = types.MethodType(forward, block.downsample)  # type: ignore[assignment]
+
+
 def normalised(pixels: NDArray[np.uint8], side: int, preprocessing: Preprocessing) -> Tensor:
     """Whole photos (B, H, W, 3) as input (B, 3, side, side), resized with antialiasing."""
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
@@ -161,6 +181,7 @@ def train(
     recipe: Recipe,
     checkpoints: Path,
     minutes: float = math.inf,
+    start: ResNet | None = None,
 ) -> tuple[ResNet, list[dict[str, Any]]]:
     """Train, or go on training, and return the averaged network with one record an epoch.
 
@@ -169,6 +190,7 @@ def train(
         recipe: the settings; a checkpoint of another recipe is refused.
         checkpoints: folder for the resumable state.
         minutes: stop after the epoch in which this much time has passed.
+        start: a network whose parameters to start from, of the same configuration.
 
     Raises:
         DataError: no photos, or the checkpoint belongs to another recipe.
@@ -178,12 +200,13 @@ def train(
     accelerator = Accelerator()
     torch.manual_seed(recipe.seed)
     model = ResNet.from_config(ResNetConfig(dropout=recipe.dropout, shortcuts=recipe.shortcuts))
-    # On the CPU the backward pass of strided 1x1 convolutions in channels_last corrupts the heap in
-    # oneDNN (seen with torch 2.13 and 2.15), so tensors stay contiguous there.
-    layout = torch.contiguous_format if accelerator.device.type == "cpu" else torch.channels_last
+    if start is not None:
+        model.load_state_dict(start.state_dict())
+    if accelerator.device.type == "cpu":
+        shortcuts_as_products(model)
     average = Averaged(model, recipe.averaging)
-    average.model.to(accelerator.device)
-    model = model.to(memory_format=layout)  # type: ignore[call-overload]
+    average.model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = optimiser(model, recipe)
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     generator = torch.Generator().manual_seed(recipe.seed)
@@ -214,7 +237,7 @@ def train(
             valid_pixels, valid_labels = load_photos(validation, kept, "validation photos")
             loaded_side = side
         record = _epoch(
-            accelerator, wrapped, model, average, optimizer, pixels, labels, epoch, recipe, generator, layout
+            accelerator, wrapped, model, average, optimizer, pixels, labels, epoch, recipe, generator
         )
         average.refresh_norms(pixels[: 64 * 30], evaluation_side(side), plain)
         judged = replace(plain, size=evaluation_side(side))
@@ -251,7 +274,6 @@ def _epoch(
     epoch: int,
     recipe: Recipe,
     generator: torch.Generator,
-    layout: torch.memory_format,
 ) -> dict[str, Any]:
     """One pass over the photos; returns mean loss, speed, and the share of time spent preparing data."""
     wrapped.train()
@@ -270,7 +292,7 @@ def _epoch(
         chosen = order[step * recipe.batch : (step + 1) * recipe.batch][rank::ranks]
         photos = torch.from_numpy(pixels[chosen]).to(accelerator.device).permute(0, 3, 1, 2)
         views = augment(photos, recipe.stage(epoch), Preprocessing(), generator)
-        views = views.contiguous(memory_format=layout)
+        views = views.contiguous(memory_format=torch.channels_last)
         target = torch.from_numpy(labels[chosen]).to(accelerator.device).float()
         target = target * (1 - recipe.smoothing) + recipe.smoothing / 2
         waited += time.perf_counter() - began
@@ -325,6 +347,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--dropout", type=float, default=base.dropout, help="in every block (default %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=base.seed)
+    parser.add_argument("--start", type=Path, help="a weight file to start from, such as a first cycle's")
     parser.add_argument("--no-shortcuts", action="store_true", help="train the plain twin")
     parser.add_argument("--checkpoints", type=Path, default=Path("runs/cats-and-dogs"), help="for resuming")
     parser.add_argument(
@@ -347,14 +370,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=args.seed,
         shortcuts=not args.no_shortcuts,
     )
+    start = None
     try:
+        if args.start:
+            start, begun = load_checkpoint(args.start)
+            recipe = replace(recipe, start=begun.sha256)
         if args.shards:
             photos = list(without(from_shards(args.shards), args.shards[0].parent))
         else:
             photos = list(from_folder(args.data) if args.data else from_hub(args.hub))
         training, validation = split(photos)
-        model, history = train(training, validation, recipe, args.checkpoints, args.minutes)
-    except DataError as error:
+        model, history = train(training, validation, recipe, args.checkpoints, args.minutes, start)
+    except (DataError, CheckpointError) as error:
         print(error, file=sys.stderr)
         return 1
     if len(history) < recipe.epochs:

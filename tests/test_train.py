@@ -210,3 +210,46 @@ def test_the_commands_say_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit):
         train.main(["--data", str(tmp_path), "--stages", "64"])
     assert "side:epochs" in capsys.readouterr().err
+
+
+def test_a_second_cycle_starts_from_the_weights_of_the_first(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small(monkeypatch)
+    given = ["--data", str(folder), "--stages", "32:2"]
+    assert (
+        train.main(
+            [*given, "--checkpoints", str(tmp_path / "1"), "--out", str(tmp_path / "a"), "--name", "first"]
+        )
+        == 0
+    )
+    (first,) = (tmp_path / "a").glob("first-*.safetensors")
+    second = [
+        *given,
+        "--start",
+        str(first),
+        "--checkpoints",
+        str(tmp_path / "2"),
+        "--out",
+        str(tmp_path / "b"),
+    ]
+    assert train.main(second) == 0
+    (path,) = (tmp_path / "b").glob("cats-and-dogs-*.safetensors")
+    begun, ended = load_checkpoint(first)[1], load_checkpoint(path)[1]
+    assert ended.details["recipe"]["start"] == begun.sha256
+    assert ended.details["history"][0]["loss"] < begun.details["history"][0]["loss"]
+    assert train.main([*given, "--start", str(tmp_path / "none.safetensors"), "--out", str(tmp_path)]) == 1
+
+
+def test_shortcuts_computed_as_products_give_the_same_outputs_and_gradients() -> None:
+    torch.manual_seed(0)
+    model, other = ResNet(3, widths=(4, 8), dropout=0.0), ResNet(3, widths=(4, 8), dropout=0.0)
+    other.load_state_dict(model.state_dict())
+    train.shortcuts_as_products(other)
+    x = torch.randn(2, 3, 33, 31)
+    for network in (model, other):
+        network(x).sum().backward()
+    assert list(model.state_dict()) == list(other.state_dict())
+    torch.testing.assert_close(model(x), other(x))
+    for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
