@@ -7,7 +7,8 @@ identity (arrays have no truth value).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -158,6 +159,75 @@ class Lesions:
 
 
 @dataclass(frozen=True)
+class GradientFlow:
+    """How large the gradient is on its way back through a fresh network, with shortcuts and without
+    (He et al. 2016, https://arxiv.org/abs/1603.05027; Balduzzi et al. 2017,
+    https://arxiv.org/abs/1702.08591).
+
+    Attributes:
+        with_shortcuts, without: norm of d logit / d output of each stage, the stem's first, then one a
+            block; both from the same initial weights and the same photo.
+        norms: True if batch norm was in use, with the statistics of this photo as in training.
+        seed: of the initial weights.
+        milliseconds: spent on both.
+    """
+
+    with_shortcuts: tuple[float, ...]
+    without: tuple[float, ...]
+    norms: bool
+    seed: int
+    milliseconds: float
+
+    @property
+    def depth(self) -> int:
+        """Blocks."""
+        return len(self.without) - 1
+
+
+@dataclass(frozen=True)
+class ReadOut:
+    """What a linear probe reads from one block's output: the answer if the network stopped there
+    (Alain and Bengio 2016, https://arxiv.org/abs/1610.01644).
+
+    Attributes:
+        block: the block's name.
+        logit: of this photo, positive for the second class.
+        confidence: probability of the second class, 0..1.
+        accuracy: share of validation photos that the probe gets right.
+    """
+
+    block: str
+    logit: float
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """Which input pixels one place of a stream can depend on, the same rule down and across.
+
+    Place i sees the pixels ``i * jump + low`` to ``i * jump + high``, both included, clipped to the picture.
+    """
+
+    jump: int
+    low: int
+    high: int
+
+    @property
+    def size(self) -> int:
+        """Pixels a side, unclipped."""
+        return self.high - self.low + 1
+
+    def span(self, place: int, side: int) -> tuple[int, int]:
+        """First and last pixel that ``place`` sees in a picture of ``side`` pixels.
+
+        Both may be the nearest border pixel when a place sees padding alone.
+        """
+        first, last = place * self.jump + self.low, place * self.jump + self.high
+        return min(max(first, 0), side - 1), max(min(last, side - 1), 0)
+
+
+@dataclass(frozen=True)
 class LayerTrace:
     """One line of the shape trace.
 
@@ -204,6 +274,10 @@ class Run:
         classes: in the order of the logits; for one logit, its negative and its positive side.
         gates: one a block, or empty if every branch was open.
         activation: where the logit comes from, or None for a network that does not allow it.
+        read_outs: what a probe reads after each block, or empty for a network without probes.
+        contributions: block name -> (C,) float32, each channel's share of the last block's logit, or
+            of the read-out after an earlier block; blocks of which neither is known are left out.
+        fields: (block name, stream) -> receptive field.
     """
 
     network: str
@@ -217,3 +291,6 @@ class Run:
     classes: tuple[str, ...] = ()
     gates: tuple[Gate, ...] = ()
     activation: ClassActivation | None = None
+    read_outs: tuple[ReadOut, ...] = ()
+    contributions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)

@@ -48,6 +48,7 @@ from resnet_demo.model import ResNet, ResNetConfig
 from resnet_demo.records import Preprocessing
 from resnet_demo.weights import Card, CheckpointError, load_checkpoint, save_checkpoint, save_golden
 
+CURVE = 20  # points of the loss curve an epoch
 KNOWS = "This network has seen only cats and dogs, and must call everything one of them."
 
 
@@ -275,13 +276,14 @@ def _epoch(
     recipe: Recipe,
     generator: torch.Generator,
 ) -> dict[str, Any]:
-    """One pass over the photos; returns mean loss, speed, and the share of time spent preparing data."""
+    """One pass over the photos; returns its loss, speed, and the share of time spent preparing data."""
     wrapped.train()
     order = torch.randperm(len(pixels), generator=generator).numpy()
     steps = max(1, len(order) // recipe.batch)
     rank, ranks = accelerator.process_index, accelerator.num_processes
     autocast = torch.autocast(accelerator.device.type, torch.bfloat16)
-    started, waited, losses = time.perf_counter(), 0.0, 0.0
+    started, waited = time.perf_counter(), 0.0
+    losses: list[float] = []
     bar = tqdm(
         range(steps),
         desc=f"epoch {epoch + 1}/{recipe.epochs}",
@@ -306,11 +308,12 @@ def _epoch(
         accelerator.backward(loss)
         optimizer.step()
         average.update(model)
-        losses += float(loss.detach())
-        bar.set_postfix(loss=f"{losses / (step + 1):.3f}")
+        losses.append(float(loss.detach()))
+        bar.set_postfix(loss=f"{np.mean(losses):.3f}")
     seconds = time.perf_counter() - started
     return {
-        "loss": losses / steps,
+        "loss": float(np.mean(losses)),
+        "losses": [float(part.mean()) for part in np.array_split(losses, min(CURVE, steps))],
         "photos_per_second": steps * min(recipe.batch, len(order)) / seconds,
         "waiting": waited / seconds,
         "seconds": seconds,
