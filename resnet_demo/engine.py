@@ -20,23 +20,31 @@ from PIL import Image
 from torch import Tensor, nn
 
 from resnet_demo.capture import CapturedBlock, capture_blocks, residual_blocks
+from resnet_demo.download import DownloadError, Progress, nothing
 from resnet_demo.experiments import class_activation, lesions
+from resnet_demo.field import FieldNetwork, OwnNetwork, load_field, load_own
 from resnet_demo.gates import gated
+from resnet_demo.gradients import gradient_flow
 from resnet_demo.layers import stages, time_layers, trace_layers, with_times
-from resnet_demo.model import ResNet
+from resnet_demo.probes import Probe, load_probes, read_outs
+from resnet_demo.receptive import receptive_fields
 from resnet_demo.records import (
     BlockStreams,
     ClassActivation,
     Confidence,
     Gate,
+    GradientFlow,
     LayerTrace,
     Lesions,
     Prediction,
+    ReceptiveField,
     Run,
     Timings,
 )
 from resnet_demo.transforms import fit_photo, to_tensor
 from resnet_demo.weights import Card, available_networks, load_checkpoint
+
+Source = Path | FieldNetwork | OwnNetwork
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +67,8 @@ class LoadedNetwork:
     lock: threading.Lock = field(default_factory=threading.Lock)
     trace: tuple[LayerTrace, ...] = ()
     notice: str = ""
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+    fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
 
 
 def best_device(wanted: str = "auto") -> torch.device:
@@ -103,17 +113,18 @@ class Engine:
     """Runs photos. Safe to call from many threads; each network runs one photo at a time.
 
     Args:
-        networks: name on the menu -> checkpoint; those in ``weights/`` when None.
+        networks: name on the menu -> checkpoint of ours, network of the field, or a state dict of
+            one's own; those in ``weights/`` when None.
         device: "auto", "cuda", "mps" or "cpu".
     """
 
-    def __init__(self, networks: Mapping[str, Path] | None = None, device: str = "auto") -> None:
+    def __init__(self, networks: Mapping[str, Source] | None = None, device: str = "auto") -> None:
         self.device = best_device(device)
-        self.networks = dict(available_networks() if networks is None else networks)
+        self.networks: dict[str, Source] = dict(available_networks() if networks is None else networks)
         if not self.networks:
             raise EngineError("No network found: put a checkpoint and its card into weights/.")
         self._loaded: dict[str, LoadedNetwork] = {}
-        self._loading = threading.Lock()
+        self._loading = {name: threading.Lock() for name in self.networks}
 
     @property
     def default(self) -> str:
@@ -124,32 +135,49 @@ class Engine:
         """The engine's device as shown to people."""
         return device_name(self.device)
 
-    def network(self, name: str | None = None) -> LoadedNetwork:
-        """The network called ``name`` (the default one for None), loaded on first use.
+    def network(self, name: str | None = None, progress: Progress = nothing) -> LoadedNetwork:
+        """The network called ``name`` (the default one for None), loaded, or fetched, on first use.
+
+        Args:
+            progress: told the share of a download that has arrived, 0..1.
 
         Raises:
-            EngineError: there is no network of that name.
+            EngineError: there is no network of that name, or its weights cannot be fetched.
             CheckpointError: its file is missing or unfit; the message names the reason.
         """
         name = name or self.default
         if name not in self.networks:
             raise EngineError(
-                f"There is no network called {name!r}; choose one of {', '.join(self.networks)}."
+                f"There is no network called {name!r:.60}; choose one of {', '.join(self.networks)}."
             )
-        with self._loading:
+        with self._loading[name]:  # one at a time, but a download of one holds up no other
             if name not in self._loaded:
-                self._loaded[name] = self._load(name)
+                try:
+                    self._loaded[name] = self._load(name, progress)
+                except DownloadError as error:
+                    raise EngineError(str(error)) from error
             return self._loaded[name]
 
-    def _load(self, name: str) -> LoadedNetwork:
-        model, card = load_checkpoint(self.networks[name])
+    def _load(self, name: str, progress: Progress) -> LoadedNetwork:
+        source = self.networks[name]
+        probes: Mapping[str, Probe] = {}
+        model: nn.Module
+        if isinstance(source, FieldNetwork):
+            model, card = load_field(source, progress)
+        elif isinstance(source, OwnNetwork):
+            model, card = load_own(source)
+        else:
+            model, card = load_checkpoint(source)
+            probes = load_probes(source)
         model.eval().requires_grad_(False)
+        channels = next(model.parameters()).shape[1]
         # channels_last lets the CPU's and the GPU's faster convolutions be chosen
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        network = LoadedNetwork(name, model.to(self.device), card, self.device)
+        network = LoadedNetwork(name, model.to(self.device), card, self.device, probes=probes)
         side = card.preprocessing.size
-        example = torch.zeros(1, card.config.input_chnl, side, side, device=self.device)
+        example = torch.zeros(1, channels, side, side, device=self.device)
         network.trace = trace_layers(model, example)  # also warms the device up
+        network.fields = receptive_fields(model, example)
         return network
 
     def run(
@@ -187,6 +215,9 @@ class Engine:
             forward_done = time.perf_counter()
         answer = predict(logits, net.card)
         activation = explain(net, blocks[-1], int(logits.argmax()))
+        read, shares = read_outs(blocks, net.probes)
+        if activation is not None:
+            shares[blocks[-1].name] = activation.channels
         finished = time.perf_counter()
         return Run(
             network=net.name,
@@ -204,30 +235,59 @@ class Engine:
             classes=net.card.classes,
             gates=() if all(gate.open for gate in gates) else tuple(gates),
             activation=activation,
+            read_outs=read,
+            contributions=shares,
+            fields=net.fields,
         )
 
     def lesions(self, run: Run) -> Lesions:
-        """The photo of ``run`` through the network with each branch removed, and every set of them.
+        """The photo of ``run`` through its network with each branch removed, each shortcut, and, with
+        few enough blocks, every set of branches.
 
         Raises:
-            EngineError: the network has more than one logit or too many blocks for that.
+            EngineError: it failed.
         """
         net = self.network(run.network)
-        assert isinstance(net.model, ResNet)
         x = to_tensor(run.photo, net.card.preprocessing)
         with net.lock:
             x = x.to(net.device, memory_format=torch.channels_last)
             try:
-                return lesions(net.model, x, net.card.temperature)
-            except ValueError as error:
-                raise EngineError(
-                    "This network is too deep, or has too many classes, for all its paths."
-                ) from error
+                with torch.inference_mode():
+                    whole = net.model(x).float().cpu().numpy()
+                branches, shortcuts, paths = lesions(net.model, x)
+            except RuntimeError as error:
+                raise EngineError("The network failed on this photo; try another one.") from error
+        answer = int(chances(whole, net.card)[0].argmax())
+
+        def of_answer(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+            return chances(logits, net.card)[:, answer]
+
+        return Lesions(
+            net.card.classes[answer],
+            float(of_answer(whole)[0]),
+            of_answer(branches),
+            of_answer(shortcuts),
+            of_answer(paths),
+        )
+
+    def gradient_flow(
+        self, run: Run, depth: int, norms: bool = True, progress: Progress = nothing
+    ) -> GradientFlow:
+        """How the gradient fares on the photo of ``run`` in fresh networks of ``depth`` blocks.
+
+        Raises:
+            EngineError: the depth is out of range.
+        """
+        x = to_tensor(run.photo, self.network(run.network).card.preprocessing)
+        try:
+            return gradient_flow(x, depth, norms, progress=progress)
+        except ValueError as error:
+            raise EngineError(f"That depth cannot be shown: {error}.") from error
 
 
 def explain(net: LoadedNetwork, last: BlockStreams, logit: int) -> ClassActivation | None:
     """Where the logit of that index comes from; None unless the network ends in pool and linear layer."""
-    linear = getattr(net.model, "linear", None)
+    linear = getattr(net.model, "linear", getattr(net.model, "fc", None))
     if not isinstance(linear, nn.Linear):
         return None
     weight = linear.weight[logit].float().cpu().numpy()
@@ -281,13 +341,18 @@ def predict(logits: NDArray[np.float32], card: Card) -> Prediction:
     The logits are divided by the card's temperature before the sigmoid or softmax
     (Guo et al. 2017, https://arxiv.org/abs/1706.04599); the logit reported is the raw one.
     """
+    every = chances(logits[None], card)[0]
+    ranked = np.argsort(-every, kind="stable")[:5]
+    confidences = tuple(Confidence(card.classes[i], float(every[i])) for i in ranked)
+    return Prediction(confidences[0].label, confidences, float(logits.max()), tuple(float(c) for c in every))
+
+
+def chances(logits: NDArray[np.float32], card: Card) -> NDArray[np.float64]:
+    """Calibrated probabilities (N, classes) from logits (N, classes), or (N, 1) for a binary network."""
     scaled = logits.astype(np.float64) / card.temperature
-    if len(scaled) == 1:
-        second = float(1 / (1 + np.exp(-scaled[0])))
-        chances = np.array([1 - second, second])
-    else:
-        chances = np.exp(scaled - scaled.max())
-        chances /= chances.sum()
-    ranked = np.argsort(-chances, kind="stable")[:5]
-    confidences = tuple(Confidence(card.classes[i], float(chances[i])) for i in ranked)
-    return Prediction(confidences[0].label, confidences, float(logits.max()))
+    if scaled.shape[1] == 1:
+        second = 1 / (1 + np.exp(-np.clip(scaled[:, 0], -700, 700)))
+        return np.stack([1 - second, second], 1)
+    powers = np.exp(scaled - scaled.max(1, keepdims=True))
+    found: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
+    return found

@@ -40,7 +40,7 @@ def pooled_outputs(
     model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     means: dict[str, list[NDArray[np.float32]]] = {}
     for i in tqdm(range(0, len(pixels), BATCH), desc="pooled outputs", disable=None):
-        batch = torch.cat([to_tensor(p, preprocessing) for p in pixels[i : i + BATCH]])
+        batch = to_tensor(pixels[i : i + BATCH], preprocessing)
         with capture_blocks(model, keep=lambda t: t.mean((2, 3))) as streams:
             model(batch.contiguous(memory_format=torch.channels_last))
         for name, block in streams.items():

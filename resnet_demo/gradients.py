@@ -68,7 +68,9 @@ def gradient_flow(
     if photo.ndim != 4 or photo.shape[:2] != (1, 3):
         raise ValueError(f"one photo (1, 3, H, W) is needed, got {tuple(photo.shape)}")
     started = time.perf_counter()
-    x = nn.functional.adaptive_avg_pool2d(photo.double(), [min(SIDE, side) for side in photo.shape[2:]])
+    x = nn.functional.adaptive_avg_pool2d(
+        photo.double(), (min(SIDE, photo.shape[2]), min(SIDE, photo.shape[3]))
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = DeepResNet(depth).double()

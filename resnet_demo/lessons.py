@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -36,7 +38,7 @@ def comparison_html(whole: Prediction | None, run: Run | None) -> str:
         return '<p class="comparison is-empty">Give the page a photo, then move a slider: the answer before and after appears here.</p>'
 
     def row(name: str, prediction: Prediction) -> str:
-        chance = _chance(prediction, whole.label)
+        chance = chance_of(prediction, whole.label, run.classes)
         return (
             f'<div class="class-row"><span class="label">{name}</span><span class="bar" aria-hidden="true">'
             f'<i style="width:{100 * chance:.2f}%"></i></span><span class="percent">{escape(whole.label)} '
@@ -56,7 +58,10 @@ def comparison_html(whole: Prediction | None, run: Run | None) -> str:
     )
 
 
-def _chance(prediction: Prediction, label: str) -> float:
+def chance_of(prediction: Prediction, label: str, classes: Sequence[str]) -> float:
+    """The probability of ``label``, be it among the first five or not."""
+    if len(prediction.chances) == len(classes) and label in classes:
+        return prediction.chances[classes.index(label)]
     return next((c.confidence for c in prediction.confidences if c.label == label), 0.0)
 
 
@@ -64,50 +69,45 @@ def lesions_html(lesions: Lesions | None, run: Run | None) -> str:
     """Each branch knocked out in turn, and all sets of branches by how many they keep."""
     if lesions is None or run is None:
         return '<p class="is-empty">What every block is worth for this photo appears here.</p>'
-    sign = 1.0 if lesions.paths[-1] > 0 else -1.0
-    label = escape(run.classes[1 if sign > 0 else 0])
+    label, whole = escape(lesions.label), lesions.whole
 
-    def chance(logit: float) -> float:
-        return float(1 / (1 + np.exp(-np.clip(sign * logit / lesions.temperature, -60, 60))))
-
-    whole = chance(float(lesions.paths[-1]))
-
-    def bars(title: str, logits: list[float], kind: str) -> str:
+    def bars(title: str, found: Sequence[float], kind: str) -> str:
         rows = "".join(
             f'<div class="class-row"><span class="label">{block_title(i)}</span>'
-            f'<span class="bar"><i style="width:{100 * chance(logit):.2f}%"></i>'
+            f'<span class="bar"><i style="width:{100 * chance:.2f}%"></i>'
             f'<u style="left:{100 * whole:.2f}%"></u></span>'
-            f'<span class="percent">{100 * chance(logit):.1f} %</span></div>'
-            for i, logit in enumerate(logits)
+            f'<span class="percent">{100 * chance:.1f} %</span></div>'
+            for i, chance in enumerate(found)
         )
         return f'<section class="knock {kind}"><h4>{title}</h4><div class="answer"><div class="classes">{rows}</div></div></section>'
 
-    branches = [lesions.without_branch(i) for i in range(lesions.blocks)]
-    shortcuts = [float(v) for v in lesions.without_shortcut]
+    paths = (
+        f'<section class="knock"><h4>all {len(lesions.paths)} sets of residual branches</h4>{_paths(lesions, label)}</section>'
+        if len(lesions.paths)
+        else ""
+    )
     return (
         f'<p class="lead">How sure the network is of <b>{label}</b> ({100 * whole:.1f} % as a whole, the thin line) '
         "with one thing taken away:</p>"
-        f'<div class="knocks">{bars("without F(x) of …", branches, "branch")}'
-        f"{bars('without the shortcut of …', shortcuts, 'short')}"
-        f'<section class="knock"><h4>all {len(lesions.paths)} sets of residual branches</h4>{_paths(lesions, label, chance)}</section></div>'
+        f'<div class="knocks">{bars("without F(x) of …", list(lesions.without_branch), "branch")}'
+        f"{bars('without the shortcut of …', list(lesions.without_shortcut), 'short')}{paths}</div>"
     )
 
 
-def _paths(lesions: Lesions, label: str, chance: object) -> str:
+def _paths(lesions: Lesions, label: str) -> str:
     """One dot a set of branches kept: how many across, how sure of the whole network's answer up."""
-    assert callable(chance)
     count = lesions.blocks
-    seen = dict.fromkeys(range(count + 1), 0)
-    totals = [sum(bin(s).count("1") == k for s in range(len(lesions.paths))) for k in range(count + 1)]
+    step = 240 / count
+    totals = [math.comb(count, k) for k in range(count + 1)]
+    seen = [0] * (count + 1)
     dots = []
-    for kept, logit in enumerate(lesions.paths):
-        length = bin(kept).count("1")
-        spread = (seen[length] - (totals[length] - 1) / 2) * 3.2
+    for kept, sure in enumerate(lesions.paths):
+        length = kept.bit_count()
+        spread = (seen[length] - (totals[length] - 1) / 2) * min(3.2, 0.75 * step / max(totals))
         seen[length] += 1
         names = ", ".join(str(i + 1) for i in range(count) if kept >> i & 1) or "none"
-        sure = chance(float(logit))
         dots.append(
-            f'<circle cx="{44 + length * 48 + spread:.1f}" cy="{150 - 140 * sure:.1f}" r="3.4">'
+            f'<circle cx="{44 + length * step + spread:.1f}" cy="{150 - 140 * sure:.1f}" r="{3.4 if count < 6 else 2}">'
             f"<title>branches kept: {names}; {label} {100 * sure:.1f} %</title></circle>"
         )
     grid = "".join(
@@ -115,7 +115,7 @@ def _paths(lesions: Lesions, label: str, chance: object) -> str:
         for y, text in ((10, "100"), (80, "50"), (150, "0 %"))
     )
     ticks = "".join(
-        f'<text x="{44 + k * 48}" y="168" text-anchor="middle">{k}</text>' for k in range(count + 1)
+        f'<text x="{44 + k * step}" y="168" text-anchor="middle">{k}</text>' for k in range(count + 1)
     )
     return (
         f'<svg class="paths" viewBox="-14 0 330 190" role="img" aria-label="Confidence in {label} for every set of residual '

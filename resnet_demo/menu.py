@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+IMAGENET = "This network has seen the 1,000 classes of ImageNet, from goldfish to toilet paper; people are none of them."
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 
@@ -17,11 +18,26 @@ class MenuEntry:
         name: on the menu, and in ``engine.run(…, network=name)``.
         knows: one sentence on what the network has ever seen.
         blocks: how many residual blocks it has.
+        title: how the menu shows it; its name if empty.
     """
 
     name: str
     knows: str
     blocks: int
+    title: str = ""
+
+
+# torchvision's ResNets: blocks in all, and the size of the download
+FIELD = tuple(
+    MenuEntry(name, IMAGENET, blocks, f"{name} · ImageNet · {megabytes} MB")
+    for name, blocks, megabytes in (
+        ("ResNet-18", 8, 47),
+        ("ResNet-34", 16, 87),
+        ("ResNet-50", 16, 103),
+        ("ResNet-101", 33, 179),
+        ("ResNet-152", 50, 242),
+    )
+)
 
 
 def read_menu(directory: Path = WEIGHTS) -> tuple[MenuEntry, ...]:

@@ -56,11 +56,13 @@ class Prediction:
             at most 1.
         logit: the raw score behind ``label``: the network's one logit for a binary network
             (positive means the second class), else the highest logit.
+        chances: of every class, in the order of the run's ``classes``.
     """
 
     label: str
     confidences: tuple[Confidence, ...]
     logit: float
+    chances: tuple[float, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,28 +136,28 @@ class ClassActivation:
 
 @dataclass(frozen=True, eq=False)
 class Lesions:
-    """What a binary network answers with parts of it removed (Veit et al. 2016,
-    https://arxiv.org/abs/1605.06431).
+    """How sure a network is of its own answer with parts of it removed (Veit et al. 2016,
+    https://arxiv.org/abs/1605.06431). All are probabilities of ``label``, 0..1.
 
     Attributes:
-        paths: (2**N,) float32 logits; bit i of the index set means block i keeps its residual
-            branch. The last entry is the whole network.
-        without_shortcut: (N,) float32 logits, each with the shortcut of one block removed.
-        temperature: the logits are divided by it before the sigmoid.
+        label: what the whole network answers.
+        whole: how sure it is of that.
+        without_branch: (N,) float64, each with the residual branch of one block removed.
+        without_shortcut: (N,) float64, each with the shortcut of one block removed.
+        paths: (2**N,) float64, every set of residual branches kept; bit i of the index means that
+            block i keeps its own. Empty for a network of too many blocks.
     """
 
-    paths: NDArray[np.float32]
-    without_shortcut: NDArray[np.float32]
-    temperature: float
+    label: str
+    whole: float
+    without_branch: NDArray[np.float64]
+    without_shortcut: NDArray[np.float64]
+    paths: NDArray[np.float64]
 
     @property
     def blocks(self) -> int:
         """N, the number of blocks."""
-        return len(self.without_shortcut)
-
-    def without_branch(self, block: int) -> float:
-        """The logit with the residual branch of one block removed."""
-        return float(self.paths[len(self.paths) - 1 - (1 << block)])
+        return len(self.without_branch)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Card:
 
     Attributes:
         network: name on the menu.
-        config: rebuilds the network.
+        config: rebuilds the network; None for one that is not ours.
         preprocessing: how a photo becomes its input.
         classes: in the order of the logits; a binary network (one logit) names two, the
             second being the one that a positive logit means.
@@ -53,7 +53,7 @@ class Card:
     """
 
     network: str
-    config: ResNetConfig
+    config: ResNetConfig | None
     preprocessing: Preprocessing
     classes: tuple[str, ...]
     accuracy: float | None = None
@@ -68,11 +68,12 @@ class Card:
         object.__setattr__(self, "classes", tuple(self.classes))
         if not all(isinstance(v, str) for v in (self.network, self.knows, self.sha256, *self.classes)):
             raise TypeError("names, classes, hash and sentence of a card must be text")
-        wanted = 2 if self.config.num_logits == 1 else self.config.num_logits
-        if len(self.classes) != wanted:
-            raise ValueError(
-                f"{self.config.num_logits} logits need {wanted} class names, got {len(self.classes)}"
-            )
+        if self.config is not None:
+            wanted = 2 if self.config.num_logits == 1 else self.config.num_logits
+            if len(self.classes) != wanted:
+                raise ValueError(
+                    f"{self.config.num_logits} logits need {wanted} class names, got {len(self.classes)}"
+                )
         if not self.temperature > 0:
             raise ValueError(f"the temperature must be positive, got {self.temperature}")
 
@@ -156,6 +157,8 @@ def load_checkpoint(path: Path) -> tuple[ResNet, Card]:
             "fetch it again."
         )
     try:
+        if card.config is None:
+            raise ValueError("no configuration")
         model = ResNet.from_config(card.config)
     except (TypeError, ValueError, RuntimeError) as error:  # widths no whole numbers, or beyond memory
         raise CheckpointError(

@@ -166,6 +166,9 @@ def test_where_it_looks_and_the_lesions_agree_with_the_logit(engine: Engine) -> 
     assert run.activation is not None
     assert run.activation.logit == pytest.approx(run.prediction.logit, abs=2e-2)  # from float16 maps
     found = engine.lesions(run)
-    assert found.paths[-1] == pytest.approx(run.prediction.logit, abs=1e-4)
+    whole = run.prediction.confidences[0]
+    assert (found.label, found.whole) == (whole.label, pytest.approx(whole.confidence, abs=1e-5))
+    assert found.paths[-1] == pytest.approx(found.whole, abs=1e-5)
     off = engine.run(run.photo, gates=[Gate(residual=0), *[Gate()] * 4])
-    assert found.without_branch(0) == pytest.approx(off.prediction.logit, abs=1e-4)
+    answer = run.classes.index(whole.label)
+    assert found.without_branch[0] == pytest.approx(off.prediction.chances[answer], abs=1e-4)

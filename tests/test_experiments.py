@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import lively
+from networks import hooks_on, one_thread, small  # noqa: F401
 
-from resnet_demo.capture import capture_blocks
+from resnet_demo import experiments
+from resnet_demo.capture import capture_blocks, residual_blocks
 from resnet_demo.experiments import class_activation, lesions
 from resnet_demo.gates import gated
 from resnet_demo.model import ResNet
@@ -35,24 +37,41 @@ def rebuilt(model: ResNet, block: int, branch: bool) -> torch.Tensor:
 
 
 def test_every_path_equals_the_network_gated_to_it(model: ResNet) -> None:
-    found = lesions(model, X)
-    assert found.paths.shape == (8,)
+    branches, shortcuts, paths = lesions(model, X)
+    assert paths.shape == (8, 1)
     with torch.inference_mode():
         for kept in range(8):
             gates = {f"blocks.{i}": Gate(residual=float(kept >> i & 1)) for i in range(3)}
             with gated(model, gates):
-                assert found.paths[kept] == pytest.approx(float(model(X)), abs=1e-5)
-        assert found.paths[-1] == pytest.approx(float(model(X)), abs=1e-5)
+                assert paths[kept] == pytest.approx(float(model(X)), abs=1e-5)
+        assert paths[-1] == pytest.approx(float(model(X)), abs=1e-5)
     for i in range(3):
-        assert found.without_branch(i) == pytest.approx(float(rebuilt(model, i, True)), abs=1e-5)
-        assert found.without_shortcut[i] == pytest.approx(float(rebuilt(model, i, False)), abs=1e-5)
+        assert branches[i] == pytest.approx(float(rebuilt(model, i, True)), abs=1e-5)
+        assert shortcuts[i] == pytest.approx(float(rebuilt(model, i, False)), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["BasicBlock", "Bottleneck"])
+@pytest.mark.parametrize("most", [1, 8])
+def test_knock_outs_of_the_fields_blocks_equal_gates(
+    kind: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiments, "MAX_PATH_BLOCKS", most)
+    network = small(kind)
+    branches, shortcuts, paths = lesions(network, X)
+    assert paths.shape == ((64, 4) if most == 8 else (0, 4))
+    assert branches.shape == shortcuts.shape == (6, 4)
+    for i, name in enumerate(residual_blocks(network)):
+        for found, gate in ((branches[i], Gate(residual=0)), (shortcuts[i], Gate(shortcut=0))):
+            with torch.inference_mode(), gated(network, {name: gate}):
+                torch.testing.assert_close(torch.from_numpy(found), network(X)[0], atol=1e-4, rtol=1e-4)
+    assert hooks_on(network) == 0
 
 
 def test_lesions_refuse_what_they_cannot_do(model: ResNet) -> None:
     with pytest.raises(ValueError, match="one photo"):
         lesions(model, X.repeat(2, 1, 1, 1))
-    with pytest.raises(ValueError, match="one logit"):
-        lesions(ResNet(3, widths=(4,), num_logits=2).eval(), X)
+    with pytest.raises(ValueError, match="neither the notebook"):
+        lesions(small("identity"), X)
 
 
 def test_class_activation_sums_to_the_logit_minus_the_bias(model: ResNet) -> None:

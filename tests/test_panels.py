@@ -71,7 +71,7 @@ class Tree(HTMLParser):
         assert self.open.pop() == tag
 
 
-LESIONS = Lesions(RNG.normal(size=8).astype(np.float32), RNG.normal(size=3).astype(np.float32), 1.2)
+LESIONS = Lesions("dog", 0.9, RNG.uniform(size=3), RNG.uniform(size=3), RNG.uniform(size=8))
 
 
 def all_html(run: Run | None) -> str:
@@ -173,11 +173,14 @@ def test_two_significant_figures(value: float, text: str) -> None:
 
 
 def test_lesions_are_told_for_the_class_that_was_answered() -> None:
-    for sign, label in ((1, "dog"), (-1, "cat")):
-        found = Lesions(np.array([0, 0, 0, sign * 2.0], np.float32), np.array([0, 0], np.float32), 1.0)
-        html = lessons.lesions_html(found, make_run())
+    ends = np.array([0.5, 0.881])
+    for label in ("dog", "cat"):
+        html = lessons.lesions_html(Lesions(label, 0.881, ends, ends, np.full(4, 0.5)), make_run())
         assert f"<b>{label}</b> (88.1 % as a whole" in html
         assert html.count("<circle") == 4
+        assert "all 4 sets" in html
+    deep = lessons.lesions_html(Lesions("dog", 0.9, ends, ends, np.empty(0)), make_run())
+    assert "sets of" not in deep
 
 
 def test_gates_are_read_strictly() -> None:

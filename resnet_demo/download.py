@@ -1,0 +1,107 @@
+"""Fetch one large file: with progress, checked by its hash, whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from http.client import HTTPException
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+CHUNK = 1 << 18  # bytes
+TIMEOUT = 20.0  # seconds without a byte
+MAX_BYTES = 500_000_000
+
+Progress = Callable[[float], None]
+
+
+class DownloadError(RuntimeError):
+    """A file could not be fetched; one sentence that says why and where to put it by hand."""
+
+
+def nothing(share: float) -> None:
+    """Progress that nobody watches."""
+
+
+def fetch(url: str, path: Path, sha256: str, progress: Progress = nothing, timeout: float = TIMEOUT) -> Path:
+    """``path``, fetched from ``url`` unless a file with the right hash lies there already.
+
+    Args:
+        sha256: the hash's first hex digits, eight or more.
+        progress: told the share of the bytes that have arrived, 0..1.
+        timeout: seconds without a byte after which the connection counts as lost.
+
+    Raises:
+        DownloadError: no network, a cut connection, another file than the hash says, a full disk.
+    """
+    by_hand = f"put {path.name} from {url} into {path.parent} yourself"
+    if path.is_file():
+        if _hash(path).startswith(sha256):
+            progress(1.0)
+            return path
+        path.unlink()
+    partial: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            urllib.request.urlopen(url, timeout=timeout) as response,
+            NamedTemporaryFile(
+                dir=path.parent, prefix=path.name + ".", suffix=".partial", delete=False
+            ) as file,
+        ):
+            partial = Path(file.name)
+            total = int(response.headers.get("Content-Length") or 0)
+            if total > MAX_BYTES:
+                raise DownloadError(f"{path.name} would be {total} bytes, more than expected; {by_hand}.")
+            if total > shutil.disk_usage(path.parent).free:
+                raise OSError(errno.ENOSPC, "full")
+            digest, arrived = hashlib.sha256(), 0
+            while chunk := response.read(CHUNK):
+                file.write(chunk)
+                digest.update(chunk)
+                arrived += len(chunk)
+                if arrived > MAX_BYTES:
+                    raise DownloadError(f"{path.name} is larger than expected; {by_hand}.")
+                if total:
+                    progress(arrived / total)
+            file.flush()
+        if total and arrived < total:
+            raise DownloadError(
+                f"The connection was cut after {arrived} of {total} bytes; choose it again, or {by_hand}."
+            )
+        if not digest.hexdigest().startswith(sha256):
+            raise DownloadError(f"What arrived is not {path.name} (its SHA-256 is wrong); {by_hand}.")
+        os.replace(partial, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DownloadError(
+                f"There is no room on the disk for {path.name}; make some, then choose it again."
+            ) from error
+        if isinstance(error, PermissionError):
+            raise DownloadError(f"{path.parent} may not be written to; {by_hand}.") from error
+        raise DownloadError(f"{path.name} could not be fetched ({_reason(error)}); {by_hand}.") from error
+    except HTTPException as error:
+        raise DownloadError(f"The connection was cut; choose it again, or {by_hand}.") from error
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+    progress(1.0)
+    return path
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server answered {error.code}"
+    if isinstance(error, TimeoutError) or "timed out" in str(error):
+        return "the server went silent"
+    return "no connection"
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
