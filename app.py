@@ -7,16 +7,22 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+# Read when torch is imported. By default OpenMP's threads spin while they wait for each other: with
+# the cores busy, a pass of many small layers then took 8 s instead of 0.06 s.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import gradio as gr
 
 from resnet_demo.deferred import Deferred
+from resnet_demo.endpoints import offer
 from resnet_demo.handlers import connect
-from resnet_demo.menu import WEIGHTS, read_menu
+from resnet_demo.kept import KeptRuns
+from resnet_demo.menu import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
 from resnet_demo.ui import build_page, page_options
 
 if TYPE_CHECKING:
@@ -25,26 +31,46 @@ if TYPE_CHECKING:
 DEVICES = ("auto", "cuda", "mps", "cpu")
 
 
-def defer_engine(device: str = "auto", weights: Path = WEIGHTS) -> Deferred[Engine]:
+@dataclass(frozen=True)
+class Own:
+    """A network of one's own, from the command line."""
+
+    checkpoint: Path
+    classes: Path | None = None
+    allow_pth: bool = False
+
+
+def defer_engine(device: str = "auto", weights: Path = WEIGHTS, own: Own | None = None) -> Deferred[Engine]:
     """An engine that imports torch, loads and warms up the default network when first needed."""
 
     def build() -> Engine:
-        from resnet_demo.engine import Engine  # after the page is up: torch takes seconds
+        from resnet_demo.engine import Engine, Source  # after the page is up: torch takes seconds
+        from resnet_demo.field import field_networks, own_network
         from resnet_demo.weights import available_networks
 
-        engine = Engine(available_networks(weights), device)
+        networks: dict[str, Source] = {}
+        if own is not None:
+            is_ours = own.checkpoint.with_suffix(".json").is_file()
+            name = read_checkpoint(own.checkpoint).name
+            networks[name] = (
+                own.checkpoint if is_ours else own_network(own.checkpoint, own.classes, own.allow_pth)
+            )
+        engine = Engine({**networks, **available_networks(weights), **field_networks()}, device)
         engine.network()
         return engine
 
     return Deferred(build)
 
 
-def build_demo(engine: Deferred[Engine], weights: Path = WEIGHTS) -> gr.Blocks:
+def build_demo(engine: Deferred[Engine], weights: Path = WEIGHTS, own: Own | None = None) -> gr.Blocks:
     """The page, its events connected to ``engine``."""
-    menu = read_menu(weights)
-    page = build_page(menu)
+    menu: list[MenuEntry] = [read_checkpoint(own.checkpoint)] if own else []
+    menu += [*read_menu(weights), *FIELD]
+    kept = KeptRuns()
+    page = build_page(menu, kept.drop)
     with page.demo:
-        connect(page, engine, menu)
+        connect(page, engine, menu, kept)
+        offer(page, engine)
     page.demo.queue(max_size=16)
     return page.demo
 
@@ -60,12 +86,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--device", default="auto", choices=DEVICES, help="where the network runs (default: auto)"
     )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        help="a network of your own: ours with its card, or a torchvision ResNet's state dict",
+    )
+    parser.add_argument(
+        "--classes", type=Path, help="JSON list of its class names (default: <stem>.classes.json)"
+    )
+    parser.add_argument("--allow-pth", action="store_true", help="read the tensors of a .pth checkpoint")
     args = parser.parse_args(argv)
+    if args.checkpoint and not args.checkpoint.is_file():
+        parser.error(f"{args.checkpoint} is not a file")
+    own = Own(args.checkpoint, args.classes, args.allow_pth) if args.checkpoint else None
 
     # a stop by the system is a clean stop too: Gradio removes its temporary files only then
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    engine = defer_engine(args.device)
-    demo = build_demo(engine)
+    engine = defer_engine(args.device, own=own)
+    demo = build_demo(engine, own=own)
     engine.start()
     demo.launch(server_name=args.host, server_port=args.port, inbrowser=args.inbrowser, **page_options())
     return 0

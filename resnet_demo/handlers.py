@@ -17,10 +17,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_demo import examples
+from resnet_demo.compare import compare_html
 from resnet_demo.deferred import Deferred
+from resnet_demo.depth import decides_html, gradients_html
+from resnet_demo.how import how_html
+from resnet_demo.inside import View, inside_html
+from resnet_demo.kept import KeptRuns
 from resnet_demo.lessons import activation_html, comparison_html, gates_html, lesions_html, read_gates
 from resnet_demo.menu import MenuEntry
-from resnet_demo.panels import View, answer_html, inside_html, status_html, trace_html
+from resnet_demo.panels import answer_html, status_html, trace_html
 from resnet_demo.records import Gate, Prediction, Run
 from resnet_demo.roadmap import roadmap_html
 
@@ -29,6 +34,9 @@ if TYPE_CHECKING:
     from resnet_demo.ui import Page
 
 log = logging.getLogger(__name__)
+
+RADIO_BLOCKS = 8  # with more, the road map alone chooses the block
+GONE = "The maps of this photo were put away to make room; give the page the photo again."
 
 TOGGLE_THEME = "() => { document.body.classList.toggle('dark'); }"
 
@@ -77,63 +85,90 @@ def run_photo(
         raise gr.Error(sentence_of(error), print_exception=False) from error
 
 
-def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry]) -> None:
+def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kept: KeptRuns) -> None:
     """Wire every event of ``page``.
 
     Args:
         page: the components, inside whose ``demo`` context the events are made.
         engine: built when first needed; the page must appear before it is.
         menu: the networks on offer, the default first.
+        kept: where runs stay for redrawing; the session holds a key.
     """
     entries = {entry.name: entry for entry in menu}
 
-    def on_photo(photo: Image.Image | None, network: str, view: View) -> tuple[Any, ...]:
+    def recall(key: str | None) -> Run | None:
+        """The visitor's run; None before there is one."""
+        run = kept.get(key)
+        if key and run is None:
+            raise gr.Error(GONE, print_exception=False)
+        return run
+
+    def block_choices(count: int, block: int) -> Any:
+        choices = [(str(i + 1), i) for i in range(count)]
+        return gr.update(choices=choices, value=min(block, count - 1), visible=count <= RADIO_BLOCKS)
+
+    def on_photo(
+        photo: Image.Image | None, network: str, view: View, key: str | None, pinned_key: str | None
+    ) -> tuple[Any, ...]:
+        if key != pinned_key:
+            kept.retire(key)
         entry = entries.get(network) or MenuEntry(network, "", 5)
-        knows = entry.knows
         if photo is None:
-            empty = roadmap_html(None, blocks=entry.blocks)
-            nothing = (
+            return (
                 None,
                 gr.skip(),
-                answer_html(None, knows),
-                empty,
+                answer_html(None, entry.knows),
+                roadmap_html(None, blocks=entry.blocks),
                 inside_html(None, view),
                 trace_html(()),
-            )
-            return (
-                *nothing,
                 activation_html(None),
+                decides_html(None),
+                compare_html(kept.get(pinned_key), None, view),
+                how_html(None, 0),
                 comparison_html(None, None),
                 None,
                 gates_html(entry.blocks, False),
                 lesions_html(None, None),
+                block_choices(entry.blocks, view.block),
             )
         run = run_photo(engine, photo, network)
         whole = run.prediction
         return (
-            *shown(run, view),
+            *shown(run, view, pinned_key),
             comparison_html(whole, run),
             whole,
             gates_html(len(run.blocks), True),
             lesions_html(None, None),
+            block_choices(len(run.blocks), view.block),
         )
 
-    def shown(run: Run, view: View) -> tuple[Any, ...]:
+    def shown(run: Run, view: View, pinned_key: str | None) -> tuple[Any, ...]:
         """Everything that follows from a run alone, in the order of ``results``."""
         entry = entries.get(run.network)
         return (
-            run,
+            kept.put(run),
             status_html(run, ""),
             answer_html(run, entry.knows if entry else ""),
             roadmap_html(run, view.block),
             inside_html(run, view),
             trace_html(run.trace, tuple(block.name for block in run.blocks)),
             activation_html(run),
+            decides_html(run),
+            compare_html(kept.get(pinned_key), run, view),
+            how_html(run, view.block),
         )
 
+    def on_network(network: str, progress: gr.Progress = gr.Progress()) -> None:  # noqa: B008 - how Gradio asks for it
+        """Load the network, or fetch it, before the photo is run through it."""
+        try:
+            engine.get().network(network, lambda share: progress(share, desc=f"Fetching {network}"))
+        except Exception as error:
+            raise gr.Error(sentence_of(error), print_exception=False) from error
+
     def on_gates(
-        run: Run | None, whole: Prediction | None, view: View, event: gr.EventData
+        key: str | None, pinned_key: str | None, whole: Prediction | None, view: View, event: gr.EventData
     ) -> tuple[Any, ...]:
+        run = recall(key)
         if run is None:
             raise gr.Error("Give the page a photo first, then move a slider.", print_exception=False)
         try:
@@ -141,9 +176,12 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry]) -> 
         except ValueError as error:
             raise gr.Error(f"These sliders cannot be read: {error}.", print_exception=False) from error
         gated = run_photo(engine, run.photo, run.network, gates)
-        return (*shown(gated, view), comparison_html(whole, gated))
+        if key != pinned_key:
+            kept.retire(key)
+        return (*shown(gated, view, pinned_key), comparison_html(whole, gated))
 
-    def on_off_tab(run: Run | None) -> str:
+    def on_off_tab(key: str | None) -> str:
+        run = recall(key)
         if run is None:
             return lesions_html(None, None)
         try:
@@ -151,57 +189,116 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry]) -> 
         except Exception as error:
             raise gr.Error(sentence_of(error), print_exception=False) from error
 
-    def on_view(
-        run: Run | None, block: int, channels: int, order: Any, scope: Any, colours: str
-    ) -> tuple[View, str]:
-        view = View(block=block, channels=channels, order=order, scope=scope, colours=colours)
-        return view, inside_html(run, view)
+    def on_gradients(
+        key: str | None,
+        depth: float,
+        norms: str,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - how Gradio asks for it
+    ) -> str:
+        run = recall(key)
+        if run is None:
+            return gradients_html(None)
+        try:
+            flow = engine.get().gradient_flow(run, int(depth), norms == "in use", progress)
+        except Exception as error:
+            raise gr.Error(sentence_of(error), print_exception=False) from error
+        return gradients_html(flow)
 
-    def on_block(run: Run | None, view: View, event: gr.EventData) -> tuple[View, str, int]:
+    def drawn(run: Run | None, pinned_key: str | None, view: View) -> tuple[str, str, str]:
+        """What changes with the view: inside a block, the comparison, how it works."""
+        return (
+            inside_html(run, view),
+            compare_html(kept.get(pinned_key), run, view),
+            how_html(run, view.block),
+        )
+
+    def on_view(
+        key: str | None,
+        pinned_key: str | None,
+        block: int,
+        channels: int,
+        order: Any,
+        scope: Any,
+        colours: str,
+        now: View,
+    ) -> tuple[Any, ...]:
+        chosen = now.block if block is None else block  # no radio with many blocks
+        view = View(block=chosen, channels=channels, order=order, scope=scope, colours=colours)
+        return view, *drawn(recall(key), pinned_key, view)
+
+    def on_block(key: str | None, pinned_key: str | None, view: View, event: gr.EventData) -> tuple[Any, ...]:
+        run = recall(key)
         count = len(run.blocks) if run else 1
         view = replace(view, block=max(0, min(int(event.index), count - 1)))
-        return view, inside_html(run, view), view.block
+        return view, *drawn(run, pinned_key, view), view.block
 
-    def on_radio_block(run: Run | None, view: View, block: int) -> tuple[View, str, str]:
+    def on_radio_block(key: str | None, pinned_key: str | None, view: View, block: int) -> tuple[Any, ...]:
+        run = recall(key)
         view = replace(view, block=block)
-        return view, inside_html(run, view), roadmap_html(run, block)
+        return view, *drawn(run, pinned_key, view), roadmap_html(run, block)
+
+    def on_pin(key: str | None, pinned_key: str | None, view: View) -> tuple[Any, ...]:
+        run = recall(key)
+        if run is None:
+            raise gr.Error("Give the page a photo first, then pin its run.", print_exception=False)
+        if pinned_key != key:
+            kept.retire(pinned_key)
+        return key, compare_html(run, run, view)
+
+    def on_unpin(key: str | None, pinned_key: str | None, view: View) -> tuple[Any, ...]:
+        if pinned_key != key:
+            kept.retire(pinned_key)
+        return None, compare_html(None, recall(key), view)
 
     def on_example(event: gr.EventData) -> Image.Image:
         index = max(0, min(int(event.index), len(examples.EXAMPLES) - 1))
         return examples.example(examples.EXAMPLES[index])
 
-    def predict(photo: Image.Image | None, network: str) -> dict[str, Any]:
-        """Run one photo and describe what every residual block did."""
-        if photo is None:
-            raise gr.Error("No photo arrived; send one as the first argument.", print_exception=False)
-        return run_as_dict(run_photo(engine, photo, network))
-
-    results = [page.run, page.status, page.answer, page.roadmap, page.inside, page.trace, page.looks]
-    view_controls = [page.block, page.channels, page.order, page.scope, page.colours]
+    results = [
+        page.run,
+        page.status,
+        page.answer,
+        page.roadmap,
+        page.inside,
+        page.trace,
+        page.looks,
+        page.decides,
+        page.compare,
+        page.how,
+    ]
+    after_photo = [*results, page.comparison, page.whole, page.gates, page.lesions, page.block]
+    photo_inputs = [page.photo, page.network, page.view, page.run, page.pinned]
     private: dict[str, Any] = {"api_visibility": "private"}
-
-    gr.on(
-        [page.photo.change, page.network.change],
-        on_photo,
-        [page.photo, page.network, page.view],
-        [*results, page.comparison, page.whole, page.gates, page.lesions],
-        trigger_mode="always_last",
-        show_progress="minimal",
-        show_progress_on=[page.answer],
-        concurrency_id="run",
-        concurrency_limit=2,
+    run_options: dict[str, Any] = {
+        "show_progress": "minimal",
+        "show_progress_on": [page.answer],
+        "concurrency_id": "run",
         **private,
+    }
+    page.photo.change(
+        on_photo, photo_inputs, after_photo, trigger_mode="always_last", concurrency_limit=2, **run_options
     )
+    page.network.change(
+        on_network,
+        page.network,
+        page.loaded,
+        trigger_mode="always_last",
+        show_progress="full",
+        show_progress_on=[page.answer],
+        concurrency_id="fetch",
+        concurrency_limit=4,
+        **private,
+    ).success(on_photo, photo_inputs, after_photo, **run_options)
     page.gates.input(
         on_gates,
-        [page.run, page.whole, page.view],
+        [page.run, page.pinned, page.whole, page.view],
         [*results, page.comparison],
         trigger_mode="always_last",
         show_progress="hidden",
         concurrency_id="run",
         **private,
     )
-    # all paths cost several forward passes: only when somebody looks, and again for a new photo
+    # these cost several forward passes: only when somebody looks, and again for a new photo
     gr.on(
         [page.off_tab.select, page.whole.change],
         on_off_tab,
@@ -211,29 +308,39 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry]) -> 
         concurrency_id="run",
         **private,
     )
+    gr.on(
+        [page.gradient_tab.select, page.depth.release, page.norms.input],
+        on_gradients,
+        [page.run, page.depth, page.norms],
+        page.gradients,
+        trigger_mode="always_last",
+        show_progress="full",
+        concurrency_id="gradients",
+        concurrency_limit=1,
+        **private,
+    )
     redraw: dict[str, Any] = {
         "show_progress": "hidden",
         "concurrency_id": "draw",
         "concurrency_limit": 4,
         **private,
     }
+    drawn_to = [page.view, page.inside, page.compare, page.how]
     gr.on(
         [page.channels.input, page.order.input, page.scope.input, page.colours.input],
         on_view,
-        [page.run, *view_controls],
-        [page.view, page.inside],
+        [page.run, page.pinned, page.block, page.channels, page.order, page.scope, page.colours, page.view],
+        drawn_to,
         **redraw,
     )
-    page.roadmap.select(on_block, [page.run, page.view], [page.view, page.inside, page.block], **redraw)
+    page.roadmap.select(on_block, [page.run, page.pinned, page.view], [*drawn_to, page.block], **redraw)
     page.block.input(
-        on_radio_block, [page.run, page.view, page.block], [page.view, page.inside, page.roadmap], **redraw
+        on_radio_block,
+        [page.run, page.pinned, page.view, page.block],
+        [*drawn_to, page.roadmap],
+        **redraw,
     )
+    page.pin.click(on_pin, [page.run, page.pinned, page.view], [page.pinned, page.compare], **redraw)
+    page.unpin.click(on_unpin, [page.run, page.pinned, page.view], [page.pinned, page.compare], **redraw)
     page.examples.select(on_example, None, page.photo, **redraw)
     page.theme.click(None, js=TOGGLE_THEME, **private)
-    page.predict.click(
-        predict,
-        [page.photo, page.network],
-        page.prediction,
-        api_name="predict",
-        concurrency_id="run",
-    )

@@ -50,3 +50,12 @@ def read_menu(directory: Path = WEIGHTS) -> tuple[MenuEntry, ...]:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # the engine says what is wrong with it if somebody asks for it by name
     return tuple(entries)
+
+
+def read_checkpoint(checkpoint: Path) -> MenuEntry:
+    """The entry of a network of one's own: from its card if it has one, else named after the file."""
+    try:
+        card = json.loads(checkpoint.with_suffix(".json").read_text(encoding="utf-8"))
+        return MenuEntry(str(card["network"]), str(card["knows"]), len(card["config"]["widths"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return MenuEntry(checkpoint.stem, f"This network is your own, {checkpoint.name}.", 8)

@@ -1,45 +1,11 @@
-"""What the page says about a run besides the road map: answer, inside a block, shape trace. HTML only."""
+"""What the page says about a run besides pictures: the answer, where it ran, the shape trace. HTML only."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
 from html import escape
 
-import numpy as np
-
-from resnet_demo import drawing
-from resnet_demo.drawing import Order, Scope
-from resnet_demo.records import BlockStreams, LayerTrace, Run
+from resnet_demo.records import LayerTrace, Run
 from resnet_demo.roadmap import block_title, shape_text, significant
-
-
-@dataclass(frozen=True)
-class View:
-    """How the chosen block is drawn. Changing it never runs the network.
-
-    Attributes:
-        block: index of the block.
-        channels: how many are drawn, 4, 16 or 64.
-        order: which come first.
-        scope: one colour scale for the block, or one for each channel.
-        colours: the map for activations after the ReLU; signed streams are always diverging.
-    """
-
-    block: int = 0
-    channels: int = 16
-    order: Order = "mean"
-    scope: Scope = "block"
-    colours: str = drawing.SEQUENTIAL[0]
-
-
-STREAMS = (
-    ("residual", "F(x)", "residual branch", True),
-    ("shortcut", "shortcut", "what goes around", True),
-    ("pre_activation", "sum", "F(x) + shortcut", True),
-    ("output", "output", "ReLU(sum)", False),
-)
-OPERATORS = ("+", "=", "→")
 
 
 def answer_html(run: Run | None, knows: str) -> str:
@@ -69,103 +35,6 @@ def status_html(run: Run | None, device: str) -> str:
         f"all {run.timings.total:.1f} ms"
     )
     return f'<div class="status" title="{title}">on {escape(run.device)} · <b>{run.timings.total:.0f} ms</b></div>'
-
-
-def inside_html(run: Run | None, view: View) -> str:
-    """F(x) + shortcut = sum → output of one block: the same channels in the same places."""
-    if run is None:
-        return (
-            '<div class="inside is-empty"><p>The chosen block appears here: its residual branch, '
-            "its shortcut, their sum and its output, channel by channel.</p></div>"
-        )
-    index = min(view.block, len(run.blocks) - 1)  # the last network may have had more blocks
-    block = run.blocks[index]
-    streams = {field: getattr(block, field) for field, *_ in STREAMS}
-    channels = drawing.rank_channels(block.output, view.order, view.channels)
-    signed_ends = drawing.limits((block.residual, block.shortcut, block.pre_activation), channels, view.scope)
-    output_ends = drawing.limits((block.output,), channels, view.scope)
-    columns = 2 if len(channels) <= 4 else 4
-
-    grids = []
-    for i, (field, name, meaning, signed) in enumerate(STREAMS):
-        ends = signed_ends if signed else output_ends
-        colours = drawing.DIVERGING if signed else view.colours
-        sheet = drawing.mosaic(drawing.quantise(streams[field][channels], ends, signed), columns)
-        picture = drawing.data_url(drawing.indexed_png(sheet, colours))
-        if i:
-            grids.append(f'<span class="operator" aria-hidden="true">{OPERATORS[i - 1]}</span>')
-        grids.append(
-            _grid(
-                field,
-                name,
-                meaning,
-                signed,
-                streams[field][channels],
-                channels,
-                ends,
-                picture,
-                columns,
-                view,
-                colours,
-            )
-        )
-    c, h, w = block.shape
-    ratio = block.residual_norm / block.shortcut_norm if block.shortcut_norm else float("inf")
-    facts = (
-        f"‖F‖ ÷ ‖shortcut‖ = {significant(ratio)} · cosine {significant(block.cosine)} · "
-        f"{len(channels)} of {c} channels, each {h}×{w}"
-    )
-    smooth = " smooth" if w > 72 else ""  # larger than a tile on screen: averaged by the browser, not dropped
-    return f"""<div class="inside{smooth}" data-block="{index}" style="--columns:{columns};--rows:{-(-len(channels) // columns)}">
-<h3>{block_title(index).capitalize()}<span class="facts">{facts}</span></h3>
-<div class="streams">{"".join(grids)}</div></div>"""
-
-
-def _grid(
-    field: str,
-    name: str,
-    meaning: str,
-    signed: bool,
-    maps: drawing.Maps,
-    channels: np.ndarray,
-    ends: np.ndarray,
-    picture: str,
-    columns: int,
-    view: View,
-    colours: str,
-) -> str:
-    rows = -(-len(channels) // columns)
-    tiles = []
-    for k, channel in enumerate(channels):
-        stats = drawing.channel_stats(maps[k])
-        flat = stats.low == stats.high
-        x = 100 * (k % columns) / max(columns - 1, 1)
-        y = 100 * (k // columns) / max(rows - 1, 1)
-        facts = {key: significant(value) for key, value in asdict(stats).items()} | {
-            "end": significant(float(ends[k]))
-        }
-        silent = " silent" if flat else ""
-        spoken = f"{name}, channel {channel}, " + (
-            "silent for this photo" if flat else f"from {facts['low']} to {facts['high']}"
-        )
-        tiles.append(
-            f'<button type="button" class="tile{silent}" data-channel="{channel}" tabindex="{0 if k == 0 else -1}" '
-            f'aria-label="{spoken}" title="{spoken}" data-facts="{escape(json.dumps(facts))}">'
-            f'<i style="background-position:{x:.3f}% {y:.3f}%"></i><span>{channel}</span></button>'
-        )
-    if view.scope == "block":
-        end = significant(float(ends[0])) if len(ends) else "0"
-        low, zero = (f"−{end}", "0") if signed else ("0", "")
-    else:
-        low, zero, end = ("−max", "0", "max") if signed else ("0", "", "max")
-    legend = (
-        f'<div class="legend"><i style="background:{drawing.css_gradient(colours)}"></i>'
-        f"<span>{low}</span><span>{zero}</span><span>{end}</span></div>"
-    )
-    return f"""<section class="stream" data-stream="{field}" aria-label="{name}: {meaning}" style="--sheet:url({picture})">
-<h4>{name}<small>{meaning}</small></h4>
-<div class="tiles" role="group">{"".join(tiles)}</div>{legend}
-<div class="large" aria-live="polite"><i></i><p></p></div></section>"""
 
 
 def trace_html(trace: tuple[LayerTrace, ...], block_names: tuple[str, ...] = ()) -> str:
@@ -203,6 +72,3 @@ def _flops(flops: int) -> str:
         if flops >= size:
             return f"{significant(flops / size, 3)} {unit}"
     return str(flops)
-
-
-__all__ = ["BlockStreams", "View", "answer_html", "inside_html", "status_html", "trace_html"]

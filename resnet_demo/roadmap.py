@@ -17,6 +17,7 @@ from resnet_demo.records import BlockStreams, Gate, Run
 WIDEST = 15.0  # pixels, for the largest norm on the map
 NARROWEST = 1.5
 OPEN = Gate()
+SHORT = 8  # blocks; a longer road is scrolled along
 THUMBNAIL = (3, 48)  # maps a side, and pixels a map at most
 
 
@@ -49,7 +50,8 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5) -> str:
         start = '<div class="stop"><div class="thumb empty"></div><b>photo</b></div>'
         empty = "".join(_empty_cell(i) for i in range(blocks))
         end = '<div class="stop end"><b>answer</b></div>'
-        return f'<div class="roadmap is-empty" style="--blocks:{blocks}" role="group" aria-label="Road map of the network">{start}{empty}{end}</div>'
+        deep = " deep" if blocks > SHORT else ""
+        return f'<div class="roadmap is-empty{deep}" style="--blocks:{blocks}" role="group" aria-label="Road map of the network">{start}{empty}{end}</div>'
 
     photo = drawing.data_url(drawing.photo_png(run.photo))
     height, width = run.photo.shape[:2]
@@ -71,7 +73,7 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5) -> str:
         f"<span>logit {significant(run.prediction.logit)}</span></div>"
     )
     return (
-        f'<div class="roadmap" style="--blocks:{len(cells)}" role="group" '
+        f'<div class="roadmap{" deep" if len(cells) > SHORT else ""}" style="--blocks:{len(cells)}" role="group" '
         'aria-label="Road map of the network: choose a block">'
         f"{start}{''.join(cells)}{end}</div>"
     )

@@ -5,7 +5,7 @@ Every part a lesson might point at has a stable ``elem_id``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -14,10 +14,14 @@ from typing import Any
 import gradio as gr
 
 from resnet_demo import examples
+from resnet_demo.compare import compare_html
+from resnet_demo.depth import decides_html, gradients_html, read_twin, twin_html
 from resnet_demo.drawing import SEQUENTIAL
+from resnet_demo.how import how_html
+from resnet_demo.inside import View, inside_html
 from resnet_demo.lessons import activation_html, comparison_html, gates_html, lesions_html
 from resnet_demo.menu import MenuEntry
-from resnet_demo.panels import View, answer_html, inside_html, status_html, trace_html
+from resnet_demo.panels import answer_html, status_html, trace_html
 from resnet_demo.photo_input import PhotoInput
 from resnet_demo.roadmap import roadmap_html
 from resnet_demo.transforms import MAX_BYTES
@@ -31,7 +35,7 @@ can change it, and around them on the <b>shortcut</b>. The two meet in a sum: <i
 <p>So the branch only has to learn the <i>difference</i> between what comes in and what should go out, doing nothing is easy
 to learn (F = 0), and the gradient has a way around every block, which is what made very deep networks trainable
 (<a href="https://arxiv.org/abs/1512.03385" target="_blank" rel="noreferrer">He et al. 2015</a>).</p>
-<p>In this network every block also halves the picture: the branch ends in a max-pool, and the shortcut is a 1×1 convolution
+<p>In the network of cats and dogs every block also halves the picture: the branch ends in a max-pool, and the shortcut is a 1×1 convolution
 of stride 2, so with F = 0 what remains is a projection of the input, not the input itself. After five blocks the 512 maps are
 averaged, and one linear layer makes a single number of them, the <b>logit</b>: below zero cat, above zero dog.</p>
 """
@@ -43,13 +47,26 @@ enlarged in all four
 
 
 OFF_WORDS = """<p>Turn a residual branch F(x) or a shortcut down and watch the answer, the road map and the later blocks
-follow. Very deep residual networks hardly notice one lost branch; here every block also halves the picture, so each
-is worth more
+follow. Very deep residual networks hardly notice one lost branch; the five blocks of cats-and-dogs also halve
+the picture, so each is worth more; choose a ResNet-50 for contrast
 (<a href="https://arxiv.org/abs/1605.06431" target="_blank" rel="noreferrer">Veit et al. 2016</a>).</p>"""
 
 LOOKS_WORDS = """<p>The network averages its last maps and adds them up with one weight a channel, so its logit can be split
 exactly: every place of the picture has a share, and so has every channel. The shares add up to the logit
 (<a href="https://arxiv.org/abs/1512.04150" target="_blank" rel="noreferrer">Zhou et al. 2016</a>).</p>"""
+
+DECIDES_WORDS = """<p>If the network stopped after a block, what would it say? A linear read-out of its own was trained for every
+block on the block's averaged maps: watch from where on the answer is there, and how the early blocks are hardly better than
+a guess (<a href="https://arxiv.org/abs/1610.01644" target="_blank" rel="noreferrer">Alain and Bengio 2016</a>).</p>"""
+
+GRADIENT_WORDS = """<p>Training sends a gradient from the answer back to the first block. With shortcuts it has a way around
+every block and arrives about as large as it set out; without, it explodes or dies with depth, and the first blocks cannot learn
+(<a href="https://arxiv.org/abs/1603.05027" target="_blank" rel="noreferrer">He et al. 2016</a>,
+<a href="https://arxiv.org/abs/1702.08591" target="_blank" rel="noreferrer">Balduzzi et al. 2017</a>).</p>"""
+
+COMPARE_WORDS = """<p>Two photos through one network, one photo through two networks, or one photo with and without a branch. Pin a
+run, then change something: the same channels stand in the same places, on one scale
+(<a href="https://arxiv.org/abs/1512.03385" target="_blank" rel="noreferrer">He et al. 2015</a>).</p>"""
 
 
 @dataclass(frozen=True)
@@ -79,8 +96,21 @@ class Page:
     comparison: gr.HTML
     lesions: gr.HTML
     looks: gr.HTML
+    decides: gr.HTML
+    gradient_tab: gr.Tab
+    depth: gr.Slider
+    norms: gr.Radio
+    gradients: gr.HTML
+    pinned: gr.State
+    pin: gr.Button
+    unpin: gr.Button
+    compare: gr.HTML
+    how: gr.HTML
+    loaded: gr.State
     predict: gr.Button
     prediction: gr.JSON
+    api_gates: gr.JSON
+    api_norms: gr.Checkbox
 
 
 def read_static(name: str) -> str:
@@ -98,16 +128,22 @@ def examples_html() -> str:
     return f'<p class="examples-title">or try one of these</p><div class="examples" role="group" aria-label="Examples">{buttons}</div>'
 
 
-def build_page(menu: Sequence[MenuEntry]) -> Page:
-    """Lay the page out for the networks of ``menu``, the default first."""
+def build_page(menu: Sequence[MenuEntry], forget: Callable[[Any], None] = lambda key: None) -> Page:
+    """Lay the page out for the networks of ``menu``, the default first.
+
+    Args:
+        forget: told the key of a visitor's run when the visitor has gone.
+    """
     view = View()
-    networks = [entry.name for entry in menu]
+    networks = [(entry.title or entry.name, entry.name) for entry in menu]
     knows = menu[0].knows if menu else "No network was found in weights/."
     blocks = menu[0].blocks if menu else 5
     with gr.Blocks(
         title="ResNet, block by block", analytics_enabled=False, delete_cache=(600, 3600), fill_width=True
     ) as demo:
-        run_state = gr.State(None, time_to_live=RUN_KEPT_S)
+        run_state = gr.State(None, time_to_live=RUN_KEPT_S, delete_callback=forget)  # a key
+        pinned_state = gr.State(None, time_to_live=RUN_KEPT_S, delete_callback=forget)
+        loaded_state = gr.State(None)  # the event that loads a network needs somewhere to end
         view_state = gr.State(view)
         whole_state = gr.State(None, time_to_live=RUN_KEPT_S)  # the answer with every branch open
 
@@ -115,7 +151,7 @@ def build_page(menu: Sequence[MenuEntry]) -> Page:
             gr.HTML("<h1>ResNet, block by block</h1>", elem_id="title")
             network = gr.Dropdown(
                 networks,
-                value=networks[0] if networks else None,
+                value=menu[0].name if menu else None,
                 show_label=False,
                 label="Network",
                 container=False,
@@ -172,7 +208,12 @@ def build_page(menu: Sequence[MenuEntry]) -> Page:
                         [4, 16, 64], value=view.channels, label="Channels", elem_id="channels"
                     )
                     order = gr.Radio(
-                        [("mean activation", "mean"), ("variance", "variance"), ("index", "index")],
+                        [
+                            ("mean activation", "mean"),
+                            ("variance", "variance"),
+                            ("logit share", "contribution"),
+                            ("index", "index"),
+                        ],
                         value=view.order,
                         label="Order",
                         elem_id="order",
@@ -200,14 +241,35 @@ def build_page(menu: Sequence[MenuEntry]) -> Page:
             with gr.Tab("Where it looks", id="looks", elem_id="tab-looks"):
                 gr.HTML(LOOKS_WORDS, elem_classes="panel-words")
                 looks = gr.HTML(activation_html(None), elem_id="looks", js_on_load=read_static("looks.js"))
+            with gr.Tab("Where it decides", id="decides", elem_id="tab-decides"):
+                gr.HTML(DECIDES_WORDS, elem_classes="panel-words")
+                decides = gr.HTML(decides_html(None), elem_id="decides")
+            with gr.Tab("The gradient's way", id="gradients", elem_id="tab-gradients") as gradient_tab:
+                gr.HTML(GRADIENT_WORDS, elem_classes="panel-words")
+                with gr.Row(elem_id="gradient-controls"):
+                    depth = gr.Slider(5, 100, value=50, step=5, label="Blocks", elem_id="depth")
+                    norms = gr.Radio(
+                        ["in use", "left out"], value="in use", label="Batch norm", elem_id="norms"
+                    )
+                gradients = gr.HTML(gradients_html(None), elem_id="gradients", min_height=340)
+                gr.HTML(twin_html(read_twin()), elem_id="twin")
+            with gr.Tab("Compare", id="compare", elem_id="tab-compare"):
+                gr.HTML(COMPARE_WORDS, elem_classes="panel-words")
+                with gr.Row(elem_id="compare-controls"):
+                    pin = gr.Button("Pin this run", elem_id="pin", size="sm")
+                    unpin = gr.Button("Take the pin out", elem_id="unpin", size="sm")
+                compare = gr.HTML(compare_html(None, None, view), elem_id="compare")
             with gr.Tab("Layer by layer", id="trace", elem_id="tab-trace"):
                 trace = gr.HTML(trace_html(()), elem_id="trace")
             with gr.Tab("How it works", id="how", elem_id="tab-how"):
+                how = gr.HTML(how_html(None, 0), elem_id="how-drawing")
                 gr.HTML(HOW, elem_id="how", elem_classes="panel-words")
 
-        # not on screen: what /predict uses
+        # not on screen: what the API uses
         predict = gr.Button(visible=False)
-        prediction = gr.JSON(visible=False)
+        prediction = gr.JSON(visible=False, label="answer")
+        api_gates = gr.JSON(visible=False, label="gates")
+        api_norms = gr.Checkbox(True, visible=False, label="norms")
 
     return Page(
         demo=demo,
@@ -233,8 +295,21 @@ def build_page(menu: Sequence[MenuEntry]) -> Page:
         comparison=comparison,
         lesions=lesions,
         looks=looks,
+        decides=decides,
+        gradient_tab=gradient_tab,
+        depth=depth,
+        norms=norms,
+        gradients=gradients,
+        pinned=pinned_state,
+        pin=pin,
+        unpin=unpin,
+        compare=compare,
+        how=how,
+        loaded=loaded_state,
         predict=predict,
         prediction=prediction,
+        api_gates=api_gates,
+        api_norms=api_norms,
     )
 
 

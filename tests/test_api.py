@@ -14,6 +14,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from resnet_demo.engine import Engine
+from resnet_demo.records import Gate
 from resnet_demo.transforms import open_photo
 from resnet_demo.weights import available_networks
 
@@ -107,5 +108,77 @@ def test_an_unknown_network_is_named_in_the_error(client: Client, tmp_path: Path
         client.predict(handle_file(saved(tmp_path, draw_photo(5))), "no-such-net", api_name="/predict")
 
 
-def test_only_predict_is_offered(client: Client) -> None:
-    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/predict"]
+ENDPOINTS = {
+    "/predict",
+    "/switch_off",
+    "/knock_out",
+    "/class_activation",
+    "/read_out",
+    "/receptive_field",
+    "/gradient_flow",
+}
+
+
+def test_the_experiments_are_offered_and_nothing_else(client: Client) -> None:
+    described = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(described) == ENDPOINTS
+    assert all("photo" in endpoint["parameters"][0]["parameter_name"] for endpoint in described.values())
+
+
+def test_switch_off_answers_as_the_engine_with_gates_and_spares_everyone_else(
+    client: Client, engine: Engine, tmp_path: Path
+) -> None:
+    path = saved(tmp_path, draw_photo(11))
+    whole = ask(client, path)
+    gates = [[0, 1], [1, 1], [1, 0], [0.5, 1], [1, 1]]
+    told = client.predict(handle_file(path), "test-net", gates, api_name="/switch_off")
+    run = engine.run(open_photo(path), gates=[Gate(*map(float, pair)) for pair in gates])
+    assert told["logit"] == pytest.approx(run.prediction.logit, abs=1e-4)
+    assert told["blocks"][0]["residual_norm"] == 0
+    assert told["logit"] != whole["logit"]
+    assert ask(client, path)["logit"] == whole["logit"]
+    for bad in (None, [], [[1, 1]] * 4, [[2, 1]] * 5, "x"):
+        with pytest.raises(AppError, match=r"gates cannot be read.*\.$"):
+            client.predict(handle_file(path), "test-net", bad, api_name="/switch_off")
+
+
+def test_every_experiment_answers_with_numbers_that_agree(client: Client, tmp_path: Path) -> None:
+    photo = handle_file(saved(tmp_path, draw_photo(12)))
+    answer = client.predict(photo, api_name="/predict")
+    best = answer["confidences"][0]["confidence"]
+    lost = client.predict(photo, "test-net", api_name="/knock_out")
+    assert (lost["label"], lost["whole"]) == (answer["label"], pytest.approx(best, abs=1e-4))
+    assert [len(lost[k]) for k in ("without_branch", "without_shortcut", "paths")] == [5, 5, 32]
+    looks = client.predict(photo, "test-net", api_name="/class_activation")
+    assert np.sum(looks["places"]) + looks["bias"] == pytest.approx(looks["logit"], abs=1e-3)
+    assert np.sum(looks["channels"]) + looks["bias"] == pytest.approx(answer["logit"], rel=1e-2, abs=1e-2)
+    assert client.predict(photo, "test-net", api_name="/read_out") == []  # it has no probes
+    fields = client.predict(photo, "test-net", api_name="/receptive_field")
+    assert len(fields) == 20
+    assert fields[0] == {"block": "blocks.0", "stream": "shortcut", "jump": 2, "low": 0, "high": 0, "size": 1}
+    flow = client.predict(photo, 20, True, api_name="/gradient_flow")
+    assert len(flow["with_shortcuts"]) == len(flow["without"]) == 21
+    with pytest.raises(AppError, match=r"depth cannot be shown.*\.$"):
+        client.predict(photo, 1000, True, api_name="/gradient_flow")
+
+
+def test_lesions_of_one_visitor_never_show_in_anothers_answer(
+    server: str, engine: Engine, tmp_path: Path
+) -> None:
+    """200 interleaved requests, with and without gates."""
+    paths = [saved(tmp_path, draw_photo(seed, 90, 60), f"{seed}.png") for seed in range(5)]
+    shut = [[0, 1], [1, 1], [1, 1], [1, 0.5], [1, 1]]
+    gates = [Gate(*map(float, pair)) for pair in shut]
+    whole = [engine.run(open_photo(path)).prediction.logit for path in paths]
+    cut = [engine.run(open_photo(path), gates=gates).prediction.logit for path in paths]
+    people = [Client(server, verbose=False) for _ in range(4)]
+
+    def request(i: int) -> float:
+        photo, person = handle_file(paths[i % 5]), people[i % 4]
+        if i % 3:
+            return float(person.predict(photo, "test-net", api_name="/predict")["logit"])
+        return float(person.predict(photo, "test-net", shut, api_name="/switch_off")["logit"])
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(request, range(200)))
+    assert answers == pytest.approx([whole[i % 5] if i % 3 else cut[i % 5] for i in range(200)], abs=1e-4)

@@ -13,17 +13,19 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "resnet_demo"
 
 FLOORS = {
-    0: {"records", "deferred"},
+    0: {"records", "deferred", "kept"},
     1: {"model"},
-    2: {"capture", "gates", "layers", "menu", "transforms", "weights"},
-    3: {"drawing", "engine", "examples", "experiments", "lessons", "panels", "roadmap"},
-    4: {"handlers", "photo_input", "ui"},
+    2: {"capture", "download", "field", "gates", "gradients", "layers", "menu", "probes", "receptive"}
+    | {"transforms", "weights"},
+    3: {"charts", "compare", "depth", "drawing", "engine", "examples", "experiments", "how", "inside"}
+    | {"lessons", "panels", "roadmap"},
+    4: {"endpoints", "handlers", "photo_input", "ui"},
     5: {"app"},
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
-SIDE = {"augment", "data", "evaluate", "trace", "train"}
-GRADIO = {"app", "handlers", "photo_input", "ui"}
-NO_TORCH = FLOORS[0] | FLOORS[4] | {"drawing", "examples", "lessons", "menu", "panels", "roadmap"}
+SIDE = {"augment", "data", "evaluate", "fit_probes", "trace", "train"}
+GRADIO = {"app", "endpoints", "handlers", "photo_input", "ui"}
+NO_TORCH = FLOORS[0] | FLOORS[4] | FLOORS[3] - {"engine", "experiments"} | {"download", "menu"}
 
 
 def rooms() -> dict[str, Path]:

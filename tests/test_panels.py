@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_demo import drawing, lessons, panels, roadmap
+from resnet_demo import drawing, inside, lessons, panels, roadmap
 from resnet_demo.experiments import class_activation
-from resnet_demo.panels import View
+from resnet_demo.inside import View
 from resnet_demo.records import BlockStreams, Confidence, Gate, LayerTrace, Lesions, Prediction, Run, Timings
 
 VOID = {"img", "input", "br"}
@@ -80,7 +80,7 @@ def all_html(run: Run | None) -> str:
             panels.answer_html(run, "Knows <cats>"),
             panels.status_html(run, "CPU"),
             roadmap.roadmap_html(run, 1),
-            panels.inside_html(run, View()),
+            inside.inside_html(run, View()),
             panels.trace_html(run.trace if run else (), ("blocks.0",)),
             lessons.activation_html(run),
             lessons.comparison_html(run.prediction if run else None, run),
@@ -106,7 +106,7 @@ def test_names_from_outside_are_escaped() -> None:
 
 @pytest.mark.parametrize("count", [4, 16, 64])
 def test_the_same_channels_in_the_same_places_in_all_four_streams(count: int) -> None:
-    html = panels.inside_html(make_run(), View(channels=count, order="variance"))
+    html = inside.inside_html(make_run(), View(channels=count, order="variance"))
     sections = html.split('<section class="stream"')[1:]
     assert len(sections) == 4
     channels = [re.findall(r'data-channel="(\d+)"', section) for section in sections]
@@ -115,7 +115,7 @@ def test_the_same_channels_in_the_same_places_in_all_four_streams(count: int) ->
 
 
 def test_signed_streams_share_one_scale_and_say_its_ends() -> None:
-    html = panels.inside_html(make_run(), View())
+    html = inside.inside_html(make_run(), View())
     legends = re.findall(r'<div class="legend">.*?</div>', html)
     spans = [re.findall(r"<span>(.*?)</span>", legend) for legend in legends]
     assert spans[0] == spans[1] == spans[2]
@@ -126,7 +126,7 @@ def test_signed_streams_share_one_scale_and_say_its_ends() -> None:
 
 
 def test_a_silent_channel_is_hatched_and_named() -> None:
-    html = panels.inside_html(make_run(), View(channels=64))
+    html = inside.inside_html(make_run(), View(channels=64))
     assert len(re.findall(r'class="tile silent" data-channel="3"', html)) == 4
     assert "channel 3, silent for this photo" in html
 
@@ -201,8 +201,8 @@ def test_gates_are_read_strictly() -> None:
 
 def test_a_block_that_the_network_has_not_is_the_last_one_and_named_so() -> None:
     run = make_run()
-    html = panels.inside_html(run, View(block=7))
-    assert html == panels.inside_html(run, View(block=2))
+    html = inside.inside_html(run, View(block=7))
+    assert html == inside.inside_html(run, View(block=2))
     assert "<h3>Block 3<" in html
 
 
@@ -223,13 +223,13 @@ def tiles(html: str) -> list[dict[str, str]]:
 @pytest.mark.parametrize("order", ["mean", "variance", "index"])
 def test_the_channels_are_those_that_the_order_puts_first_by_the_output(order: drawing.Order) -> None:
     run = make_run()
-    found = [int(t["data-channel"]) for t in tiles(panels.inside_html(run, View(channels=4, order=order)))]
+    found = [int(t["data-channel"]) for t in tiles(inside.inside_html(run, View(channels=4, order=order)))]
     assert found == drawing.rank_channels(run.blocks[0].output, order, 4).tolist() * 4
 
 
 def test_a_tiles_facts_are_those_of_its_own_map() -> None:
     run = make_run()
-    found = tiles(panels.inside_html(run, View(channels=4)))
+    found = tiles(inside.inside_html(run, View(channels=4)))
     for i, tile in enumerate(found):
         stream = ("residual", "shortcut", "pre_activation", "output")[i // 4]
         values = getattr(run.blocks[0], stream)[int(tile["data-channel"])]
@@ -244,7 +244,7 @@ def test_a_tiles_facts_are_those_of_its_own_map() -> None:
 @pytest.mark.parametrize(("count", "grid"), [(4, (2, 2)), (16, (4, 4)), (64, (4, 5))])
 def test_tiles_show_distinct_places_of_the_sheet(count: int, grid: tuple[int, int]) -> None:
     columns, rows = grid  # 20 channels, so that 64 asked for are 20
-    html = panels.inside_html(make_run(), View(channels=count))
+    html = inside.inside_html(make_run(), View(channels=count))
     assert f"--columns:{columns};--rows:{rows}" in html
     places = re.findall(r"background-position:([\d.]+)% ([\d.]+)%", html)
     per_stream = min(count, 20)
@@ -259,7 +259,7 @@ def test_tiles_show_distinct_places_of_the_sheet(count: int, grid: tuple[int, in
 
 @pytest.mark.parametrize("count", [4, 16, 64])
 def test_each_sheet_has_a_pixel_for_every_value_drawn(count: int) -> None:
-    html = panels.inside_html(make_run(), View(channels=count))
+    html = inside.inside_html(make_run(), View(channels=count))
     sheets = re.findall(r"--sheet:url\(data:image/png;base64,(.*?)\)", html)
     columns = 2 if count == 4 else 4
     rows = -(-min(count, 20) // columns)
@@ -269,7 +269,7 @@ def test_each_sheet_has_a_pixel_for_every_value_drawn(count: int) -> None:
 
 def test_the_drawn_sum_is_the_sum_of_the_drawn_streams() -> None:
     run = make_run()
-    html = panels.inside_html(run, View(channels=16))
+    html = inside.inside_html(run, View(channels=16))
     sheets = [
         np.asarray(Image.open(io.BytesIO(base64.b64decode(sheet)))).astype(int) - 128
         for sheet in re.findall(r"--sheet:url\(data:image/png;base64,(.*?)\)", html)
@@ -281,15 +281,15 @@ def test_the_drawn_sum_is_the_sum_of_the_drawn_streams() -> None:
 
 
 def test_a_scale_for_each_channel_is_printed_as_its_own_maximum() -> None:
-    html = panels.inside_html(make_run(), View(scope="channel"))
+    html = inside.inside_html(make_run(), View(scope="channel"))
     legends = [re.findall(r"<span>(.*?)</span>", x) for x in re.findall(r'"legend">.*?</div>', html)]
     assert legends == [["−max", "0", "max"]] * 3 + [["0", "", "max"]]
 
 
 def test_fewer_channels_than_asked_for_are_all_drawn_and_counted() -> None:
-    html = panels.inside_html(make_run(), View(channels=64))
+    html = inside.inside_html(make_run(), View(channels=64))
     assert "20 of 20 channels, each 12×12" in html
-    assert "4 of 20 channels" in panels.inside_html(make_run(), View(channels=4))
+    assert "4 of 20 channels" in inside.inside_html(make_run(), View(channels=4))
 
 
 @pytest.mark.parametrize("value", [0.0, 5.0, -5.0, float("nan"), float("inf"), -float("inf")])
@@ -299,7 +299,7 @@ def test_constant_maps_of_any_value_are_drawn(value: float, scope: drawing.Scope
     maps = np.full((20, 12, 12), value, np.float32)
     norm = float(np.linalg.norm(maps))
     flat = BlockStreams("blocks.0", maps, maps, maps, maps, norm, norm, norm, 0.0)
-    html = panels.inside_html(replace(run, blocks=(flat,)), View(scope=scope))
+    html = inside.inside_html(replace(run, blocks=(flat,)), View(scope=scope))
     Tree(html)
     spoken = {tile["aria-label"].partition(", channel ")[2].partition(", ")[2] for tile in tiles(html)}
     expected = "from not a number to not a number" if value != value else "silent for this photo"
@@ -307,15 +307,15 @@ def test_constant_maps_of_any_value_are_drawn(value: float, scope: drawing.Scope
 
 
 def test_one_tile_of_each_stream_is_reached_by_the_tab_key() -> None:
-    html = panels.inside_html(make_run(), View(channels=16))
+    html = inside.inside_html(make_run(), View(channels=16))
     assert [t["tabindex"] for t in tiles(html)] == (["0"] + ["-1"] * 15) * 4
 
 
 def test_large_maps_are_smoothed_and_small_ones_are_not() -> None:
     run = make_run()
-    assert 'class="inside"' in panels.inside_html(run, View())
+    assert 'class="inside"' in inside.inside_html(run, View())
     large = replace(run, blocks=(block(0, side=80),))
-    assert 'class="inside smooth"' in panels.inside_html(large, View())
+    assert 'class="inside smooth"' in inside.inside_html(large, View())
 
 
 def test_the_trace_adds_up_and_escapes() -> None:

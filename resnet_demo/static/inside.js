@@ -36,6 +36,53 @@ function show(channel, focusIn) {
   chosen = channel;
 }
 
+// The part of the photo that one place of a map can see is outlined, exactly: it follows from the layers.
+function outline(stream, column, row) {
+  const inside = element.querySelector('.inside[data-photo]');
+  const frame = inside && inside.querySelector('.seen u');
+  if (!frame || !stream.dataset.sees) return;
+  const [jump, low, high] = stream.dataset.sees.split(' ').map(Number);
+  const [width, height] = inside.dataset.photo.split(' ').map(Number);
+  const span = (place, side) => [
+    Math.min(Math.max(place * jump + low, 0), side - 1),
+    Math.max(Math.min(place * jump + high, side - 1), 0),
+  ];
+  const [left, right] = span(column, width);
+  const [top, bottom] = span(row, height);
+  frame.style.cssText = `display:block;left:${(100 * left) / width}%;top:${(100 * top) / height}%;width:${
+    (100 * (right - left + 1)) / width}%;height:${(100 * (bottom - top + 1)) / height}%`;
+  const name = stream.getAttribute('aria-label').split(':')[0];
+  inside.querySelector('.seen + figcaption').textContent =
+    `row ${row + 1}, column ${column + 1} of ${name} sees ${right - left + 1}×${bottom - top + 1} pixels`;
+}
+
+function point(event) {
+  const map = event.target.closest('.tile i, .large i');
+  if (!map) return;
+  const stream = map.closest('.stream');
+  const [columns, rows] = stream.dataset.places.split(' ').map(Number);
+  const box = map.getBoundingClientRect();
+  const clamp = (share, count) => Math.min(Math.max(Math.floor(share * count), 0), count - 1);
+  outline(stream, clamp((event.clientX - box.left) / box.width, columns), clamp((event.clientY - box.top) / box.height, rows));
+}
+
+element.addEventListener('pointermove', point);
+element.addEventListener('pointerdown', point);
+element.addEventListener('focusin', (event) => {
+  const tile = event.target.closest('.tile');
+  if (!tile || !tile.matches(':focus-visible')) return;
+  const stream = tile.closest('.stream'); // by keyboard: the place in the middle
+  const [columns, rows] = stream.dataset.places.split(' ').map(Number);
+  outline(stream, Math.floor(columns / 2), Math.floor(rows / 2));
+});
+element.addEventListener('pointerleave', () => {
+  const frame = element.querySelector('.seen u');
+  if (!frame) return;
+  frame.style.display = 'none';
+  const caption = element.querySelector('.seen + figcaption');
+  caption.textContent = caption.dataset.rest;
+});
+
 element.addEventListener('click', (event) => {
   const tile = event.target.closest('.tile');
   if (tile) show(tile.dataset.channel);

@@ -1,0 +1,104 @@
+"""Line charts as SVG, drawn for a reader: few ticks, names at the lines' ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+WIDTH, HEIGHT = 640, 300
+LEFT, RIGHT, TOP, BOTTOM = 66, 150, 14, 40
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line: its name, its points (x, y), and whether it takes the accent colour."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    accent: bool = False
+
+
+def power_of_ten(exponent: int) -> str:
+    """10 to a whole power as people write it."""
+    if exponent in (0, 1, 2, 3):
+        return str(10**exponent)
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def line_chart(series: Sequence[Series], label: str, across: str, up: str, logarithmic: bool = False) -> str:
+    """The lines over one pair of axes.
+
+    Args:
+        label: what a screen reader says.
+        across, up: names of the axes.
+        logarithmic: the upward axis; points at or below zero are then left out.
+    """
+
+    def height(y: float) -> float:
+        return math.log10(y) if logarithmic else y
+
+    kept = [
+        (s, [(x, height(y)) for x, y in s.points if math.isfinite(y) and (y > 0 or not logarithmic)])
+        for s in series
+    ]
+    everything = [point for _, points in kept for point in points]
+    if not everything:
+        return ""
+    left, right = min(x for x, _ in everything), max(x for x, _ in everything)
+    low, high = min(y for _, y in everything), max(y for _, y in everything)
+    if logarithmic:
+        low, high = math.floor(low), math.ceil(high)
+    if high - low < 1e-9:
+        low, high = low - 1, high + 1
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        share = (x - left) / ((right - left) or 1)
+        return (
+            LEFT + share * (WIDTH - LEFT - RIGHT),
+            HEIGHT - BOTTOM - (y - low) / (high - low) * (HEIGHT - TOP - BOTTOM),
+        )
+
+    ticks = []
+    for value in _ticks(low, high, logarithmic):
+        y = place(left, value)[1]
+        text = power_of_ten(int(value)) if logarithmic else f"{value:g}"
+        ticks.append(
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
+        )
+    for value in _ticks(left, right, False):
+        x = place(value, low)[0]
+        ticks.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{value:g}</text>')
+    lines = []
+    ends = [place(*points[-1])[1] if points else 0.0 for _, points in kept]
+    for i, (s, points) in enumerate(kept):
+        if not points:
+            continue
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in points))
+        kind = "accent" if s.accent else "plain"
+        crowded = any(abs(ends[i] - other) < 16 and ends[i] <= other for other in ends[:i] + ends[i + 1 :])
+        lines.append(
+            f'<polyline class="{kind}" points="{path}"/><text class="name {kind}" x="{place(*points[-1])[0] + 8:.1f}" '
+            f'y="{ends[i] + (-6 if crowded else 5):.1f}">{escape(s.name)}</text>'
+        )
+    return (
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(ticks)}'
+        f'{"".join(lines)}<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">{escape(across)}</text>'
+        f'<text transform="translate(13 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">{escape(up)}</text></svg>'
+    )
+
+
+def _ticks(low: float, high: float, whole: bool) -> list[float]:
+    """About five round numbers from ``low`` to ``high``."""
+    span = high - low
+    rough = span / 5
+    power = 10 ** math.floor(math.log10(rough)) if rough > 0 else 1.0
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
+    if whole:
+        step = max(1, round(step))
+    first = math.ceil(low / step) * step
+    return [float(v) for v in np.arange(first, high + step * 1e-6, step)]

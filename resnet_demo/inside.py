@@ -1,0 +1,201 @@
+"""Inside a block: F(x) + shortcut = sum → output, the same channels in the same places. HTML only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_demo import drawing
+from resnet_demo.drawing import Order, Scope
+from resnet_demo.records import BlockStreams, ReceptiveField, Run
+from resnet_demo.roadmap import block_title, significant
+
+
+@dataclass(frozen=True)
+class View:
+    """How the chosen block is drawn. Changing it never runs the network.
+
+    Attributes:
+        block: index of the block.
+        channels: how many are drawn, 4, 16 or 64.
+        order: which come first; "contribution" is by |share| of the logit, or of the block's read-out.
+        scope: one colour scale for the block, or one for each channel.
+        colours: the map for activations after the ReLU; signed streams are always diverging.
+    """
+
+    block: int = 0
+    channels: int = 16
+    order: Order | Literal["contribution"] = "mean"
+    scope: Scope = "block"
+    colours: str = drawing.SEQUENTIAL[0]
+
+
+STREAMS = (
+    ("residual", "F(x)", "residual branch", True),
+    ("shortcut", "shortcut", "what goes around", True),
+    ("pre_activation", "sum", "F(x) + shortcut", True),
+    ("output", "output", "ReLU(sum)", False),
+)
+OPERATORS = ("+", "=", "→")
+WIDE = 72  # maps of more columns are larger than a tile on the screen
+
+
+def choose_channels(run: Run, block: BlockStreams, view: View) -> NDArray[np.intp]:
+    """The channels of ``block`` to draw, the first first."""
+    if view.order != "contribution":
+        return drawing.rank_channels(block.output, view.order, view.channels)
+    shares = run.contributions.get(block.name)
+    if shares is None:  # neither the last block nor one with a read-out
+        return drawing.rank_channels(block.output, "mean", view.channels)
+    return np.argsort(-np.abs(shares), kind="stable")[: view.channels]
+
+
+def scale_ends(
+    blocks: tuple[BlockStreams, ...], channels: NDArray[np.intp], scope: Scope
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Ends of the colour scales of the ``channels``, shared by all ``blocks``: signed streams, output."""
+    signed = tuple(s for b in blocks for s in (b.residual, b.shortcut, b.pre_activation))
+    return (
+        drawing.limits(signed, channels, scope),
+        drawing.limits(tuple(b.output for b in blocks), channels, scope),
+    )
+
+
+def inside_html(run: Run | None, view: View) -> str:
+    """The block of ``view``: photo and what the block adds, then the four streams channel by channel."""
+    if run is None:
+        return (
+            '<div class="inside is-empty"><p>After a photo, every block shows its residual branch, its '
+            "shortcut, their sum and its output, channel by channel.</p></div>"
+        )
+    index = min(view.block, len(run.blocks) - 1)  # the last network may have had more blocks
+    block = run.blocks[index]
+    channels = choose_channels(run, block, view)
+    columns = 2 if len(channels) <= 4 else 4
+    grids = streams_html(run, block, channels, scale_ends((block,), channels, view.scope), view)
+    smooth = " smooth" if block.shape[2] > WIDE else ""  # averaged by the browser, not dropped
+    height, width = run.photo.shape[:2]
+    return f"""<div class="inside{smooth}" data-block="{index}" data-photo="{width} {height}"
+ style="--columns:{columns};--rows:{-(-len(channels) // columns)}">
+<h3>{block_title(index).capitalize()}</h3>
+{_overview(run, block, view, len(channels))}
+<div class="streams">{grids}</div></div>"""
+
+
+def added(block: BlockStreams) -> NDArray[np.float32]:
+    """What the residual branch adds to each place of the block's output, (H, W), averaged over the channels:
+    ReLU(F(x) + shortcut) - ReLU(shortcut)."""
+    zero = block.shortcut.dtype.type(0)
+    with np.errstate(invalid="ignore"):  # infinity minus infinity is drawn as nothing
+        without: NDArray[np.float32] = np.maximum(block.shortcut, zero).mean(0, dtype=np.float32)
+        difference: NDArray[np.float32] = block.output.mean(0, dtype=np.float32) - without
+    return difference
+
+
+def silent_share(block: BlockStreams) -> float:
+    """Share of the block's output channels that are zero everywhere for this photo, 0..1."""
+    return float((~block.output.any(axis=(1, 2))).mean())
+
+
+def _overview(run: Run, block: BlockStreams, view: View, shown: int) -> str:
+    difference = added(block)
+    end = float(np.abs(difference[np.isfinite(difference)]).max(initial=0.0))
+    indices = drawing.quantise(difference[None], np.array([end], np.float32), signed=True)[0]
+    picture = drawing.data_url(drawing.indexed_png(indices, drawing.DIVERGING))
+    photo = drawing.data_url(drawing.photo_png(run.photo))
+    c, h, w = block.shape
+    ratio = block.residual_norm / block.shortcut_norm if block.shortcut_norm else float("inf")
+    facts = [
+        ("‖F(x)‖ ÷ ‖shortcut‖", significant(ratio)),
+        ("cosine between the two", significant(block.cosine)),
+        ("silent channels", f"{100 * silent_share(block):.0f} %"),
+        ("shown", f"{shown} of {c} channels, each {h}×{w}"),
+    ]
+    if view.order == "contribution" and block.name not in run.contributions:
+        facts.append(("order", "mean activation: no share of the logit is known for this block"))
+    rows = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
+    field = run.fields.get((block.name, "output"))
+    sees = f"one place of the output sees {field.size}×{field.size} pixels" if field else ""
+    return f"""<div class="overview">
+<figure><div class="seen"><img src="{photo}" alt="The photo as the network saw it"><u></u></div>
+<figcaption data-rest="{sees}">{sees}</figcaption></figure>
+<figure><img class="added" src="{picture}" alt="What the residual branch adds to each place, on average over the channels">
+<figcaption>what F(x) adds to the output, ±{significant(end)}</figcaption></figure>
+<dl class="facts">{rows}</dl></div>"""
+
+
+def streams_html(
+    run: Run,
+    block: BlockStreams,
+    channels: NDArray[np.intp],
+    ends: tuple[NDArray[np.float32], NDArray[np.float32]],
+    view: View,
+) -> str:
+    """The four grids of one block with the operators between them."""
+    columns = 2 if len(channels) <= 4 else 4
+    grids = []
+    for i, (field, name, meaning, signed) in enumerate(STREAMS):
+        if i:
+            grids.append(f'<span class="operator" aria-hidden="true">{OPERATORS[i - 1]}</span>')
+        maps = getattr(block, field)[channels]
+        scale = ends[0] if signed else ends[1]
+        colours = drawing.DIVERGING if signed else view.colours
+        sees = run.fields.get((block.name, field))
+        grids.append(_grid(field, name, meaning, signed, maps, channels, scale, columns, view, colours, sees))
+    return "".join(grids)
+
+
+def _grid(
+    field: str,
+    name: str,
+    meaning: str,
+    signed: bool,
+    maps: drawing.Maps,
+    channels: np.ndarray,
+    ends: np.ndarray,
+    columns: int,
+    view: View,
+    colours: str,
+    sees: ReceptiveField | None,
+) -> str:
+    sheet = drawing.mosaic(drawing.quantise(maps, ends, signed), columns)
+    picture = drawing.data_url(drawing.indexed_png(sheet, colours))
+    places = f"{maps.shape[2]} {maps.shape[1]}"
+    window = f"{sees.jump} {sees.low} {sees.high}" if sees else ""
+    rows = -(-len(channels) // columns)
+    tiles = []
+    for k, channel in enumerate(channels):
+        stats = drawing.channel_stats(maps[k])
+        flat = stats.low == stats.high
+        x = 100 * (k % columns) / max(columns - 1, 1)
+        y = 100 * (k // columns) / max(rows - 1, 1)
+        facts = {key: significant(value) for key, value in asdict(stats).items()} | {
+            "end": significant(float(ends[k]))
+        }
+        silent = " silent" if flat else ""
+        spoken = f"{name}, channel {channel}, " + (
+            "silent for this photo" if flat else f"from {facts['low']} to {facts['high']}"
+        )
+        tiles.append(
+            f'<button type="button" class="tile{silent}" data-channel="{channel}" tabindex="{0 if k == 0 else -1}" '
+            f'aria-label="{spoken}" title="{spoken}" data-facts="{escape(json.dumps(facts))}">'
+            f'<i style="background-position:{x:.3f}% {y:.3f}%"></i><span>{channel}</span></button>'
+        )
+    if view.scope == "block":
+        end = significant(float(ends[0])) if len(ends) else "0"
+        low, zero = (f"−{end}", "0") if signed else ("0", "")
+    else:
+        low, zero, end = ("−max", "0", "max") if signed else ("0", "", "max")
+    legend = (
+        f'<div class="legend"><i style="background:{drawing.css_gradient(colours)}"></i>'
+        f"<span>{low}</span><span>{zero}</span><span>{end}</span></div>"
+    )
+    return f"""<section class="stream" data-stream="{field}" data-places="{places}" data-sees="{window}" aria-label="{name}: {meaning}" style="--sheet:url({picture})">
+<h4>{name}<small>{meaning}</small></h4>
+<div class="tiles" role="group">{"".join(tiles)}</div>{legend}
+<div class="large" aria-live="polite"><i></i><p></p></div></section>"""
