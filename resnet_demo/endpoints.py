@@ -99,7 +99,7 @@ def offer(page: Page, engine: Deferred[Engine]) -> None:
         (class_activation, photo_and_network),
         (read_out, photo_and_network),
         (receptive_field, photo_and_network),
-        (gradient_flow, [page.photo, page.depth, page.api_norms]),
+        (gradient_flow, [page.photo, page.api_depth, page.api_norms]),
     ):
         page.predict.click(
             function, inputs, page.prediction, api_name=function.__name__, concurrency_id="run"

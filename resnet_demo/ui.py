@@ -110,6 +110,7 @@ class Page:
     predict: gr.Button
     prediction: gr.JSON
     api_gates: gr.JSON
+    api_depth: gr.Number
     api_norms: gr.Checkbox
 
 
@@ -269,6 +270,7 @@ def build_page(menu: Sequence[MenuEntry], forget: Callable[[Any], None] = lambda
         predict = gr.Button(visible=False)
         prediction = gr.JSON(visible=False, label="answer")
         api_gates = gr.JSON(visible=False, label="gates")
+        api_depth = gr.Number(50, visible=False, label="depth")
         api_norms = gr.Checkbox(True, visible=False, label="norms")
 
     return Page(
@@ -309,6 +311,7 @@ def build_page(menu: Sequence[MenuEntry], forget: Callable[[Any], None] = lambda
         predict=predict,
         prediction=prediction,
         api_gates=api_gates,
+        api_depth=api_depth,
         api_norms=api_norms,
     )
 

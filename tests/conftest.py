@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
+import threading
+import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -59,10 +64,48 @@ def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(weights_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def field_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A file server on loopback with a ResNet-18 of random weights, and nothing else: its address, the file."""
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    buffer = io.BytesIO()
+    torch.save(lively(resnet18()).state_dict(), buffer)
+    payload = buffer.getvalue()
+    name = f"resnet18-{hashlib.sha256(payload).hexdigest()[:8]}.pth"
+
+    class Files(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path != f"/{name}":
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(payload)))
+            self.end_headers()
+            for start in range(0, len(payload), 1 << 21):  # about a second in all, so that progress shows
+                self.wfile.write(payload[start : start + (1 << 21)])
+                time.sleep(0.05)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    files = ThreadingHTTPServer(("127.0.0.1", 0), Files)
+    threading.Thread(target=files.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{files.server_port}/", name
+    files.shutdown()
+
+
+@pytest.fixture(scope="session")
+def server(
+    weights_dir: Path, field_server: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """The real app on a free port of this machine; yields its address."""
     os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("gradio"))
+    os.environ["TORCH_HOME"] = str(tmp_path_factory.mktemp("torch"))
     import app
+    from resnet_demo import field
+
+    field.SERVER, field.FILES["ResNet-18"] = field_server
     from resnet_demo.ui import page_options
 
     engine = app.defer_engine("cpu", weights_dir)

@@ -138,7 +138,7 @@ def test_block_order_scale_and_channel_change_without_a_second_run(
 
     page.locator("#block-3").click()
     expect(page.locator(".inside h3")).to_contain_text("Block 3")
-    expect(page.locator(".inside h3")).to_contain_text("16 of 128 channels, each 23×23")
+    expect(page.locator(".overview .facts")).to_contain_text("16 of 128 channels, each 23×23")
     expect(page.locator("#block-3")).to_have_attribute("aria-pressed", "true")
     streams = ("residual", "shortcut", "pre_activation", "output")
     by_mean = tile_channels(page, "output")
@@ -285,3 +285,134 @@ def test_where_it_looks_splits_the_logit(page: Page, tmp_path: Path) -> None:
     page.locator("#looks .opacity input").focus()
     page.keyboard.press("Home")
     assert native.evaluate("img => getComputedStyle(img).opacity") == "0"
+
+
+def open_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).first.click()
+
+
+def with_photo(page: Page, folder: Path, seed: int) -> None:
+    upload(page, photo_file(folder, seed))
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+
+
+def test_a_place_of_a_map_outlines_what_it_sees(page: Page, tmp_path: Path) -> None:
+    with_photo(page, tmp_path, 8)
+    page.locator("#block-2").click()
+    expect(page.locator(".inside h3")).to_contain_text("Block 2")
+    figures = page.locator(".overview .facts")
+    for words in ("‖F(x)‖ ÷ ‖shortcut‖", "cosine", "silent channels", "16 of 64 channels, each 45×45"):
+        expect(figures).to_contain_text(words)
+    assert page.locator(".overview .added").evaluate("img => [img.naturalWidth, img.naturalHeight]") == [
+        45,
+        45,
+    ]
+    frame, words = page.locator(".seen u"), page.locator(".seen + figcaption")
+    expect(frame).to_be_hidden()
+    tile = page.locator(".stream[data-stream=output] .tile i").first
+    box = tile.bounding_box()
+    assert box is not None
+    tile.hover(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    expect(frame).to_be_visible()
+    expect(words).to_have_text("row 23, column 23 of output sees 19×19 pixels")
+    seen = page.locator(".seen").bounding_box()
+    outlined = frame.bounding_box()
+    assert seen is not None
+    assert outlined is not None
+    assert outlined["width"] == pytest.approx(seen["width"] * 19 / 180, abs=1)
+    assert outlined["x"] - seen["x"] == pytest.approx(seen["width"] * (22 * 4 - 9) / 180, abs=1)
+    tile.hover(position={"x": 1, "y": 1})  # at the corner it is clipped
+    expect(words).to_have_text("row 1, column 1 of output sees 10×10 pixels")
+    page.locator(".stream[data-stream=shortcut] .tile i").first.hover()
+    expect(words).to_contain_text("of shortcut sees 7×7 pixels")
+    page.locator("#title").hover()
+    expect(frame).to_be_hidden()
+
+
+def test_where_it_decides_says_so_for_a_network_without_read_outs(page: Page, tmp_path: Path) -> None:
+    with_photo(page, tmp_path, 9)
+    open_tab(page, "Where it decides")
+    expect(page.locator("#decides")).to_contain_text("No read-outs were trained for test-net")
+
+
+def test_the_gradient_with_and_without_shortcuts(page: Page, tmp_path: Path) -> None:
+    with_photo(page, tmp_path, 10)
+    open_tab(page, "The gradient's way")
+    expect(page.locator("#gradients .lead")).to_contain_text("over 50 blocks", timeout=WAIT)
+    expect(page.locator("#gradients polyline")).to_have_count(2)
+    expect(page.locator("#gradients .chart")).to_contain_text("with shortcuts")
+    words = page.locator("#gradients .lead").inner_text()
+    page.locator("#norms").get_by_text("left out").click()
+    expect(page.locator("#gradients")).to_contain_text("batch norm left out", timeout=WAIT)
+    assert page.locator("#gradients .lead").inner_text() != words
+    number = page.locator("#depth input[type=number]")
+    number.fill("20")
+    number.press("Enter")
+    number.blur()
+    expect(page.locator("#gradients .lead")).to_contain_text("over 20 blocks", timeout=WAIT)
+
+
+def test_two_photos_stand_side_by_side_with_the_same_channels(page: Page, tmp_path: Path) -> None:
+    with_photo(page, tmp_path, 11)
+    open_tab(page, "Compare")
+    expect(page.locator("#compare")).to_contain_text("Press “Pin this run”")
+    page.locator("#pin").click()
+    expect(page.locator("#compare article")).to_have_count(2)
+    first = page.locator("#compare article").first.locator("header").inner_text()
+    page.get_by_label("Remove Image").first.click()
+    expect(page.locator("#compare")).to_contain_text("give the page a photo")
+    with_photo(page, tmp_path, 12)
+    expect(page.locator("#compare article")).to_have_count(2)
+    assert page.locator("#compare article").first.locator("header").inner_text() == first
+    channels = page.locator("#compare article").evaluate_all(
+        "all => all.map(a => [...a.querySelectorAll('.stream[data-stream=output] .tile')].map(t => t.dataset.channel))"
+    )
+    assert channels[0] == channels[1]
+    legends = page.locator("#compare .stream[data-stream=residual] .legend").all_inner_texts()
+    assert legends[0] == legends[1]
+    page.locator("#block-4").click()
+    expect(page.locator("#compare .lead")).to_contain_text("Block 4 of both")
+    page.locator("#unpin").click()
+    expect(page.locator("#compare")).to_contain_text("Press “Pin this run”")
+
+
+def test_how_it_works_has_the_numbers_of_the_photo(page: Page, tmp_path: Path) -> None:
+    with_photo(page, tmp_path, 13)
+    page.locator("#block-2").click()
+    open_tab(page, "How it works")
+    drawing = page.locator("#how-drawing svg")
+    for words in ("Block 2 for your photo", "32×90×90", "64×45×45", "norm, max-pool"):
+        expect(drawing).to_contain_text(words)
+    chip = page.locator("#block-2 .chip").inner_text().split()[-1]
+    expect(drawing).to_contain_text(f"norm {chip}")
+
+
+def choose_network(page: Page, title: str) -> None:
+    page.locator("#network input").click()
+    page.get_by_role("option", name=title).click()
+
+
+def test_a_network_of_the_field_is_fetched_shown_and_one_that_fails_spares_the_rest(
+    page: Page, tmp_path: Path
+) -> None:
+    with_photo(page, tmp_path, 14)
+    choose_network(page, "ResNet-18")
+    expect(page.locator("#answer")).to_contain_text("Fetching ResNet-18", timeout=WAIT)  # with a progress bar
+    expect(page.locator("#roadmap button.cell")).to_have_count(8, timeout=WAIT)
+    expect(page.locator("#answer .class-row")).to_have_count(5)
+    expect(page.locator("#answer")).to_contain_text("ImageNet")
+    page.locator("#block-2").click()
+    expect(page.locator(".inside h3")).to_contain_text("Block 2")
+    expect(page.locator(".overview .facts")).to_contain_text("16 of 64 channels, each 56×56")
+    open_tab(page, "Switch it off")
+    expect(page.locator("#lesions .knock.branch .class-row")).to_have_count(8, timeout=WAIT)
+    expect(page.locator("#gates fieldset")).to_have_count(8)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+    choose_network(page, "ResNet-34")
+    toast = page.get_by_test_id("toast-body")
+    expect(toast).to_contain_text("the server answered 404", timeout=WAIT)
+    expect(toast).to_contain_text("put resnet34-b627a593.pth from")
+    choose_network(page, "test-net")
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    expect(page.locator("#answer")).to_contain_text(KNOWS)

@@ -15,6 +15,7 @@ from conftest import draw_photo, lively
 from networks import field
 from safetensors.torch import save_file
 
+from resnet_demo import field as field_module
 from resnet_demo.engine import Engine, EngineError
 from resnet_demo.field import (
     FILES,
@@ -30,17 +31,23 @@ from resnet_demo.menu import FIELD
 from resnet_demo.records import Gate
 from resnet_demo.weights import CheckpointError
 
+TABLE = dict(FILES), str(SERVER)  # before a live server in the same process is pointed elsewhere
+
 
 def test_the_addresses_are_torchvisions() -> None:
     from torchvision import models
 
-    for name, file in FILES.items():
+    files, address = TABLE
+    for name, file in files.items():
         weights = getattr(models, name.replace("-", "") + "_Weights").IMAGENET1K_V1
-        assert weights.url == SERVER + file
+        assert weights.url == address + file
         megabytes = weights.meta["_file_size"] * 1.048576
         entry = next(e for e in FIELD if e.name == name)
         assert f"{megabytes:.0f} MB" in entry.title
     assert [n.sha256 for n in field_networks().values()] == [f[-12:-4] for f in FILES.values()]
+    assert [n.url for n in field_networks().values()][1:] == [
+        field_module.SERVER + f for f in FILES.values()
+    ][1:]
 
 
 @pytest.mark.parametrize("name", list(FILES))
