@@ -1,4 +1,4 @@
-"""Line charts as SVG, drawn for a reader: few ticks, names at the lines' ends."""
+"""Line charts as SVG, drawn for a reader: few ticks, names beside the lines."""
 
 from __future__ import annotations
 
@@ -74,16 +74,12 @@ def line_chart(series: Sequence[Series], label: str, across: str, up: str, logar
         x = place(value, low)[0]
         ticks.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{value:g}</text>')
     lines = []
-    ends = [place(*points[-1])[1] if points else 0.0 for _, points in kept]
     for i, (s, points) in enumerate(kept):
-        if not points:
-            continue
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in points))
-        kind = "accent" if s.accent else "plain"
-        crowded = any(abs(ends[i] - other) < 16 and ends[i] <= other for other in ends[:i] + ends[i + 1 :])
+        kind, y = "accent" if s.accent else "plain", TOP + 12 + 24 * i
         lines.append(
-            f'<polyline class="{kind}" points="{path}"/><text class="name {kind}" x="{place(*points[-1])[0] + 8:.1f}" '
-            f'y="{ends[i] + (-6 if crowded else 5):.1f}">{escape(s.name)}</text>'
+            f'<polyline class="{kind}" points="{path}"/><polyline class="{kind}" points="{WIDTH - RIGHT + 12},{y} '
+            f'{WIDTH - RIGHT + 32},{y}"/><text class="name {kind}" x="{WIDTH - RIGHT + 38}" y="{y + 5}">{escape(s.name)}</text>'
         )
     return (
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(ticks)}'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -92,7 +93,7 @@ def _change(curve: Sequence[float]) -> str:
     ratio = first / last
     way = "grows" if ratio >= 1 else "shrinks"
     times = max(ratio, 1 / ratio)
-    return f"{way} {significant(times) if times < 1e4 else power_of_ten(len(str(int(times))) - 1)}-fold"
+    return f"{way} {significant(times) if times < 1e4 else 'about ' + power_of_ten(round(math.log10(times)))}-fold"
 
 
 def read_twin(path: Path = TWIN) -> dict[str, list[tuple[float, float]]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from resnet_demo import drawing
 from resnet_demo.records import Gate, Lesions, Prediction, Run
-from resnet_demo.roadmap import block_title, significant
+from resnet_demo.roadmap import SHORT, block_title, significant
 
 SHARES_SHOWN = 8  # channels with the largest shares of the logit
 
@@ -27,7 +27,7 @@ def gates_html(blocks: int, enabled: bool) -> str:
         for i in range(blocks)
     )
     return (
-        f'<div class="gates" style="--blocks:{blocks}">{columns}</div>'
+        f'<div class="gates{" many" if blocks > SHORT else ""}" style="--blocks:{blocks}">{columns}</div>'
         f'<button type="button" id="reset-gates"{off}>Open everything again</button>'
     )
 

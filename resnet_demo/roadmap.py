@@ -22,16 +22,17 @@ THUMBNAIL = (3, 48)  # maps a side, and pixels a map at most
 
 
 def significant(value: float, digits: int = 2) -> str:
-    """A number as people read it: two significant figures, no exponent between 0.001 and 99999."""
+    """A number as people read it: two significant figures, a true minus, no exponent between 0.001 and 99999."""
     if not np.isfinite(value):
         return "not a number"
     if value == 0:
         return "0"
-    if not 1e-3 <= abs(value) < 1e5:
-        return f"{value:.{digits - 1}e}"
+    sign, value = ("−" if value < 0 else ""), abs(value)
+    if not 1e-3 <= value < 1e5:
+        return f"{sign}{value:.{digits - 1}e}"
     rounded = float(f"{value:.{digits - 1}e}")  # 9.96 has two figures as 10, not as 10.0
-    places = max(0, digits - 1 - int(np.floor(np.log10(abs(rounded)))))
-    return f"{value:.{places}f}"
+    places = max(0, digits - 1 - int(np.floor(np.log10(rounded))))
+    return f"{sign}{value:.{places}f}"
 
 
 def block_title(index: int) -> str:

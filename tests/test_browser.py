@@ -339,7 +339,7 @@ def test_the_gradient_with_and_without_shortcuts(page: Page, tmp_path: Path) -> 
     with_photo(page, tmp_path, 10)
     open_tab(page, "The gradient's way")
     expect(page.locator("#gradients .lead")).to_contain_text("over 50 blocks", timeout=WAIT)
-    expect(page.locator("#gradients polyline")).to_have_count(2)
+    expect(page.locator("#gradients polyline")).to_have_count(4)  # two curves, two keys
     expect(page.locator("#gradients .chart")).to_contain_text("with shortcuts")
     words = page.locator("#gradients .lead").inner_text()
     page.locator("#norms").get_by_text("left out").click()

@@ -233,7 +233,7 @@ def test_a_tiles_facts_are_those_of_its_own_map() -> None:
     for i, tile in enumerate(found):
         stream = ("residual", "shortcut", "pre_activation", "output")[i // 4]
         values = getattr(run.blocks[0], stream)[int(tile["data-channel"])]
-        facts = json.loads(tile["data-facts"])
+        facts = {key: value.replace("−", "-") for key, value in json.loads(tile["data-facts"]).items()}
         assert float(facts["low"]) == pytest.approx(values.min(), rel=0.06, abs=1e-3)
         assert float(facts["high"]) == pytest.approx(values.max(), rel=0.06, abs=1e-3)
         assert float(facts["norm"]) == pytest.approx(np.linalg.norm(values), rel=0.06)

@@ -121,7 +121,7 @@ def test_the_answer_stands_at_the_end_escaped() -> None:
     html = roadmap_html(replace(make_run(), prediction=prediction))
     Tree(html)
     end = html.partition('<div class="stop end">')[2]
-    assert end.startswith("<b>&lt;b&gt;&amp;</b><span>50.0 %</span><span>logit -0.25</span>")
+    assert end.startswith("<b>&lt;b&gt;&amp;</b><span>50.0 %</span><span>logit −0.25</span>")
 
 
 def picture(url: str) -> Image.Image:
@@ -168,7 +168,7 @@ def test_shapes_and_numbers_read_as_people_write_them() -> None:
     assert [significant(v) for v in (9.96, 0.996, -0.0456, 99_999, 1e5)] == [
         "10",
         "1.0",
-        "-0.046",
+        "−0.046",
         "99999",
         "1.0e+05",
     ]
