@@ -1,0 +1,317 @@
+"""How fast is the page beside the bare network? ``python -m resnet_demo.bench``.
+
+All ratios are over one reference, measured in the same process between the other measurements: the
+notebook's network on one 180x180 photo in float32, channels_last, inference mode, all cores. Absolute
+times drift from machine to machine and from hour to hour; the ratios are what counts.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the app sets it
+
+import argparse
+import io
+import json
+import platform
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from resnet_demo.capture import capture_blocks
+from resnet_demo.engine import Engine
+from resnet_demo.examples import example
+from resnet_demo.how import how_html
+from resnet_demo.inside import View, inside_html
+from resnet_demo.menu import WEIGHTS
+from resnet_demo.model import ResNet
+from resnet_demo.panels import answer_html, trace_html
+from resnet_demo.records import Gate, Run
+from resnet_demo.roadmap import roadmap_html
+from resnet_demo.transforms import open_photo
+from resnet_demo.weights import available_networks
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = (1, 3, 180, 180)
+CLIENTS = 8
+
+MEANING = {
+    "forward_ms": "the reference: bare forward of the notebook's network, 180 px, float32",
+    "app_forward_ms": "the forward as the app runs it: its own size, with hooks, streams brought to the host",
+    "capture_over_forward": "reference with the capture of all streams / reference",
+    "run_over_forward": "bytes of a 640x480 JPEG to a finished Run / reference",
+    "page_over_forward": "the same bytes to everything the first screen shows, encoded / reference",
+    "redraw_ms": "another block drawn from the run",
+    "block_change_ms": "all that a click on another block asks of the server",
+    "gated_ms": "a gated re-run with everything that follows on the page",
+    "lesions_ms": "every branch and shortcut knocked out and all paths",
+    "gradient_50_ms": "gradient flow over 50 blocks, with shortcuts and without",
+    "http_over_forward": "/predict of that JPEG through the real server, one client / reference",
+    "concurrent_efficiency": f"photos a second through /predict with {CLIENTS} clients x reference",
+    "import_gradio_s": "import gradio, alone in a fresh process",
+    "import_s": "import torch and gradio, alone in a fresh process",
+    "first_page_s": "python app.py until the page is served",
+    "first_answer_s": "python app.py until the first photo is answered",
+    "rss_idle_mb": "resident memory of the server after its first answer",
+    "rss_after_mb": "resident memory after the photos named in 'photos'",
+}
+
+
+def jpeg() -> bytes:
+    """A 640x480 JPEG photo."""
+    buffer = io.BytesIO()
+    example("cheetah").resize((640, 480), Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def first_screen(run: Run, view: View) -> list[str]:
+    """Everything the page shows after a photo, without a click."""
+    return [
+        answer_html(run, "x"),
+        roadmap_html(run, view.block),
+        inside_html(run, view),
+        trace_html(run.trace, tuple(block.name for block in run.blocks)),
+        how_html(run, view.block),
+    ]
+
+
+def interleaved(things: dict[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:
+    """Median milliseconds of each, measured in turn so that drift meets all alike."""
+    spent: dict[str, list[float]] = {name: [] for name in things}
+    for thing in things.values():
+        thing()
+    for _ in tqdm(range(repetitions), desc="in process", disable=None):
+        for name, thing in things.items():
+            started = time.perf_counter()
+            thing()
+            spent[name].append((time.perf_counter() - started) * 1e3)
+    return {name: statistics.median(times) for name, times in spent.items()}
+
+
+def in_process(repetitions: int) -> dict[str, float]:
+    """What needs no server."""
+    engine = Engine(available_networks(WEIGHTS), "auto")
+    device = engine.device
+    torch.manual_seed(0)
+    model = ResNet(3).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.randn(REFERENCE).to(device, memory_format=torch.channels_last)
+    data, view = jpeg(), View()
+    run = engine.run(open_photo(data))
+    shut = [Gate(residual=0), *[Gate()] * (len(run.blocks) - 1)]
+    other = replace(view, block=1)
+
+    def wait() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def forward() -> None:
+        with torch.inference_mode():
+            model(x)
+        wait()
+
+    def captured() -> None:
+        with capture_blocks(model):
+            model(x)
+        wait()
+
+    def page(gates: Sequence[Gate] = ()) -> None:
+        first_screen(engine.run(open_photo(data), gates=gates), view)
+
+    times = interleaved(
+        {
+            "forward": forward,
+            "captured": captured,
+            "app_forward": lambda: engine.run(run.photo),
+            "run": lambda: engine.run(open_photo(data)),
+            "page": page,
+            "redraw": lambda: inside_html(run, other),
+            "block_change": lambda: (inside_html(run, other), how_html(run, 1)),
+            "gated": lambda: first_screen(engine.run(run.photo, gates=shut), view),
+            "lesions": lambda: engine.lesions(run),
+            "gradient": lambda: engine.gradient_flow(run, 50),
+        },
+        repetitions,
+    )
+    reference = times["forward"]
+    return {
+        "forward_ms": reference,
+        "app_forward_ms": times["app_forward"],
+        "capture_over_forward": times["captured"] / reference,
+        "run_over_forward": times["run"] / reference,
+        "page_over_forward": times["page"] / reference,
+        "redraw_ms": times["redraw"],
+        "block_change_ms": times["block_change"],
+        "gated_ms": times["gated"],
+        "lesions_ms": times["lesions"],
+        "gradient_50_ms": times["gradient"],
+    }
+
+
+def import_seconds(modules: str) -> float:
+    """Seconds that a fresh Python takes to import ``modules``: the median of three."""
+    code = f"import time; t = time.perf_counter(); import {modules}; print(time.perf_counter() - t)"
+    return statistics.median(
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        for _ in range(3)
+    )
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process, in 10**6 bytes; 0 where the system does not tell."""
+    with suppress(OSError):
+        found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        if found:
+            return int(found[1]) * 1024 / 1e6
+    return 0.0
+
+
+class Server:
+    """``python app.py`` in a process of its own."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.started = time.perf_counter()
+        self.process = subprocess.Popen(
+            [sys.executable, "app.py", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL
+        )
+        while True:
+            with suppress(OSError):
+                urllib.request.urlopen(self.url + "/", timeout=5).read()
+                break
+            if self.process.poll() is not None:
+                raise RuntimeError("app.py ended before it served a page")
+            time.sleep(0.02)
+        self.first_page = time.perf_counter() - self.started
+
+    def close(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(10)
+        self.process.kill()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    import socket
+
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def through_the_server(photos: int, repetitions: int) -> dict[str, float]:
+    """What a visitor's script meets: cold start, one client, many clients, memory."""
+    from gradio_client import Client, handle_file
+
+    torch.manual_seed(0)
+    model = ResNet(3).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.randn(REFERENCE).contiguous(memory_format=torch.channels_last)
+    server = Server(free_port())
+    try:
+        with tempfile.NamedTemporaryFile(suffix=".jpg") as file:
+            file.write(jpeg())
+            file.flush()
+            photo = handle_file(file.name)
+
+            def ask(client: Client) -> None:
+                client.predict(photo, api_name="/predict")
+
+            client = Client(server.url, verbose=False)
+            ask(client)
+            first_answer = time.perf_counter() - server.started
+            idle = resident_mb(server.process.pid)
+
+            def forward() -> None:
+                with torch.inference_mode():
+                    model(x)
+
+            times = interleaved({"forward": forward, "http": lambda: ask(client)}, repetitions)
+            people = [Client(server.url, verbose=False) for _ in range(CLIENTS)]
+            with ThreadPoolExecutor(CLIENTS) as pool:
+                list(pool.map(ask, people))
+                started = time.perf_counter()
+                rest = list(
+                    tqdm(
+                        pool.map(ask, (people[i % CLIENTS] for i in range(photos))),
+                        total=photos,
+                        desc="through the server",
+                        disable=None,
+                    )
+                )
+                spent = time.perf_counter() - started
+            assert len(rest) == photos
+            after = resident_mb(server.process.pid)
+    finally:
+        server.close()
+    return {
+        "http_over_forward": times["http"] / times["forward"],
+        "concurrent_efficiency": photos / spent * times["forward"] / 1e3,
+        "first_page_s": server.first_page,
+        "first_answer_s": first_answer,
+        "rss_idle_mb": idle,
+        "rss_after_mb": after,
+    }
+
+
+def hardware() -> dict[str, Any]:
+    """What it ran on."""
+    processor = platform.processor() or platform.machine()
+    with suppress(OSError):
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        processor = found[1] if found else processor
+    versions = {}
+    from importlib.metadata import version
+
+    for package in ("torch", "torchvision", "gradio", "numpy", "pillow"):
+        versions[package] = version(package)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "processor": processor,
+        "cores": cores,
+        "threads": torch.get_num_threads(),
+        "gpu": gpu,
+        "python": platform.python_version(),
+        **versions,
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m resnet_demo.bench", description=__doc__)
+    parser.add_argument(
+        "--repetitions", type=int, default=25, help="of each measurement (default %(default)s)"
+    )
+    parser.add_argument("--photos", type=int, default=1000, help="through the server (default %(default)s)")
+    parser.add_argument("--no-server", action="store_true", help="only what needs no server")
+    args = parser.parse_args(argv)
+    figures = in_process(args.repetitions)
+    if not args.no_server:
+        figures["import_gradio_s"] = import_seconds("gradio")
+        figures["import_s"] = import_seconds("torch, gradio")
+        figures |= through_the_server(args.photos, args.repetitions)
+    for name, value in figures.items():
+        print(f"{name:24} {value:10.2f}   {MEANING[name]}")
+    conditions = {"repetitions": args.repetitions, "photos": args.photos, **hardware()}
+    print(json.dumps({**{k: round(v, 4) for k, v in figures.items()}, **conditions}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""The benchmark measures what it says and ends in JSON. No test here is timed: times are the benchmark's business."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from resnet_demo import bench
+
+
+def test_medians_are_of_interleaved_repetitions() -> None:
+    order: list[str] = []
+
+    def slow() -> None:
+        order.append("slow")
+        time.sleep(0.02)
+
+    times = bench.interleaved({"slow": slow, "quick": lambda: order.append("quick")}, 3)
+    assert order == ["slow", "quick"] * 4  # once to warm up
+    assert times["slow"] >= 20 > times["quick"]
+
+
+def test_it_prints_a_table_and_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main(["--no-server", "--repetitions", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    told = json.loads(lines[-1])
+    assert all(told[name] > 0 for name in ("forward_ms", "page_over_forward", "redraw_ms", "gated_ms"))
+    assert told["capture_over_forward"] > 0
+    assert {"processor", "cores", "torch", "gradio", "repetitions"} <= told.keys()
+    assert len(lines) - 1 == sum(name in bench.MEANING for name in told)
+
+
+@pytest.mark.timeout(300)
+def test_the_server_is_measured_from_its_start(capsys: pytest.CaptureFixture[str]) -> None:
+    found = bench.through_the_server(photos=8, repetitions=1)
+    assert 0 < found["first_page_s"] < found["first_answer_s"]
+    assert found["http_over_forward"] > 0
+    assert found["concurrent_efficiency"] > 0
