@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
@@ -142,7 +142,7 @@ def streams_html(
     for i, (field, name, meaning, signed) in enumerate(STREAMS):
         if i:
             grids.append(f'<span class="operator" aria-hidden="true">{OPERATORS[i - 1]}</span>')
-        maps = getattr(block, field)[channels]
+        maps = getattr(block, field)[channels].astype(np.float32)
         scale = ends[0] if signed else ends[1]
         colours = drawing.DIVERGING if signed else view.colours
         sees = run.fields.get((block.name, field))
@@ -169,12 +169,13 @@ def _grid(
     window = f"{sees.jump} {sees.low} {sees.high}" if sees else ""
     rows = -(-len(channels) // columns)
     tiles = []
+    every = drawing.channel_stats(maps)
     for k, channel in enumerate(channels):
-        stats = drawing.channel_stats(maps[k])
+        stats = every[k]
         flat = stats.low == stats.high
         x = 100 * (k % columns) / max(columns - 1, 1)
         y = 100 * (k // columns) / max(rows - 1, 1)
-        facts = {key: significant(value) for key, value in asdict(stats).items()} | {
+        facts = {key: significant(value) for key, value in vars(stats).items()} | {
             "end": significant(float(ends[k]))
         }
         silent = " silent" if flat else ""

@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 
 from resnet_demo.model import ResNet
+from resnet_demo.probes import Probe, save_probes
 from resnet_demo.records import Preprocessing
 from resnet_demo.weights import Card, save_checkpoint
 
@@ -59,7 +60,15 @@ def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = lively(ResNet(3))
     model.linear.weight.data.mul_(30)  # so that different photos get clearly different logits
     card = Card("test-net", model.config, Preprocessing(180, "crop"), ("cat", "dog"), knows=KNOWS)
-    save_checkpoint(model, card, folder)
+    path = save_checkpoint(model, card, folder)
+    rng = np.random.default_rng(0)
+    save_probes(
+        {
+            f"blocks.{i}": Probe(rng.normal(size=c).astype(np.float32) / c, 0.1, 0.6 + 0.05 * i, 100)
+            for i, c in enumerate(model.config.widths)
+        },
+        path,
+    )
     return folder
 
 

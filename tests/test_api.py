@@ -152,7 +152,9 @@ def test_every_experiment_answers_with_numbers_that_agree(client: Client, tmp_pa
     looks = client.predict(photo, "test-net", api_name="/class_activation")
     assert np.sum(looks["places"]) + looks["bias"] == pytest.approx(looks["logit"], abs=1e-3)
     assert np.sum(looks["channels"]) + looks["bias"] == pytest.approx(answer["logit"], rel=1e-2, abs=1e-2)
-    assert client.predict(photo, "test-net", api_name="/read_out") == []  # it has no probes
+    reads = client.predict(photo, "test-net", api_name="/read_out")
+    assert [read["block"] for read in reads] == [block["name"] for block in answer["blocks"]]
+    assert all(0 < read["confidence"] < 1 for read in reads)
     fields = client.predict(photo, "test-net", api_name="/receptive_field")
     assert len(fields) == 20
     assert fields[0] == {"block": "blocks.0", "stream": "shortcut", "jump": 2, "low": 0, "high": 0, "size": 1}

@@ -148,6 +148,13 @@ def test_block_order_scale_and_channel_change_without_a_second_run(
     expect(page.locator(".stream[data-stream=output] .tile").nth(5)).to_have_attribute("data-channel", "5")
     assert tile_channels(page, "residual") == [str(i) for i in range(16)] != by_mean
 
+    page.locator("#order").get_by_text("logit share").click()
+    expect(page.locator(".stream[data-stream=output] .tile").nth(5)).not_to_have_attribute(
+        "data-channel", "5"
+    )
+    assert tile_channels(page, "residual") == tile_channels(page, "output") != by_mean
+    page.locator("#order").get_by_text("index").click()
+
     page.locator("#channels").get_by_text("64").click()
     expect(page.locator(".stream[data-stream=output] .tile")).to_have_count(64)
 
@@ -329,10 +336,14 @@ def test_a_place_of_a_map_outlines_what_it_sees(page: Page, tmp_path: Path) -> N
     expect(frame).to_be_hidden()
 
 
-def test_where_it_decides_says_so_for_a_network_without_read_outs(page: Page, tmp_path: Path) -> None:
+def test_where_it_decides_shows_a_read_out_for_every_block(page: Page, tmp_path: Path) -> None:
     with_photo(page, tmp_path, 9)
     open_tab(page, "Where it decides")
-    expect(page.locator("#decides")).to_contain_text("No read-outs were trained for test-net")
+    expect(page.locator("#decides .read")).to_have_count(6)  # five blocks and the network itself
+    expect(page.locator("#decides .read").nth(2)).to_contain_text("right on 70.0 % of photos")
+    best = page.locator("#answer .percent").first.inner_text()
+    expect(page.locator("#decides .read.whole")).to_contain_text(best)
+    expect(page.locator("#decides")).to_contain_text("agree")
 
 
 def test_the_gradient_with_and_without_shortcuts(page: Page, tmp_path: Path) -> None:
@@ -404,6 +415,8 @@ def test_a_network_of_the_field_is_fetched_shown_and_one_that_fails_spares_the_r
     page.locator("#block-2").click()
     expect(page.locator(".inside h3")).to_contain_text("Block 2")
     expect(page.locator(".overview .facts")).to_contain_text("16 of 64 channels, each 56×56")
+    open_tab(page, "Where it decides")
+    expect(page.locator("#decides")).to_contain_text("No read-outs were trained for ResNet-18")
     open_tab(page, "Switch it off")
     expect(page.locator("#lesions .knock.branch .class-row")).to_have_count(8, timeout=WAIT)
     expect(page.locator("#gates fieldset")).to_have_count(8)

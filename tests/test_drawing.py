@@ -116,7 +116,7 @@ def test_photos_are_encoded_without_loss() -> None:
 
 
 def test_statistics_of_a_channel() -> None:
-    stats = drawing.channel_stats(np.array([[0, 3], [4, 0]], np.float16))
+    (stats,) = drawing.channel_stats(np.array([[[0, 3], [4, 0]]], np.float16))
     assert (stats.low, stats.high, stats.mean, stats.norm, stats.zeros) == (0, 4, 1.75, 5, 0.5)
 
 
@@ -223,7 +223,7 @@ def test_sequential_maps_grow_lighter_with_the_activation(name: str) -> None:
 @settings(max_examples=30, deadline=None)
 @given(hnp.arrays(np.float16, (3, 4), elements=st.floats(-6e4, 6e4, width=16)))
 def test_statistics_agree_with_each_other(values: np.ndarray) -> None:
-    stats = drawing.channel_stats(values)
+    (stats,) = drawing.channel_stats(values[None])
     assert stats.low <= stats.mean + 1e-2
     assert stats.mean <= stats.high + 1e-2
     assert 0 <= stats.zeros <= 1
