@@ -20,8 +20,9 @@ import gradio as gr
 
 from resnet_demo.deferred import Deferred
 from resnet_demo.endpoints import offer
-from resnet_demo.handlers import connect
+from resnet_demo.handlers import connect, sentence_of
 from resnet_demo.kept import KeptRuns
+from resnet_demo.live import frame_answerer
 from resnet_demo.menu import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
 from resnet_demo.ui import build_page, page_options
 
@@ -67,7 +68,8 @@ def build_demo(engine: Deferred[Engine], weights: Path = WEIGHTS, own: Own | Non
     menu: list[MenuEntry] = [read_checkpoint(own.checkpoint)] if own else []
     menu += [*read_menu(weights), *FIELD]
     kept = KeptRuns()
-    page = build_page(menu, kept.drop)
+    names = {entry.title or entry.name: entry.name for entry in menu}
+    page = build_page(menu, kept.drop, frame_answerer(engine, names, sentence_of))
     with page.demo:
         connect(page, engine, menu, kept)
         offer(page, engine)

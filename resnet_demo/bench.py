@@ -13,6 +13,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the app sets it
 
 import argparse
+import base64
 import io
 import json
 import platform
@@ -28,6 +29,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,9 @@ MEANING = {
     "lesions_ms": "every branch and shortcut knocked out and all paths",
     "gradient_50_ms": "gradient flow over 50 blocks, with shortcuts and without",
     "http_over_forward": "/predict of that JPEG through the real server, one client / reference",
+    "live_fps": "webcam frames a second, road map and one block, a script sending the frames",
+    "live_ms": "from sending a live frame to having its pictures",
+    "live_fairness": "frames of the slowest of four live viewers / of the fastest",
     "concurrent_efficiency": f"photos a second through /predict with {CLIENTS} clients x reference",
     "import_gradio_s": "import gradio, alone in a fresh process",
     "import_s": "import torch and gradio, alone in a fresh process",
@@ -216,6 +221,50 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+class LiveViewer:
+    """Sends frames as the page's script does: the next when the last answer has come."""
+
+    def __init__(self, url: str) -> None:
+        with urllib.request.urlopen(url + "/config", timeout=30) as response:
+            config = json.load(response)
+        self.component = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "live")
+        self.connection = HTTPConnection(url.removeprefix("http://"), timeout=60)
+        buffer = io.BytesIO()
+        example("cheetah").resize((320, 240)).save(buffer, "JPEG", quality=85)
+        self.jpeg = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+    def frame(self) -> dict[str, Any]:
+        """The answer to one frame."""
+        body = {
+            "data": {"jpeg": self.jpeg, "block": 2},
+            "component_id": self.component,
+            "fn_name": "frame",
+            "session_hash": "bench",
+        }
+        self.connection.request(
+            "POST", "/gradio_api/component_server", json.dumps(body), {"Content-Type": "application/json"}
+        )
+        answer: dict[str, Any] = json.loads(self.connection.getresponse().read())
+        return answer
+
+
+def live(url: str, seconds: float) -> dict[str, float]:
+    """One viewer alone, then four together."""
+
+    def watch(viewer: LiveViewer) -> int:
+        ends, frames = time.perf_counter() + seconds, 0
+        while time.perf_counter() < ends:
+            frames += "roadmap" in viewer.frame()
+        return frames
+
+    viewers = [LiveViewer(url) for _ in range(4)]
+    viewers[0].frame()
+    alone = watch(viewers[0]) / seconds
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(watch, viewers))
+    return {"live_fps": alone, "live_ms": 1e3 / alone, "live_fairness": min(together) / max(together)}
+
+
 def through_the_server(photos: int, repetitions: int) -> dict[str, float]:
     """What a visitor's script meets: cold start, one client, many clients, memory."""
     from gradio_client import Client, handle_file
@@ -242,6 +291,7 @@ def through_the_server(photos: int, repetitions: int) -> dict[str, float]:
                 with torch.inference_mode():
                     model(x)
 
+            watched = live(server.url, seconds=max(1.0, repetitions / 3))
             times = interleaved({"forward": forward, "http": lambda: ask(client)}, repetitions)
             people = [Client(server.url, verbose=False) for _ in range(CLIENTS)]
             with ThreadPoolExecutor(CLIENTS) as pool:
@@ -261,6 +311,7 @@ def through_the_server(photos: int, repetitions: int) -> dict[str, float]:
     finally:
         server.close()
     return {
+        **watched,
         "http_over_forward": times["http"] / times["forward"],
         "concurrent_efficiency": photos / spent * times["forward"] / 1e3,
         "first_page_s": server.first_page,

@@ -24,6 +24,7 @@ from resnet_demo.how import how_html
 from resnet_demo.inside import View, inside_html
 from resnet_demo.kept import KeptRuns
 from resnet_demo.lessons import activation_html, comparison_html, gates_html, lesions_html, read_gates
+from resnet_demo.live import open_frame
 from resnet_demo.menu import MenuEntry
 from resnet_demo.panels import answer_html, status_html, trace_html
 from resnet_demo.records import Gate, Prediction, Run
@@ -250,6 +251,13 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
             kept.retire(pinned_key)
         return None, compare_html(None, recall(key), view)
 
+    def on_live_frame(event: gr.EventData) -> Image.Image:
+        """A paused frame becomes the page's photo."""
+        try:
+            return open_frame(event.jpeg)
+        except Exception as error:
+            raise gr.Error(sentence_of(error), print_exception=False) from error
+
     def on_example(event: gr.EventData) -> Image.Image:
         index = max(0, min(int(event.index), len(examples.EXAMPLES) - 1))
         return examples.example(examples.EXAMPLES[index])
@@ -343,4 +351,5 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
     page.pin.click(on_pin, [page.run, page.pinned, page.view], [page.pinned, page.compare], **redraw)
     page.unpin.click(on_unpin, [page.run, page.pinned, page.view], [page.pinned, page.compare], **redraw)
     page.examples.select(on_example, None, page.photo, **redraw)
+    page.live.select(on_live_frame, None, page.photo, **redraw)
     page.theme.click(None, js=TOGGLE_THEME, **private)

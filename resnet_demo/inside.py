@@ -66,8 +66,13 @@ def scale_ends(
     )
 
 
-def inside_html(run: Run | None, view: View) -> str:
-    """The block of ``view``: photo and what the block adds, then the four streams channel by channel."""
+def inside_html(run: Run | None, view: View, locked: NDArray[np.intp] | None = None) -> str:
+    """The block of ``view``: photo and what the block adds, then the four streams channel by channel.
+
+    Args:
+        locked: channels to draw instead of those that ``view`` would choose, so that they stay in their
+            places from frame to frame.
+    """
     if run is None:
         return (
             '<div class="inside is-empty"><p>After a photo, every block shows its residual branch, its '
@@ -75,7 +80,7 @@ def inside_html(run: Run | None, view: View) -> str:
         )
     index = min(view.block, len(run.blocks) - 1)  # the last network may have had more blocks
     block = run.blocks[index]
-    channels = choose_channels(run, block, view)
+    channels = choose_channels(run, block, view) if locked is None else locked
     columns = 2 if len(channels) <= 4 else 4
     grids = streams_html(run, block, channels, scale_ends((block,), channels, view.scope), view)
     smooth = " smooth" if block.shape[2] > WIDE else ""  # averaged by the browser, not dropped

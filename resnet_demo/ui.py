@@ -20,6 +20,7 @@ from resnet_demo.drawing import SEQUENTIAL
 from resnet_demo.how import how_html
 from resnet_demo.inside import View, inside_html
 from resnet_demo.lessons import activation_html, comparison_html, gates_html, lesions_html
+from resnet_demo.live import LIVE_HTML
 from resnet_demo.menu import MenuEntry
 from resnet_demo.panels import answer_html, status_html, trace_html
 from resnet_demo.photo_input import PhotoInput
@@ -64,6 +65,10 @@ every block and arrives about as large as it set out; without, it explodes or di
 (<a href="https://arxiv.org/abs/1603.05027" target="_blank" rel="noreferrer">He et al. 2016</a>,
 <a href="https://arxiv.org/abs/1702.08591" target="_blank" rel="noreferrer">Balduzzi et al. 2017</a>).</p>"""
 
+LIVE_WORDS = """<p>The camera, frame by frame: move something in the picture and watch which blocks follow. Nothing is kept; pause to
+look at one frame with every panel (<a href="https://arxiv.org/abs/1506.06579" target="_blank" rel="noreferrer">Yosinski et
+al. 2015</a>).</p>"""
+
 COMPARE_WORDS = """<p>Two photos through one network, one photo through two networks, or one photo with and without a branch. Pin a
 run, then change something: the same channels stand in the same places, on one scale
 (<a href="https://arxiv.org/abs/1512.03385" target="_blank" rel="noreferrer">He et al. 2015</a>).</p>"""
@@ -105,6 +110,7 @@ class Page:
     pin: gr.Button
     unpin: gr.Button
     compare: gr.HTML
+    live: gr.HTML
     how: gr.HTML
     loaded: gr.State
     predict: gr.Button
@@ -129,11 +135,21 @@ def examples_html() -> str:
     return f'<p class="examples-title">or try one of these</p><div class="examples" role="group" aria-label="Examples">{buttons}</div>'
 
 
-def build_page(menu: Sequence[MenuEntry], forget: Callable[[Any], None] = lambda key: None) -> Page:
+def frame(request: Any) -> dict[str, Any]:
+    """Live on a page without an engine."""
+    return {"error": "Nothing runs behind this page."}
+
+
+def build_page(
+    menu: Sequence[MenuEntry],
+    forget: Callable[[Any], None] = lambda key: None,
+    answer_frame: Callable[[Any], dict[str, Any]] = frame,
+) -> Page:
     """Lay the page out for the networks of ``menu``, the default first.
 
     Args:
         forget: told the key of a visitor's run when the visitor has gone.
+        answer_frame: called ``frame``; answers a live frame.
     """
     view = View()
     networks = [(entry.title or entry.name, entry.name) for entry in menu]
@@ -254,6 +270,14 @@ def build_page(menu: Sequence[MenuEntry], forget: Callable[[Any], None] = lambda
                     )
                 gradients = gr.HTML(gradients_html(None), elem_id="gradients", min_height=340)
                 gr.HTML(twin_html(read_twin()), elem_id="twin")
+            with gr.Tab("Live", id="live", elem_id="tab-live"):
+                gr.HTML(LIVE_WORDS, elem_classes="panel-words")
+                live = gr.HTML(
+                    LIVE_HTML,
+                    elem_id="live",
+                    js_on_load=read_static("live.js"),
+                    server_functions=[answer_frame],
+                )
             with gr.Tab("Compare", id="compare", elem_id="tab-compare"):
                 gr.HTML(COMPARE_WORDS, elem_classes="panel-words")
                 with gr.Row(elem_id="compare-controls"):
@@ -306,6 +330,7 @@ def build_page(menu: Sequence[MenuEntry], forget: Callable[[Any], None] = lambda
         pin=pin,
         unpin=unpin,
         compare=compare,
+        live=live,
         how=how,
         loaded=loaded_state,
         predict=predict,

@@ -398,6 +398,30 @@ def test_how_it_works_has_the_numbers_of_the_photo(page: Page, tmp_path: Path) -
     expect(drawing).to_contain_text(f"norm {chip}")
 
 
+def test_live_frames_flow_and_one_is_inspected(page: Page) -> None:
+    open_tab(page, "Live")
+    page.locator(".live-start").click()
+    page.wait_for_function(
+        "() => Number(document.querySelector('.live').dataset.frames || 0) >= 8", timeout=WAIT
+    )
+    expect(page.locator(".live-speed")).to_contain_text("frames a second")
+    expect(page.locator(".live-road button.cell")).to_have_count(5)
+    expect(page.locator(".live-inside h3")).to_have_text("Block 3")
+    channels = "tiles => tiles.map(t => t.dataset.channel)"
+    first = page.locator(".live-inside .stream[data-stream=output] .tile").evaluate_all(channels)
+    page.locator(".live-road button.cell").nth(1).click()
+    expect(page.locator(".live-inside h3")).to_have_text("Block 2", timeout=WAIT)
+    page.locator(".live-road button.cell").nth(2).click()
+    expect(page.locator(".live-inside h3")).to_have_text("Block 3", timeout=WAIT)
+    assert len(first) == 16
+    page.locator(".live-inspect").click()
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    expect(page.locator(".live-video p")).to_contain_text("Paused")
+    frames = page.locator(".live").get_attribute("data-frames")
+    page.wait_for_timeout(500)
+    assert page.locator(".live").get_attribute("data-frames") == frames
+
+
 def choose_network(page: Page, title: str) -> None:
     page.locator("#network input").click()
     page.get_by_role("option", name=title).click()
