@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +50,7 @@ Source = Path | FieldNetwork | OwnNetwork
 log = logging.getLogger(__name__)
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
+PATIENCE_S = 60.0  # seconds to wait for one's turn
 FLOAT16_MAX = 6e4  # beyond this a stream is kept in float32
 
 
@@ -69,6 +71,21 @@ class LoadedNetwork:
     notice: str = ""
     probes: Mapping[str, Probe] = field(default_factory=dict)
     fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
+
+
+@contextmanager
+def turn(network: LoadedNetwork) -> Iterator[None]:
+    """Hold the network's lock; whoever waits longer than PATIENCE_S is told to come back.
+
+    Raises:
+        EngineError: the network stayed busy.
+    """
+    if not network.lock.acquire(timeout=PATIENCE_S):
+        raise EngineError("The network is busy with other people's photos; try again in a minute.")
+    try:
+        yield
+    finally:
+        network.lock.release()
 
 
 def best_device(wanted: str = "auto") -> torch.device:
@@ -199,7 +216,7 @@ class Engine:
         pixels = photo if isinstance(photo, np.ndarray) else fit_photo(photo, net.card.preprocessing)
         x = to_tensor(pixels, net.card.preprocessing)
         prepared = time.perf_counter()
-        with net.lock:
+        with turn(net):
             forward_started = time.perf_counter()
             try:
                 logits, blocks, spent = _forward(net, x, gates)
@@ -249,7 +266,7 @@ class Engine:
         """
         net = self.network(run.network)
         x = to_tensor(run.photo, net.card.preprocessing)
-        with net.lock:
+        with turn(net):
             x = x.to(net.device, memory_format=torch.channels_last)
             try:
                 with torch.inference_mode():

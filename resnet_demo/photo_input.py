@@ -5,6 +5,8 @@ A room of its own because Gradio writes a ``.pyi`` beside every file that define
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Any
 
 import gradio as gr
@@ -17,6 +19,21 @@ class PhotoInput(gr.Image):
     """An image input whose bad files get one clear sentence instead of ``{"error": null}``."""
 
     is_template = True  # drawn by Gradio's own image component in the browser
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
+        """Addresses are refused: the server fetches nothing on a visitor's behalf.
+
+        Raises:
+            gr.Error: it is an address.
+        """
+        if re.match(r"\s*[a-z][a-z0-9+.-]*:", str(url_or_file_path), re.IGNORECASE) and not os.path.isabs(
+            str(url_or_file_path)
+        ):
+            raise gr.Error(
+                "Photos are not fetched from addresses. Save the photo and upload the file.",
+                print_exception=False,
+            )
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
 
     def preprocess(self, payload: Any) -> Image.Image | None:
         """The photo as an upright RGB picture, or None if there is none.

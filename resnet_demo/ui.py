@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from resnet_demo import examples
 from resnet_demo.compare import compare_html
 from resnet_demo.depth import decides_html, gradients_html, read_twin, twin_html
 from resnet_demo.drawing import SEQUENTIAL
+from resnet_demo.guard import Guard
 from resnet_demo.how import how_html
 from resnet_demo.inside import View, inside_html
 from resnet_demo.lessons import activation_html, comparison_html, gates_html, lesions_html
@@ -353,6 +355,7 @@ def page_options() -> dict[str, Any]:
         "css": read_static("page.css"),
         "head": f"<script>{read_static('page.js')}</script>",
         "max_file_size": MAX_BYTES,
+        "app_kwargs": {"middleware": [Middleware(Guard)]},
         "ssr_mode": False,
         "run_history": False,
         "show_error": False,
