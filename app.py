@@ -24,7 +24,8 @@ from resnet_demo.handlers import connect, sentence_of
 from resnet_demo.kept import KeptRuns
 from resnet_demo.live import frame_answerer
 from resnet_demo.menu import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
-from resnet_demo.ui import build_page, page_options
+from resnet_demo.take import taker
+from resnet_demo.ui import build_page, page_options, read_static
 
 if TYPE_CHECKING:
     from resnet_demo.engine import Engine
@@ -69,7 +70,12 @@ def build_demo(engine: Deferred[Engine], weights: Path = WEIGHTS, own: Own | Non
     menu += [*read_menu(weights), *FIELD]
     kept = KeptRuns()
     names = {entry.title or entry.name: entry.name for entry in menu}
-    page = build_page(menu, kept.drop, frame_answerer(engine, names, sentence_of))
+    page = build_page(
+        menu,
+        kept.drop,
+        frame_answerer(engine, names, sentence_of),
+        taker(kept, lambda: read_static("page.css")),
+    )
     with page.demo:
         connect(page, engine, menu, kept)
         offer(page, engine)

@@ -9,7 +9,8 @@ import gradio as gr
 from PIL import Image
 
 from resnet_demo.deferred import Deferred
-from resnet_demo.handlers import run_as_dict, run_photo, sentence_of
+from resnet_demo.export import run_as_dict
+from resnet_demo.handlers import run_photo, sentence_of
 from resnet_demo.lessons import read_gates
 
 if TYPE_CHECKING:

@@ -211,10 +211,24 @@ class Engine:
         Raises:
             EngineError, CheckpointError: one sentence fit for the page.
         """
+        return self.run_batch([photo], network, gates)[0]
+
+    def run_batch(
+        self,
+        photos: Sequence[Image.Image | NDArray[np.uint8]],
+        network: str | None = None,
+        gates: Sequence[Gate] = (),
+    ) -> list[Run]:
+        """Several photos in one forward pass; a run's milliseconds are its share of the batch.
+
+        Args and errors as ``run``.
+        """
+        if not photos:
+            return []
         started = time.perf_counter()
         net = self.network(network)
-        pixels = photo if isinstance(photo, np.ndarray) else fit_photo(photo, net.card.preprocessing)
-        x = to_tensor(pixels, net.card.preprocessing)
+        pixels = [p if isinstance(p, np.ndarray) else fit_photo(p, net.card.preprocessing) for p in photos]
+        x = to_tensor(np.stack(pixels) if len(pixels) > 1 else pixels[0], net.card.preprocessing)
         prepared = time.perf_counter()
         with turn(net):
             forward_started = time.perf_counter()
@@ -230,32 +244,37 @@ class Engine:
                 logits, blocks, spent = _forward(net, x, gates)
             device, notice = device_name(net.device), net.notice
             forward_done = time.perf_counter()
-        answer = predict(logits, net.card)
-        activation = explain(net, blocks[-1], int(logits.argmax()))
-        read, shares = read_outs(blocks, net.probes)
-        if activation is not None:
-            shares[blocks[-1].name] = activation.channels
-        finished = time.perf_counter()
-        return Run(
-            network=net.name,
-            device=device,
-            photo=pixels,
-            prediction=answer,
-            blocks=blocks,
-            trace=with_times(net.trace, spent),
-            timings=Timings(
-                prepare=(prepared - started) * 1e3,
-                forward=(forward_done - forward_started) * 1e3,
-                total=(finished - started) * 1e3,
-            ),
-            notice=notice,
-            classes=net.card.classes,
-            gates=() if all(gate.open for gate in gates) else tuple(gates),
-            activation=activation,
-            read_outs=read,
-            contributions=shares,
-            fields=net.fields,
-        )
+        share = 1e3 / len(pixels)
+        trace = with_times(net.trace, {name: t / len(pixels) for name, t in spent.items()})
+        prepare, forward = (prepared - started) * share, (forward_done - forward_started) * share
+        runs = []
+        for i, photo in enumerate(pixels):
+            began = time.perf_counter()
+            activation = explain(net, blocks[i][-1], int(logits[i].argmax()))
+            read, shares = read_outs(blocks[i], net.probes)
+            if activation is not None:
+                shares[blocks[i][-1].name] = activation.channels
+            answer = predict(logits[i], net.card)
+            rest = (forward_done - started) * share + (time.perf_counter() - began) * 1e3
+            runs.append(
+                Run(
+                    network=net.name,
+                    device=device,
+                    photo=photo,
+                    prediction=answer,
+                    blocks=blocks[i],
+                    trace=trace,
+                    timings=Timings(prepare=prepare, forward=forward, total=rest),
+                    notice=notice,
+                    classes=net.card.classes,
+                    gates=() if all(gate.open for gate in gates) else tuple(gates),
+                    activation=activation,
+                    read_outs=read,
+                    contributions=shares,
+                    fields=net.fields,
+                )
+            )
+        return runs
 
     def lesions(self, run: Run) -> Lesions:
         """The photo of ``run`` through its network with each branch removed, each shortcut, and, with
@@ -313,7 +332,8 @@ def explain(net: LoadedNetwork, last: BlockStreams, logit: int) -> ClassActivati
 
 def _forward(
     net: LoadedNetwork, x: Tensor, gates: Sequence[Gate]
-) -> tuple[NDArray[np.float32], tuple[BlockStreams, ...], dict[str, float]]:
+) -> tuple[NDArray[np.float32], list[tuple[BlockStreams, ...]], dict[str, float]]:
+    """Logits (B, K), the blocks of each photo, and milliseconds a layer, of a batch (B, C, H, W)."""
     x = x.to(net.device, memory_format=torch.channels_last)
     with (
         gated(net.model, dict(zip(residual_blocks(net.model), gates, strict=False))),
@@ -321,22 +341,22 @@ def _forward(
         time_layers(stages(net.model), net.device) as spent,
     ):
         logits = net.model(x)
-    records = tuple(to_record(block) for block in streams.values())
-    return logits[0].float().cpu().numpy(), records, dict(spent)
+    records = [tuple(to_record(block, i) for block in streams.values()) for i in range(len(x))]
+    return logits.float().cpu().numpy(), records, dict(spent)
 
 
-def to_record(block: CapturedBlock) -> BlockStreams:
-    """The streams of the first photo in the batch, on the host in float16, with their norms in float32."""
+def to_record(block: CapturedBlock, index: int = 0) -> BlockStreams:
+    """The streams of one photo of the batch, on the host in float16, with their norms in float32."""
     with torch.inference_mode():
-        residual, shortcut = block.residual[0].float(), block.shortcut[0].float()
-        output = block.output[0].float()
+        residual, shortcut = block.residual[index].float(), block.shortcut[index].float()
+        output = block.output[index].float()
         f_norm, s_norm = float(residual.norm()), float(shortcut.norm())
         product = float((residual * shortcut).sum())
         return BlockStreams(
             name=block.name,
             residual=_to_host(residual),
             shortcut=_to_host(shortcut),
-            pre_activation=_to_host(block.pre_activation[0]),
+            pre_activation=_to_host(block.pre_activation[index]),
             output=_to_host(output),
             residual_norm=f_norm,
             shortcut_norm=s_norm,

@@ -29,6 +29,7 @@ from resnet_demo.menu import MenuEntry
 from resnet_demo.panels import answer_html, status_html, trace_html
 from resnet_demo.records import Gate, Prediction, Run
 from resnet_demo.roadmap import roadmap_html
+from resnet_demo.take import GONE, take_html
 
 if TYPE_CHECKING:
     from resnet_demo.engine import Engine
@@ -37,32 +38,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RADIO_BLOCKS = 8  # with more, the road map alone chooses the block
-GONE = "The maps of this photo were put away to make room; give the page the photo again."
 
 TOGGLE_THEME = "() => { document.body.classList.toggle('dark'); }"
-
-
-def run_as_dict(run: Run) -> dict[str, Any]:
-    """What ``/predict`` answers: plain numbers and names, no pictures."""
-    return {
-        "label": run.prediction.label,
-        "confidences": [{"label": c.label, "confidence": c.confidence} for c in run.prediction.confidences],
-        "logit": run.prediction.logit,
-        "network": run.network,
-        "device": run.device,
-        "milliseconds": run.timings.total,
-        "blocks": [
-            {
-                "name": block.name,
-                "shape": list(block.shape),
-                "residual_norm": block.residual_norm,
-                "shortcut_norm": block.shortcut_norm,
-                "output_norm": block.output_norm,
-                "cosine": block.cosine,
-            }
-            for block in run.blocks
-        ],
-    }
 
 
 def sentence_of(error: Exception) -> str:
@@ -126,6 +103,7 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
                 decides_html(None),
                 compare_html(kept.get(pinned_key), None, view),
                 how_html(None, 0),
+                take_html(None, None, view),
                 comparison_html(None, None),
                 None,
                 gates_html(entry.blocks, False),
@@ -146,8 +124,9 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
     def shown(run: Run, view: View, pinned_key: str | None) -> tuple[Any, ...]:
         """Everything that follows from a run alone, in the order of ``results``."""
         entry = entries.get(run.network)
+        key = kept.put(run)
         return (
-            kept.put(run),
+            key,
             status_html(run, ""),
             answer_html(run, entry.knows if entry else ""),
             roadmap_html(run, view.block),
@@ -157,6 +136,7 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
             decides_html(run),
             compare_html(kept.get(pinned_key), run, view),
             how_html(run, view.block),
+            take_html(run, key, view),
         )
 
     def on_network(network: str, progress: gr.Progress = gr.Progress()) -> None:  # noqa: B008 - how Gradio asks for it
@@ -205,13 +185,11 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
             raise gr.Error(sentence_of(error), print_exception=False) from error
         return gradients_html(flow)
 
-    def drawn(run: Run | None, pinned_key: str | None, view: View) -> tuple[str, str, str]:
-        """What changes with the view: inside a block, the comparison, how it works."""
-        return (
-            inside_html(run, view),
-            compare_html(kept.get(pinned_key), run, view),
-            how_html(run, view.block),
-        )
+    def drawn(key: str | None, pinned_key: str | None, view: View) -> tuple[str, str, str, str]:
+        """What changes with the view: inside a block, the comparison, how it works, what is saved."""
+        run = recall(key)
+        compared = compare_html(kept.get(pinned_key), run, view)
+        return inside_html(run, view), compared, how_html(run, view.block), take_html(run, key, view)
 
     def on_view(
         key: str | None,
@@ -225,18 +203,18 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
     ) -> tuple[Any, ...]:
         chosen = now.block if block is None else block  # no radio with many blocks
         view = View(block=chosen, channels=channels, order=order, scope=scope, colours=colours)
-        return view, *drawn(recall(key), pinned_key, view)
+        return view, *drawn(key, pinned_key, view)
 
     def on_block(key: str | None, pinned_key: str | None, view: View, event: gr.EventData) -> tuple[Any, ...]:
         run = recall(key)
         count = len(run.blocks) if run else 1
         view = replace(view, block=max(0, min(int(event.index), count - 1)))
-        return view, *drawn(run, pinned_key, view), view.block
+        return view, *drawn(key, pinned_key, view), view.block
 
     def on_radio_block(key: str | None, pinned_key: str | None, view: View, block: int) -> tuple[Any, ...]:
         run = recall(key)
         view = replace(view, block=block)
-        return view, *drawn(run, pinned_key, view), roadmap_html(run, block)
+        return view, *drawn(key, pinned_key, view), roadmap_html(run, block)
 
     def on_pin(key: str | None, pinned_key: str | None, view: View) -> tuple[Any, ...]:
         run = recall(key)
@@ -273,6 +251,7 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
         page.decides,
         page.compare,
         page.how,
+        page.take,
     ]
     after_photo = [*results, page.comparison, page.whole, page.gates, page.lesions, page.block]
     photo_inputs = [page.photo, page.network, page.view, page.run, page.pinned]
@@ -328,12 +307,13 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
         **private,
     )
     redraw: dict[str, Any] = {
+        "trigger_mode": "always_last",  # by default a click is lost while an earlier one is under way
         "show_progress": "hidden",
         "concurrency_id": "draw",
         "concurrency_limit": 4,
         **private,
     }
-    drawn_to = [page.view, page.inside, page.compare, page.how]
+    drawn_to = [page.view, page.inside, page.compare, page.how, page.take]
     gr.on(
         [page.channels.input, page.order.input, page.scope.input, page.colours.input],
         on_view,

@@ -27,6 +27,7 @@ from resnet_demo.menu import MenuEntry
 from resnet_demo.panels import answer_html, status_html, trace_html
 from resnet_demo.photo_input import PhotoInput
 from resnet_demo.roadmap import roadmap_html
+from resnet_demo.take import take_html
 from resnet_demo.transforms import MAX_BYTES
 
 STATIC = Path(__file__).parent / "static"
@@ -113,6 +114,7 @@ class Page:
     unpin: gr.Button
     compare: gr.HTML
     live: gr.HTML
+    take: gr.HTML
     how: gr.HTML
     loaded: gr.State
     predict: gr.Button
@@ -142,16 +144,23 @@ def frame(request: Any) -> dict[str, Any]:
     return {"error": "Nothing runs behind this page."}
 
 
+def take(request: Any) -> dict[str, str]:
+    """Files on a page without an engine."""
+    return {"error": "Nothing runs behind this page."}
+
+
 def build_page(
     menu: Sequence[MenuEntry],
     forget: Callable[[Any], None] = lambda key: None,
     answer_frame: Callable[[Any], dict[str, Any]] = frame,
+    make_file: Callable[[Any], dict[str, str]] = take,
 ) -> Page:
     """Lay the page out for the networks of ``menu``, the default first.
 
     Args:
         forget: told the key of a visitor's run when the visitor has gone.
         answer_frame: called ``frame``; answers a live frame.
+        make_file: called ``take``; makes a file to save.
     """
     view = View()
     networks = [(entry.title or entry.name, entry.name) for entry in menu]
@@ -288,6 +297,13 @@ def build_page(
                 compare = gr.HTML(compare_html(None, None, view), elem_id="compare")
             with gr.Tab("Layer by layer", id="trace", elem_id="tab-trace"):
                 trace = gr.HTML(trace_html(()), elem_id="trace")
+            with gr.Tab("Take it home", id="take", elem_id="tab-take"):
+                take_home = gr.HTML(
+                    take_html(None, None, view),
+                    elem_id="take",
+                    js_on_load=read_static("take.js"),
+                    server_functions=[make_file],
+                )
             with gr.Tab("How it works", id="how", elem_id="tab-how"):
                 how = gr.HTML(how_html(None, 0), elem_id="how-drawing")
                 gr.HTML(HOW, elem_id="how", elem_classes="panel-words")
@@ -333,6 +349,7 @@ def build_page(
         unpin=unpin,
         compare=compare,
         live=live,
+        take=take_home,
         how=how,
         loaded=loaded_state,
         predict=predict,

@@ -17,13 +17,13 @@ FLOORS = {
     1: {"model"},
     2: {"capture", "download", "field", "gates", "gradients", "layers", "menu", "probes", "receptive"}
     | {"transforms", "weights"},
-    3: {"charts", "compare", "depth", "drawing", "engine", "examples", "experiments", "how", "inside"}
-    | {"lessons", "live", "panels", "roadmap"},
+    3: {"charts", "compare", "depth", "drawing", "engine", "examples", "experiments", "export", "how"}
+    | {"inside", "lessons", "live", "panels", "roadmap", "take"},
     4: {"endpoints", "handlers", "photo_input", "ui"},
     5: {"app"},
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
-SIDE = {"augment", "bench", "data", "evaluate", "fit_probes", "trace", "train"}
+SIDE = {"augment", "bench", "data", "evaluate", "fit_probes", "run", "trace", "train"}
 GRADIO = {"app", "endpoints", "handlers", "photo_input", "ui"}
 NO_TORCH = FLOORS[0] | FLOORS[4] | FLOORS[3] - {"engine", "experiments"} | {"download", "menu"}
 

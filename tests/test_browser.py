@@ -398,6 +398,22 @@ def test_how_it_works_has_the_numbers_of_the_photo(page: Page, tmp_path: Path) -
     expect(drawing).to_contain_text(f"norm {chip}")
 
 
+def test_files_are_saved_and_the_code_is_shown(page: Page, tmp_path: Path) -> None:
+    with_photo(page, tmp_path, 15)
+    page.locator("#block-3").click()
+    open_tab(page, "Take it home")
+    expect(page.locator("#take code")).to_contain_text("name == 'blocks.2'")
+    for button, name in (
+        ("Everything as a ZIP", "resnet-demo.zip"),
+        ("Block 3, output as PNG", "blocks.2-output-"),
+    ):
+        with page.expect_download(timeout=WAIT) as saved:
+            page.get_by_role("button", name=button).click()
+        assert saved.value.suggested_filename.startswith(name)
+        assert Path(saved.value.path()).stat().st_size > 1000
+    expect(page.locator("#take [role=status]")).to_contain_text("was handed to the browser")
+
+
 def test_live_frames_flow_and_one_is_inspected(page: Page) -> None:
     open_tab(page, "Live")
     page.locator(".live-start").click()

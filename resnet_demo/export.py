@@ -1,0 +1,198 @@
+"""Take a run home: its numbers, its streams, its pictures, a report, and the code that made it."""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+import re
+import zipfile
+from html import escape
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from resnet_demo import drawing
+from resnet_demo.inside import STREAMS, View, inside_html
+from resnet_demo.lessons import activation_html
+from resnet_demo.panels import answer_html, trace_html
+from resnet_demo.records import BlockStreams, Gate, Run
+from resnet_demo.roadmap import roadmap_html
+
+TILE = 96  # pixels a map at least, in the sheets
+SHEET_COLUMNS = 8
+SHEET_CHANNELS = 64
+PACKAGES = ("torch", "torchvision", "gradio", "numpy", "pillow")
+
+README = """# One photo through {network}
+
+The network answered {label} ({confidence:.1f} %). In this archive:
+
+- `record.json`: the answer, and for every block the shapes and Euclidean norms of its streams
+- `streams.npz`: every stream as it was, an array (channels, height, width) named `block/stream`; read it with
+  `numpy.load("streams.npz")`. `pre_activation = residual + shortcut`, `output = relu(pre_activation)`
+- `photo.png`: the photo as the network saw it
+- `sheets/`: each block's streams as pictures, the {channels} most active channels at most, in rows of {columns}.
+  F(x), shortcut and sum share one signed scale a block (blue below zero, red above); the file name ends in the scale's end
+- `report.html`: one page to read or print
+- `reproduce.py`: the code that makes this run again
+"""
+
+
+def run_as_dict(run: Run) -> dict[str, Any]:
+    """The answer of ``run`` and what every block did: plain numbers and names, no pictures."""
+    return {
+        "label": run.prediction.label,
+        "confidences": [{"label": c.label, "confidence": c.confidence} for c in run.prediction.confidences],
+        "logit": run.prediction.logit,
+        "network": run.network,
+        "device": run.device,
+        "milliseconds": run.timings.total,
+        "blocks": [
+            {
+                "name": block.name,
+                "shape": list(block.shape),
+                "residual_norm": block.residual_norm,
+                "shortcut_norm": block.shortcut_norm,
+                "output_norm": block.output_norm,
+                "cosine": block.cosine,
+            }
+            for block in run.blocks
+        ],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a run depends on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def streams_of(run: Run) -> dict[str, Any]:
+    """ "block/stream" -> array (C, H, W), and "photo" (H, W, 3) uint8."""
+    arrays: dict[str, Any] = {"photo": run.photo}
+    for block in run.blocks:
+        for stream, *_ in STREAMS:
+            arrays[f"{block.name}/{stream}"] = getattr(block, stream)
+    return arrays
+
+
+def save_streams(run: Run, path: str | Path) -> Path:
+    """Write every stream of ``run`` to a compressed ``.npz`` file; see ``streams_of``."""
+    path = Path(path)
+    np.savez_compressed(path, **streams_of(run))
+    return path
+
+
+def sheets(block: BlockStreams) -> dict[str, bytes]:
+    """File name -> PNG of each stream of ``block``, its most active channels side by side."""
+    channels = drawing.rank_channels(block.output, "mean", SHEET_CHANNELS)
+    signed_end = max(drawing.limit(s) for s in (block.residual, block.shortcut, block.pre_activation))
+    factor = max(1, -(-TILE // block.shape[2]))
+    found = {}
+    for stream, _, _, signed in STREAMS:
+        maps = getattr(block, stream)
+        end = signed_end if signed else drawing.limit(maps)
+        indices = drawing.quantise(maps[channels], np.full(len(channels), end, np.float32), signed)
+        sheet = drawing.mosaic(indices.repeat(factor, 1).repeat(factor, 2), SHEET_COLUMNS)
+        colours = drawing.DIVERGING if signed else drawing.SEQUENTIAL[0]
+        found[f"{block.name}-{stream}-{end:.3g}.png"] = drawing.indexed_png(sheet, colours)
+    return found
+
+
+def record_of(run: Run) -> dict[str, Any]:
+    """What ``record.json`` holds."""
+    return {
+        **run_as_dict(run),
+        "units": {
+            "norms": "Euclidean, over all values of a stream",
+            "milliseconds": "photo to record",
+            "logit": "before temperature",
+        },
+        "gates": [[gate.residual, gate.shortcut] for gate in run.gates],
+        "read_outs": [vars(read) for read in run.read_outs],
+        "trace": [vars(line) for line in run.trace],
+        "versions": versions(),
+    }
+
+
+def snippet(run: Run, view: View) -> str:
+    """Python that makes this run again and prints what the page shows of the chosen block."""
+    block = run.blocks[min(view.block, len(run.blocks) - 1)]
+    gates = ""
+    if run.gates:
+        pairs = ", ".join(
+            f"Gate({g.residual:g}, {g.shortcut:g})" if g != Gate() else "Gate()" for g in run.gates
+        )
+        gates = f", gates=[{pairs}]"
+    names = "Engine, Gate, open_photo, save_streams" if gates else "Engine, open_photo, save_streams"
+    own = "" if re.fullmatch(r"[\w.-]+", run.network) else "  # a network of your own: Engine({name: path})"
+    return f"""from resnet_demo import {names}
+
+run = Engine().run(open_photo("photo.jpg"), {run.network!r}{gates}){own}
+block = next(b for b in run.blocks if b.name == {block.name!r})
+print(run.prediction.label, block.residual_norm / block.shortcut_norm, block.cosine)
+save_streams(run, "streams.npz")
+"""
+
+
+def report_html(run: Run, view: View, style: str) -> str:
+    """One page about the run that needs nothing but itself; ``style`` is the page's style sheet."""
+    best = run.prediction.confidences[0]
+    parts = [
+        answer_html(run, ""),
+        roadmap_html(run, view.block),
+        f"<h2>Inside block {min(view.block, len(run.blocks) - 1) + 1}</h2>",
+        inside_html(run, view),
+        "<h2>Where it looks</h2>",
+        activation_html(run),
+        "<h2>Layer by layer</h2>",
+        trace_html(run.trace, tuple(b.name for b in run.blocks)),
+    ]
+    body = re.sub(r"<button ([^>]*)>", r"<div \1>", "".join(parts)).replace("</button>", "</div>")
+    made = ", ".join(f"{name} {number}" for name, number in versions().items())
+    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{escape(best.label)} · {escape(run.network)}</title><style>{style}
+body {{ font-family: system-ui, sans-serif; max-width: 1200px; margin: 20px auto; padding: 0 16px; color: #0f172a; background: #fff; }}
+.large, .opacity {{ display: none; }} @media print {{ h2 {{ break-before: page; }} }}</style>
+<h1>One photo through {escape(run.network)}</h1>{body}
+<p class="small">{escape(run.device)}, {run.timings.total:.0f} ms; {made}</p></html>"""
+
+
+def bundle(run: Run, view: View, style: str) -> bytes:
+    """Everything of a run as a ZIP archive."""
+    best = run.prediction.confidences[0]
+    readme = README.format(
+        network=run.network,
+        label=best.label,
+        confidence=100 * best.confidence,
+        channels=SHEET_CHANNELS,
+        columns=SHEET_COLUMNS,
+    )
+    arrays, photo = io.BytesIO(), io.BytesIO()
+    np.savez(arrays, **streams_of(run))
+    Image.fromarray(run.photo).save(photo, "PNG")
+    files: dict[str, bytes] = {
+        "README.md": readme.encode(),
+        "record.json": json.dumps(record_of(run), indent=2).encode(),
+        "streams.npz": arrays.getvalue(),
+        "photo.png": photo.getvalue(),
+        "report.html": report_html(run, view, style).encode(),
+        "reproduce.py": snippet(run, view).encode(),
+    }
+    for block in run.blocks:
+        files |= {f"sheets/{name}": png for name, png in sheets(block).items()}
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as into:
+        for name, data in files.items():
+            # the same run gives the same bytes: no clock
+            into.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+    return archive.getvalue()

@@ -1,0 +1,118 @@
+"""Run photos from the command line: ``python -m resnet_demo.run photo.jpg folder/ --out DIR``.
+
+One line of JSON a photo on standard output, a progress bar and errors on standard error; with ``--out``
+also every stream as ``.npz``. Photos are opened in the background while the network runs on a batch.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that open photos share the cores
+
+import argparse
+import json
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from resnet_demo.engine import Engine, EngineError
+from resnet_demo.export import run_as_dict, save_streams
+from resnet_demo.records import Run
+from resnet_demo.transforms import PhotoError, fit_photo, open_photo
+from resnet_demo.weights import CheckpointError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo", ".avif"}
+BATCH = 16
+AHEAD = 4 * BATCH  # photos opened before their turn
+
+
+def photos_in(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files among ``paths`` and, in order of their names, the photos in the folders among them."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        else:
+            yield path
+
+
+def run_all(
+    engine: Engine, paths: Iterable[Path], network: str | None = None
+) -> Iterator[tuple[Path, Run | Exception]]:
+    """Each photo with its run, or with what was wrong with it, in order."""
+    preprocessing = engine.network(network).card.preprocessing
+
+    def opened(path: Path) -> NDArray[np.uint8]:
+        return fit_photo(open_photo(path), preprocessing)
+
+    with ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1)) as pool:
+        waiting: deque[tuple[Path, Future[NDArray[np.uint8]]]] = deque()
+        batch: list[tuple[Path, NDArray[np.uint8] | Exception]] = []
+
+        def take() -> None:
+            path, future = waiting.popleft()
+            try:
+                batch.append((path, future.result()))
+            except (PhotoError, OSError) as error:
+                batch.append((path, error))
+
+        def flush() -> Iterator[tuple[Path, Run | Exception]]:
+            good = [pixels for _, pixels in batch if not isinstance(pixels, Exception)]
+            runs = iter(engine.run_batch(good, network)) if good else iter(())
+            for path, pixels in batch:
+                yield path, pixels if isinstance(pixels, Exception) else next(runs)
+            batch.clear()
+
+        for path in paths:
+            waiting.append((path, pool.submit(opened, path)))
+            if len(waiting) > AHEAD:
+                take()
+            if len(batch) == BATCH:
+                yield from flush()
+        while waiting:
+            take()
+            if len(batch) == BATCH:
+                yield from flush()
+        yield from flush()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m resnet_demo.run", description=__doc__)
+    parser.add_argument("photos", type=Path, nargs="+", help="files, or folders that are searched for photos")
+    parser.add_argument("--out", type=Path, help="folder for each photo's streams, <name>.npz")
+    parser.add_argument("--network", help="a name on the menu (default: the first)")
+    parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
+    args = parser.parse_args(argv)
+    try:
+        engine = Engine(device=args.device)
+        paths = list(photos_in(args.photos))
+        if not paths:
+            raise EngineError(f"No photos were found in {', '.join(map(str, args.photos))}.")
+        if args.out:
+            args.out.mkdir(parents=True, exist_ok=True)
+        failed = 0
+        for path, run in tqdm(
+            run_all(engine, paths, args.network), total=len(paths), unit="photo", disable=None
+        ):
+            if isinstance(run, Exception):
+                failed += 1
+                reason = run if isinstance(run, PhotoError) else f"could not be read ({type(run).__name__})."
+                tqdm.write(f"{path}: {reason}", file=sys.stderr)
+                continue
+            tqdm.write(json.dumps({"photo": str(path), **run_as_dict(run)}), file=sys.stdout)
+            if args.out:
+                save_streams(run, args.out / f"{path.stem}.npz")
+    except (EngineError, CheckpointError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
