@@ -39,7 +39,8 @@ def fetch(url: str, path: Path, sha256: str, progress: Progress = nothing, timeo
     Raises:
         DownloadError: no network, a cut connection, another file than the hash says, a full disk.
     """
-    by_hand = f"put {path.name} from {url} into {path.parent} yourself"
+    folder = _without_home(path.parent)
+    by_hand = f"put {path.name} from {url} into {folder} yourself"
     if path.is_file():
         if _hash(path).startswith(sha256):
             progress(1.0)
@@ -83,7 +84,7 @@ def fetch(url: str, path: Path, sha256: str, progress: Progress = nothing, timeo
                 f"There is no room on the disk for {path.name}; make some, then choose it again."
             ) from error
         if isinstance(error, PermissionError):
-            raise DownloadError(f"{path.parent} may not be written to; {by_hand}.") from error
+            raise DownloadError(f"{folder} may not be written to; {by_hand}.") from error
         raise DownloadError(f"{path.name} could not be fetched ({_reason(error)}); {by_hand}.") from error
     except HTTPException as error:
         raise DownloadError(f"The connection was cut; choose it again, or {by_hand}.") from error
@@ -92,6 +93,12 @@ def fetch(url: str, path: Path, sha256: str, progress: Progress = nothing, timeo
             partial.unlink(missing_ok=True)
     progress(1.0)
     return path
+
+
+def _without_home(folder: Path) -> str:
+    """``folder`` as people write it; on a server a visitor is not told whose home it is in."""
+    home = Path.home()
+    return f"~/{folder.relative_to(home).as_posix()}" if folder.is_relative_to(home) else str(folder)
 
 
 def _reason(error: OSError) -> str:

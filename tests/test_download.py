@@ -143,3 +143,10 @@ def test_a_folder_that_cannot_be_made(files: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DownloadError, match=r"\.$"):
         fetch(f"{files}/file.pth", tmp_path / "file" / "x.pth", SHA)
+
+
+def test_the_home_folder_is_not_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    with pytest.raises(DownloadError, match="into ~/torch/hub yourself") as caught:
+        fetch("http://127.0.0.1:9/file.pth", tmp_path / "torch" / "hub" / "file.pth", SHA)
+    assert str(tmp_path) not in str(caught.value)

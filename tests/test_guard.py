@@ -121,11 +121,25 @@ def test_files_of_the_server_are_not_served(server: str) -> None:
         "../app.py",
         "%2e%2e/app.py",
         "/proc/self/environ",
+        ".env",
+        str(here.parents[1] / ".env"),
+        str(next((here.parents[1] / "weights").glob("*.safetensors"))),
+        "weights/golden.safetensors",
+        "..%2f..%2f..%2fetc%2fpasswd",
+        "....//....//etc/passwd",
+        "C:%5CWindows%5Cwin.ini",
     ):
         connection.request("GET", f"/gradio_api/file={path}")
         response = connection.getresponse()
         body = response.read()
         assert response.status in (403, 404), path
+        assert b"root:" not in body
+    for path in ("/file=/etc/passwd", "/gradio_api/file/etc/passwd", "/static/../../app.py", "/assets/../../../app.py",
+                 "/gradio_api/proxy=http://127.0.0.1:9/", "/gradio_api/stream/../../etc/passwd"):  # fmt: skip
+        connection.request("GET", path)
+        response = connection.getresponse()
+        body = response.read()
+        assert response.status >= 400, path
         assert b"root:" not in body
 
 

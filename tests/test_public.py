@@ -61,10 +61,10 @@ class Visitor:
         assert status == 200, text
         return str(json.loads(text)[0])
 
-    def ask(self, data: bytes, name: str = "photo.jpg") -> dict:
+    def ask(self, data: bytes, name: str = "photo.jpg", network: str | None = None) -> dict:
         """{"label": …} as /predict answers, {"error": sentence}, or {"busy": sentence}."""
         photo = {"path": self.upload(data, name), "meta": {"_type": "gradio.FileData"}}
-        body = json.dumps({"data": [photo, None]}).encode()
+        body = json.dumps({"data": [photo, network]}).encode()
         status, text = self._request("POST", "/gradio_api/call/predict", body, "application/json")
         if status == 503:
             return {"busy": text}
