@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -24,6 +24,7 @@ from resnet_demo.how import how_html
 from resnet_demo.inside import View, inside_html
 from resnet_demo.kept import KeptRuns
 from resnet_demo.lessons import activation_html, comparison_html, gates_html, lesions_html, read_gates
+from resnet_demo.links import KEYS, read_link
 from resnet_demo.live import open_frame
 from resnet_demo.menu import MenuEntry
 from resnet_demo.panels import answer_html, status_html, trace_html
@@ -39,7 +40,23 @@ log = logging.getLogger(__name__)
 
 RADIO_BLOCKS = 8  # with more, the road map alone chooses the block
 
+LEAVE_EXAMPLE = "() => { window.leaveExample(); }"  # an address names examples only
 TOGGLE_THEME = "() => { document.body.classList.toggle('dark'); }"
+
+
+@dataclass(frozen=True)
+class Linked:
+    """Gates that an address asked for: they hold for the runs that opening it sets off, and for no other.
+
+    Attributes:
+        network: which network they belong to.
+        gates: one a block.
+        runs: how many runs are still to come; setting the photo causes one, setting the network another.
+    """
+
+    network: str
+    gates: tuple[Gate, ...]
+    runs: int
 
 
 def sentence_of(error: Exception) -> str:
@@ -86,7 +103,12 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
         return gr.update(choices=choices, value=min(block, count - 1), visible=count <= RADIO_BLOCKS)
 
     def on_photo(
-        photo: Image.Image | None, network: str, view: View, key: str | None, pinned_key: str | None
+        photo: Image.Image | None,
+        network: str,
+        view: View,
+        key: str | None,
+        pinned_key: str | None,
+        linked: Linked | None,
     ) -> tuple[Any, ...]:
         if key != pinned_key:
             kept.retire(key)
@@ -109,16 +131,39 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
                 gates_html(entry.blocks, False),
                 lesions_html(None, None),
                 block_choices(entry.blocks, view.block),
+                None,
             )
         run = run_photo(engine, photo, network)
         whole = run.prediction
+        if linked and linked.network == run.network and len(linked.gates) == len(run.blocks):
+            run = run_photo(engine, run.photo, network, linked.gates)
         return (
             *shown(run, view, pinned_key),
             comparison_html(whole, run),
             whole,
-            gates_html(len(run.blocks), True),
+            gates_html(len(run.blocks), True, run.gates),
             lesions_html(None, None),
             block_choices(len(run.blocks), view.block),
+            replace(linked, runs=linked.runs - 1) if linked and linked.runs > 1 else None,
+        )
+
+    def on_load(request: gr.Request) -> tuple[Any, ...]:
+        """Bring the page to what its address asks for."""
+        if not KEYS & request.query_params.keys():
+            return (gr.skip(),) * len(restored)
+        link = read_link(request.query_params, menu)
+        name = link.network or (menu[0].name if menu else "")
+        other = bool(menu) and name != menu[0].name
+        view = link.view
+        linked = Linked(name, link.gates, 2 if other else 1) if link.gates and link.example else None
+        return (
+            gr.update(value=name) if other else gr.skip(),
+            view,
+            block_choices(entries[name].blocks if name in entries else 5, view.block),
+            view.channels,
+            view.order,
+            linked,
+            examples.example(link.example) if link.example else gr.skip(),
         )
 
     def shown(run: Run, view: View, pinned_key: str | None) -> tuple[Any, ...]:
@@ -253,8 +298,9 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
         page.how,
         page.take,
     ]
-    after_photo = [*results, page.comparison, page.whole, page.gates, page.lesions, page.block]
-    photo_inputs = [page.photo, page.network, page.view, page.run, page.pinned]
+    after_photo = [*results, page.comparison, page.whole, page.gates, page.lesions, page.block, page.linked]
+    photo_inputs = [page.photo, page.network, page.view, page.run, page.pinned, page.linked]
+    restored = [page.network, page.view, page.block, page.channels, page.order, page.linked, page.photo]
     private: dict[str, Any] = {"api_visibility": "private"}
     run_options: dict[str, Any] = {
         "show_progress": "minimal",
@@ -332,4 +378,6 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
     page.unpin.click(on_unpin, [page.run, page.pinned, page.view], [page.pinned, page.compare], **redraw)
     page.examples.select(on_example, None, page.photo, **redraw)
     page.live.select(on_live_frame, None, page.photo, **redraw)
+    page.demo.load(on_load, None, restored, **redraw)
+    gr.on([page.photo.input, page.photo.clear, page.live.select], None, js=LEAVE_EXAMPLE, **private)
     page.theme.click(None, js=TOGGLE_THEME, **private)

@@ -15,16 +15,22 @@ from resnet_demo.roadmap import SHORT, block_title, significant
 SHARES_SHOWN = 8  # channels with the largest shares of the logit
 
 
-def gates_html(blocks: int, enabled: bool) -> str:
-    """A slider on the residual branch and one on the shortcut of every block, all fully open."""
+def gates_html(blocks: int, enabled: bool, gates: Sequence[Gate] = ()) -> str:
+    """A slider on the residual branch and one on the shortcut of every block, fully open without ``gates``."""
     off = "" if enabled else " disabled"
+
+    def slider(kind: str, value: float, name: str, words: str) -> str:
+        return (
+            f'<label>{name} <output>{value:g}</output><input type="range" class="{kind}" min="0" max="1" step="0.05" '
+            f'value="{value:g}"{off} aria-label="{words}"></label>'
+        )
+
     columns = "".join(
-        f"""<fieldset data-gate="{i}"><legend>{block_title(i)}</legend>
-<label>F(x) <output>1</output><input type="range" class="branch" min="0" max="1" step="0.05" value="1"{off}
- aria-label="{block_title(i)}: how much of the residual branch F(x)"></label>
-<label>shortcut <output>1</output><input type="range" class="short" min="0" max="1" step="0.05" value="1"{off}
- aria-label="{block_title(i)}: how much of the shortcut"></label></fieldset>"""
-        for i in range(blocks)
+        f'<fieldset data-gate="{i}"><legend>{block_title(i)}</legend>'
+        + slider("branch", gate.residual, "F(x)", f"{block_title(i)}: how much of the residual branch F(x)")
+        + slider("short", gate.shortcut, "shortcut", f"{block_title(i)}: how much of the shortcut")
+        + "</fieldset>"
+        for i, gate in enumerate(gates or [Gate()] * blocks)
     )
     return (
         f'<div class="gates{" many" if blocks > SHORT else ""}" style="--blocks:{blocks}">{columns}</div>'

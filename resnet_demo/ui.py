@@ -99,6 +99,7 @@ class Page:
     inside: gr.HTML
     trace: gr.HTML
     whole: gr.State
+    linked: gr.State
     off_tab: gr.Tab
     gates: gr.HTML
     comparison: gr.HTML
@@ -174,6 +175,7 @@ def build_page(
         loaded_state = gr.State(None)  # the event that loads a network needs somewhere to end
         view_state = gr.State(view)
         whole_state = gr.State(None, time_to_live=RUN_KEPT_S)  # the answer with every branch open
+        linked_state = gr.State(None)  # gates that the address of the page asked for
 
         with gr.Row(elem_id="page-head"):
             gr.HTML("<h1>ResNet, block by block</h1>", elem_id="title")
@@ -334,6 +336,7 @@ def build_page(
         inside=inside,
         trace=trace,
         whole=whole_state,
+        linked=linked_state,
         off_tab=off_tab,
         gates=gates,
         comparison=comparison,
@@ -370,7 +373,7 @@ def page_options() -> dict[str, Any]:
             font_mono=["monospace"],
         ),
         "css": read_static("page.css"),
-        "head": f"<script>{read_static('page.js')}</script>",
+        "head": f"<script>{read_static('page.js')}{read_static('links.js')}</script>",
         "max_file_size": MAX_BYTES,
         "app_kwargs": {"middleware": [Middleware(Guard)]},
         "ssr_mode": False,

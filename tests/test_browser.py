@@ -469,3 +469,57 @@ def test_a_network_of_the_field_is_fetched_shown_and_one_that_fails_spares_the_r
     choose_network(page, "test-net")
     expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
     expect(page.locator("#answer")).to_contain_text(KNOWS)
+
+
+def state_of(page: Page) -> dict[str, object]:
+    """What a visitor sees, as far as an address can say it."""
+    return {
+        "answer": page.locator("#answer .class-row .percent").all_inner_texts(),
+        "block": page.locator("#roadmap .cell.selected").get_attribute("id"),
+        "panel": page.locator("#panels [role=tab][aria-selected=true]").inner_text(),
+        "channels": tile_channels(page, "residual"),
+        "lit": page.locator(".stream[data-stream=residual] .tile.lit").get_attribute("data-channel"),
+        "gates": page.locator("#gates input").evaluate_all("all => all.map(s => s.value)"),
+        "dashed": page.locator("#roadmap .wide path.off").count(),
+        "network": page.locator("#network input").input_value(),
+    }
+
+
+def test_a_link_opened_elsewhere_shows_the_same_page(page: Page, browser: Browser, server: str) -> None:
+    page.locator("#example-2").click()
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    page.locator("#block-3").click()
+    expect(page.locator(".inside h3")).to_contain_text("Block 3")
+    page.locator("#order label", has_text="variance").click()
+    page.wait_for_timeout(500)
+    page.locator(".stream[data-stream=residual] .tile").nth(5).click()
+    page.get_by_role("tab", name="Switch it off").click()
+    slider = page.locator("#gates fieldset[data-gate='2'] .short")
+    slider.focus()
+    slider.press("Home")
+    expect(page.locator("#comparison")).to_contain_text("The logit moved", timeout=WAIT)
+    expect(page.locator("#roadmap .wide path.off")).to_have_count(1)
+    page.wait_for_url("**gates=1-1_1-1_1-0_1-1_1-1*")
+    here = state_of(page)
+    assert "example=cheetah" in page.url
+
+    other = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    other.goto(page.url)
+    expect(other.locator("#comparison")).to_contain_text("The logit moved", timeout=WAIT)
+    expect(other.get_by_role("tab", name="Switch it off")).to_have_attribute("aria-selected", "true")
+    assert state_of(other) == here
+    assert other.url == page.url  # opening a link changes nothing in it
+    other.context.close()
+
+
+def test_a_photo_of_ones_own_is_never_in_the_address(page: Page, tmp_path: Path) -> None:
+    page.locator("#example-1").click()
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    page.wait_for_url("**example=lion*")
+    page.locator("#photo").get_by_label("Remove").or_(page.locator("#photo button[aria-label='Clear']")).first.click()
+    upload(page, photo_file(tmp_path))
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    page.locator("#block-2").click()
+    page.wait_for_url("**block=2*")
+    assert "example" not in page.url
+    assert "photo" not in page.url

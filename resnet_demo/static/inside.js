@@ -1,6 +1,6 @@
 // A channel touched in one stream is lit in all four, and each stream shows it enlarged with
 // its numbers. Everything needed is already in the page, so the server is not asked.
-let chosen = null;
+let chosen = new URLSearchParams(location.search).get('channel'); // a link may name one
 
 function percent(index, count) {
   return count > 1 ? (100 * index) / (count - 1) : 0;
