@@ -102,6 +102,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--classes", type=Path, help="JSON list of its class names (default: <stem>.classes.json)"
     )
+    parser.add_argument(
+        "--mcp",
+        action="store_true",
+        help="offer the experiments as MCP tools at /gradio_api/mcp/ (needs: pip install 'gradio[mcp]')",
+    )
     parser.add_argument("--allow-pth", action="store_true", help="read the tensors of a .pth checkpoint")
     args = parser.parse_args(argv)
     if args.checkpoint and not args.checkpoint.is_file():
@@ -113,7 +118,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     engine = defer_engine(args.device, own=own)
     demo = build_demo(engine, own=own)
     engine.start()
-    demo.launch(server_name=args.host, server_port=args.port, inbrowser=args.inbrowser, **page_options())
+    demo.launch(
+        server_name=args.host,
+        server_port=args.port,
+        inbrowser=args.inbrowser,
+        mcp_server=args.mcp,
+        **page_options(),
+    )
     return 0
 
 

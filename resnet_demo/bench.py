@@ -18,7 +18,6 @@ import io
 import json
 import platform
 import re
-import signal
 import statistics
 import subprocess
 import sys
@@ -47,10 +46,10 @@ from resnet_demo.model import ResNet
 from resnet_demo.panels import answer_html, trace_html
 from resnet_demo.records import Gate, Run
 from resnet_demo.roadmap import roadmap_html
+from resnet_demo.served import Server, free_port
 from resnet_demo.transforms import open_photo
 from resnet_demo.weights import available_networks
 
-ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = (1, 3, 180, 180)
 CLIENTS = 8
 
@@ -185,40 +184,6 @@ def resident_mb(pid: int) -> float:
         if found:
             return int(found[1]) * 1024 / 1e6
     return 0.0
-
-
-class Server:
-    """``python app.py`` in a process of its own."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        self.started = time.perf_counter()
-        self.process = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL
-        )
-        while True:
-            with suppress(OSError):
-                urllib.request.urlopen(self.url + "/", timeout=5).read()
-                break
-            if self.process.poll() is not None:
-                raise RuntimeError("app.py ended before it served a page")
-            time.sleep(0.02)
-        self.first_page = time.perf_counter() - self.started
-
-    def close(self) -> None:
-        self.process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(10)
-        self.process.kill()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    import socket
-
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class LiveViewer:

@@ -82,7 +82,7 @@ def gradients_html(flow: GradientFlow | None) -> str:
         f'<p class="lead">On its way back from the logit to the first block, over {flow.depth} blocks, the gradient '
         f"{_change(flow.with_shortcuts)} with shortcuts and {_change(flow.without)} without.</p>{chart}"
         f"<p class='small'>Fresh networks of {flow.depth} blocks with the same initial weights, this photo at 32×32 pixels, "
-        f"batch norm {'in use, as while training' if flow.norms else 'left out'}; {flow.milliseconds:.0f} ms for both.</p>"
+        f"batch norm {'in use, as while training' if flow.norms else 'left out'}<span class='clock'>; {flow.milliseconds:.0f} ms for both</span>.</p>"
     )
 
 

@@ -34,7 +34,7 @@ def status_html(run: Run | None, device: str) -> str:
         f"photo to tensor {run.timings.prepare:.1f} ms, network with capture {run.timings.forward:.1f} ms, "
         f"all {run.timings.total:.1f} ms"
     )
-    return f'<div class="status" title="{title}">on {escape(run.device)} · <b>{run.timings.total:.0f} ms</b></div>'
+    return f'<div class="status" title="{title}">on {escape(run.device)} · <b class="clock">{run.timings.total:.0f} ms</b></div>'
 
 
 def trace_html(trace: tuple[LayerTrace, ...], block_names: tuple[str, ...] = ()) -> str:
@@ -52,12 +52,12 @@ def trace_html(trace: tuple[LayerTrace, ...], block_names: tuple[str, ...] = ())
         )
         rows.append(
             f"<tr><th scope='row'>{shown}</th><td>{escape(line.kind)}</td><td>{shape_text(line.shape)}</td>"
-            f"<td>{line.parameters:,}</td><td>{_flops(line.flops)}</td><td>{ms}</td></tr>"
+            f"<td>{line.parameters:,}</td><td>{_flops(line.flops)}</td><td class='clock'>{ms}</td></tr>"
         )
     total_ms = sum(line.milliseconds or 0 for line in trace)
     total = (
         f"<tr class='total'><th scope='row'>all</th><td></td><td></td><td>{sum(t.parameters for t in trace):,}</td>"
-        f"<td>{_flops(sum(t.flops for t in trace))}</td><td>{significant(total_ms)}</td></tr>"
+        f"<td>{_flops(sum(t.flops for t in trace))}</td><td class='clock'>{significant(total_ms)}</td></tr>"
     )
     return (
         "<table class='trace'><caption>Output of each layer for one photo (channels × height × width). A FLOP count takes "

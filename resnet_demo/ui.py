@@ -219,7 +219,11 @@ def build_page(
                     examples_html(), elem_id="examples", js_on_load=read_static("examples.js")
                 )
             with gr.Column(elem_id="answer-side"):
-                answer = gr.HTML(answer_html(None, knows), elem_id="answer")
+                answer = gr.HTML(
+                    answer_html(None, knows),
+                    elem_id="answer",
+                    js_on_load="element.setAttribute('aria-live', 'polite')",  # read out when it changes
+                )
                 roadmap = gr.HTML(
                     roadmap_html(None, blocks=blocks), elem_id="roadmap", js_on_load=read_static("roadmap.js")
                 )
@@ -377,6 +381,8 @@ def page_options() -> dict[str, Any]:
         "max_file_size": MAX_BYTES,
         "app_kwargs": {"middleware": [Middleware(Guard)]},
         "ssr_mode": False,
+        "pwa": True,
+        "favicon_path": STATIC / "icon.png",
         "run_history": False,
         "show_error": False,
         "state_session_capacity": 200,

@@ -23,7 +23,7 @@ FLOORS = {
     5: {"app"},
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
-SIDE = {"augment", "bench", "data", "evaluate", "fit_probes", "run", "trace", "train"}
+SIDE = {"augment", "bench", "data", "evaluate", "fit_probes", "run", "served", "trace", "train", "walkthrough"}
 GRADIO = {"app", "endpoints", "handlers", "photo_input", "ui"}
 NO_TORCH = FLOORS[0] | FLOORS[4] | FLOORS[3] - {"engine", "experiments"} | {"download", "menu"}
 

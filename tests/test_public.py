@@ -21,8 +21,8 @@ import pytest
 from conftest import SHARED, draw_photo
 from PIL import Image
 
-from resnet_demo.bench import Server, free_port
 from resnet_demo.engine import Engine
+from resnet_demo.served import Server, free_port
 from resnet_demo.transforms import open_photo
 
 CORPUS = SHARED / "badimages"

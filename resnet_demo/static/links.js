@@ -3,25 +3,31 @@
   const asked = new URLSearchParams(location.search);
   const all = (selector) => [...document.querySelectorAll(selector)];
   let example = asked.get('example');
+  let linkedGates = asked.get('gates'); // until there are sliders to read: a panel is made when it is first opened
   let touched = false; // until the visitor does something, the address is what it was opened with
   let planned = null;
 
   window.leaveExample = () => {
     example = null;
+    linkedGates = null;
   };
+
+  const tabs = () => window.gradio_config.components.filter((c) => c.type === 'tabitem').map((c) => c.props);
 
   function state() {
     const checked = (id) => document.querySelector(`#${id} input[aria-checked="true"]`)?.value;
     const selected = document.querySelector('#roadmap .cell.selected')?.dataset.block ?? checked('block');
     const gates = all('#gates fieldset').map((set) => [...set.querySelectorAll('input')].map((slider) => slider.value));
+    const moved = gates.some((pair) => pair.some((value) => value !== '1'));
+    const panel = all('#panels [role=tabpanel]').find((found) => found.offsetParent !== null);
     return {
       network: document.querySelector('#network input')?.value.split(' · ')[0],
       block: selected === undefined ? null : String(Number(selected) + 1),
-      panel: document.querySelector('#panels [role=tab][aria-selected=true]')?.dataset.tabId,
+      panel: panel && tabs().find((tab) => tab.elem_id === panel.id)?.id,
       channels: checked('channels'),
       order: checked('order'),
       channel: document.querySelector('#inside .tile.lit')?.dataset.channel,
-      gates: gates.some((pair) => pair.some((value) => value !== '1')) ? gates.map((pair) => pair.join('-')).join('_') : null,
+      gates: moved ? gates.map((pair) => pair.join('-')).join('_') : gates.length ? null : linkedGates,
       example,
     };
   }
@@ -51,7 +57,10 @@
         if (!event.isTrusted) return;
         touched = true;
         const button = event.target.closest?.('[data-example]');
-        if (kind === 'click' && button) example = button.title;
+        if (kind === 'click' && button) {
+          window.leaveExample();
+          example = button.title;
+        }
         plan();
       },
       true,
@@ -59,11 +68,15 @@
   }
 
   // The server restores the rest; a panel is opened as a visitor would open it, once there is something in it.
+  // On narrow screens most tabs are in a menu, where only their words tell which is which.
   function open() {
-    const tab = document.querySelector(`#panels [role=tab][data-tab-id="${CSS.escape(asked.get('panel') ?? '')}"]`);
+    const tab = window.gradio_config && tabs().find(({ id }) => id === asked.get('panel'));
+    const button =
+      tab &&
+      all('#panels [role=tab], #panels .overflow-dropdown button').find((found) => found.textContent.trim() === tab.label);
     const ready = document.querySelector(asked.get('example') ? '#roadmap button.cell' : '#roadmap');
-    if (!tab || !ready) return setTimeout(open, 100);
-    tab.click();
+    if (button && ready) button.click();
+    else if (tab || !window.gradio_config) setTimeout(open, 100); // an unknown panel is passed over
   }
 
   function start() {
