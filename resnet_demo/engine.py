@@ -42,6 +42,7 @@ from resnet_demo.records import (
     Run,
     Timings,
 )
+from resnet_demo.together import StillBusyError, Together
 from resnet_demo.transforms import fit_photo, to_tensor
 from resnet_demo.weights import Card, available_networks, load_checkpoint
 
@@ -51,11 +52,24 @@ log = logging.getLogger(__name__)
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 PATIENCE_S = 60.0  # seconds to wait for one's turn
+TOGETHER = 8  # photos that waited together and share one pass
+BUSY = "The network is busy with other people's photos; try again in a minute."
+FAILED = "The network failed on this photo; try another one."
 FLOAT16_MAX = 6e4  # beyond this a stream is kept in float32
 
 
 class EngineError(RuntimeError):
     """A run could not be done; the message is one sentence fit for the page."""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What one photo's share of a forward pass was."""
+
+    logits: NDArray[np.float32]
+    blocks: tuple[BlockStreams, ...]
+    trace: tuple[LayerTrace, ...]
+    milliseconds: float
 
 
 @dataclass
@@ -72,6 +86,11 @@ class LoadedNetwork:
     probes: Mapping[str, Probe] = field(default_factory=dict)
     fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.together: Together[Tensor, Passed] = Together(
+            lambda photos: passed(self, torch.cat(list(photos)), ()), TOGETHER, lambda: turn(self)
+        )
+
 
 @contextmanager
 def turn(network: LoadedNetwork) -> Iterator[None]:
@@ -81,7 +100,7 @@ def turn(network: LoadedNetwork) -> Iterator[None]:
         EngineError: the network stayed busy.
     """
     if not network.lock.acquire(timeout=PATIENCE_S):
-        raise EngineError("The network is busy with other people's photos; try again in a minute.")
+        raise EngineError(BUSY)
     try:
         yield
     finally:
@@ -211,7 +230,22 @@ class Engine:
         Raises:
             EngineError, CheckpointError: one sentence fit for the page.
         """
-        return self.run_batch([photo], network, gates)[0]
+        if gates and not all(gate.open for gate in gates):
+            return self.run_batch([photo], network, gates)[0]
+        started = time.perf_counter()
+        net = self.network(network)
+        pixels = photo if isinstance(photo, np.ndarray) else fit_photo(photo, net.card.preprocessing)
+        x = to_tensor(pixels, net.card.preprocessing)
+        prepare = (time.perf_counter() - started) * 1e3
+        try:
+            share = net.together(x, PATIENCE_S)
+        except StillBusyError:
+            raise EngineError(BUSY) from None
+        except EngineError:
+            raise
+        except RuntimeError as error:
+            raise EngineError(FAILED) from error
+        return finish(net, pixels, share, prepare, (), started)
 
     def run_batch(
         self,
@@ -229,52 +263,17 @@ class Engine:
         net = self.network(network)
         pixels = [p if isinstance(p, np.ndarray) else fit_photo(p, net.card.preprocessing) for p in photos]
         x = to_tensor(np.stack(pixels) if len(pixels) > 1 else pixels[0], net.card.preprocessing)
-        prepared = time.perf_counter()
+        prepare = (time.perf_counter() - started) * 1e3 / len(pixels)
         with turn(net):
-            forward_started = time.perf_counter()
             try:
-                logits, blocks, spent = _forward(net, x, gates)
+                shares = passed(net, x, gates)
             except RuntimeError as error:
-                if net.device.type == "cpu":
-                    raise EngineError("The network failed on this photo; try another one.") from error
-                log.warning("%s failed on %s, falling back to the CPU", net.name, net.device, exc_info=True)
-                net.notice = f"{device_name(net.device)} failed, so this network now runs on the CPU."
-                net.device = torch.device("cpu")
-                net.model.to(net.device)
-                logits, blocks, spent = _forward(net, x, gates)
-            device, notice = device_name(net.device), net.notice
-            forward_done = time.perf_counter()
-        share = 1e3 / len(pixels)
-        trace = with_times(net.trace, {name: t / len(pixels) for name, t in spent.items()})
-        prepare, forward = (prepared - started) * share, (forward_done - forward_started) * share
-        runs = []
-        for i, photo in enumerate(pixels):
-            began = time.perf_counter()
-            activation = explain(net, blocks[i][-1], int(logits[i].argmax()))
-            read, shares = read_outs(blocks[i], net.probes)
-            if activation is not None:
-                shares[blocks[i][-1].name] = activation.channels
-            answer = predict(logits[i], net.card)
-            rest = (forward_done - started) * share + (time.perf_counter() - began) * 1e3
-            runs.append(
-                Run(
-                    network=net.name,
-                    device=device,
-                    photo=photo,
-                    prediction=answer,
-                    blocks=blocks[i],
-                    trace=trace,
-                    timings=Timings(prepare=prepare, forward=forward, total=rest),
-                    notice=notice,
-                    classes=net.card.classes,
-                    gates=() if all(gate.open for gate in gates) else tuple(gates),
-                    activation=activation,
-                    read_outs=read,
-                    contributions=shares,
-                    fields=net.fields,
-                )
-            )
-        return runs
+                raise EngineError(FAILED) from error
+        each = (time.perf_counter() - started) / len(pixels)
+        return [
+            finish(net, photo, share, prepare, gates, time.perf_counter() - each)
+            for photo, share in zip(pixels, shares, strict=True)
+        ]
 
     def lesions(self, run: Run) -> Lesions:
         """The photo of ``run`` through its network with each branch removed, each shortcut, and, with
@@ -292,7 +291,7 @@ class Engine:
                     whole = net.model(x).float().cpu().numpy()
                 branches, shortcuts, paths = lesions(net.model, x)
             except RuntimeError as error:
-                raise EngineError("The network failed on this photo; try another one.") from error
+                raise EngineError(FAILED) from error
         answer = int(chances(whole, net.card)[0].argmax())
 
         def of_answer(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -328,6 +327,68 @@ def explain(net: LoadedNetwork, last: BlockStreams, logit: int) -> ClassActivati
         return None
     weight = linear.weight[logit].float().cpu().numpy()
     return class_activation(last.output, weight, float(linear.bias[logit]))
+
+
+def passed(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate]) -> list[Passed]:
+    """One forward pass of a batch (B, C, H, W), a share for each photo. Hold the network's lock.
+
+    A network whose device fails goes on on the CPU, and its runs say so.
+
+    Raises:
+        RuntimeError: it failed on the CPU.
+    """
+    started = time.perf_counter()
+    try:
+        logits, blocks, spent = _forward(net, x, gates)
+    except RuntimeError:
+        if net.device.type == "cpu":
+            raise
+        log.warning("%s failed on %s, falling back to the CPU", net.name, net.device, exc_info=True)
+        net.notice = f"{device_name(net.device)} failed, so this network now runs on the CPU."
+        net.device = torch.device("cpu")
+        net.model.to(net.device)
+        logits, blocks, spent = _forward(net, x, gates)
+    milliseconds = (time.perf_counter() - started) * 1e3 / len(x)
+    trace = with_times(net.trace, {name: t / len(x) for name, t in spent.items()})
+    return [Passed(logits[i], blocks[i], trace, milliseconds) for i in range(len(x))]
+
+
+def finish(
+    net: LoadedNetwork,
+    photo: NDArray[np.uint8],
+    share: Passed,
+    prepare: float,
+    gates: Sequence[Gate],
+    began: float,
+) -> Run:
+    """The record of one photo, from its share of a pass.
+
+    Args:
+        prepare: milliseconds from photo to tensor.
+        began: ``time.perf_counter()`` when its time began to count.
+    """
+    activation = explain(net, share.blocks[-1], int(share.logits.argmax()))
+    read, shares = read_outs(share.blocks, net.probes)
+    if activation is not None:
+        shares[share.blocks[-1].name] = activation.channels
+    answer = predict(share.logits, net.card)
+    spent = Timings(prepare, share.milliseconds, total=(time.perf_counter() - began) * 1e3)
+    return Run(
+        network=net.name,
+        device=device_name(net.device),
+        photo=photo,
+        prediction=answer,
+        blocks=share.blocks,
+        trace=share.trace,
+        timings=spent,
+        notice=net.notice,
+        classes=net.card.classes,
+        gates=() if all(gate.open for gate in gates) else tuple(gates),
+        activation=activation,
+        read_outs=read,
+        contributions=shares,
+        fields=net.fields,
+    )
 
 
 def _forward(

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "resnet_demo"
 
 FLOORS = {
-    0: {"deferred", "guard", "kept", "records"},
+    0: {"deferred", "guard", "kept", "records", "together"},
     1: {"model"},
     2: {"capture", "download", "field", "gates", "gradients", "layers", "menu", "probes", "receptive"}
     | {"transforms", "weights"},
@@ -23,7 +23,18 @@ FLOORS = {
     5: {"app"},
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
-SIDE = {"augment", "bench", "data", "evaluate", "fit_probes", "run", "served", "trace", "train", "walkthrough"}
+SIDE = {
+    "augment",
+    "bench",
+    "data",
+    "evaluate",
+    "fit_probes",
+    "run",
+    "served",
+    "trace",
+    "train",
+    "walkthrough",
+}
 GRADIO = {"app", "endpoints", "handlers", "photo_input", "ui"}
 NO_TORCH = FLOORS[0] | FLOORS[4] | FLOORS[3] - {"engine", "experiments"} | {"download", "menu"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
@@ -61,10 +62,11 @@ def test_runs_from_many_threads_do_not_mix_and_leave_no_hook(engine: Engine) -> 
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(engine.run, photos))
     for one, other in zip(alone, together, strict=True):
-        assert one.prediction.logit == other.prediction.logit
+        # photos that waited together share a pass, whose sums may be added in another order
+        assert one.prediction.logit == pytest.approx(other.prediction.logit, abs=1e-5)
         for a, b in zip(one.blocks, other.blocks, strict=True):
-            assert np.array_equal(a.output, b.output)
-            assert np.array_equal(a.residual, b.residual)
+            assert np.allclose(a.output, b.output, rtol=2**-10, atol=1e-4)  # one step of float16
+            assert np.allclose(a.residual, b.residual, rtol=2**-10, atol=1e-4)
     model = engine.network().model
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
@@ -137,6 +139,32 @@ def test_values_that_float16_cannot_hold_are_kept_in_float32() -> None:
     assert silent.output.dtype == np.float16
 
 
+def test_photos_that_wait_together_share_a_pass_and_keep_their_answers(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = [draw_photo(seed, 60, 50) for seed in range(6)]
+    alone = [engine.run(photo) for photo in photos]
+    passes: list[int] = []
+    forward = engine_module._forward
+
+    def counted(net, x, gates):
+        passes.append(len(x))
+        return forward(net, x, gates)
+
+    monkeypatch.setattr(engine_module, "_forward", counted)
+    with ThreadPoolExecutor(6) as pool, engine.network().lock:  # the network is busy while they come
+        coming = [pool.submit(engine.run, photo) for photo in photos]
+        while len(engine.network().together._waiting) < 6:
+            time.sleep(0.001)
+        engine.network().lock.release()
+        runs = [run.result(30) for run in coming]
+        engine.network().lock.acquire()
+    assert passes == [6]
+    for run, expected in zip(runs, alone, strict=True):
+        assert run.prediction.label == expected.prediction.label
+        assert run.prediction.logit == pytest.approx(expected.prediction.logit, abs=1e-5)
+
+
 def test_gates_of_one_visitor_never_show_in_anothers_answer(engine: Engine) -> None:
     photos = [draw_photo(seed, 60, 50) for seed in range(5)]
     closed = (Gate(residual=0), Gate(), Gate(shortcut=0.5), Gate(), Gate())
@@ -149,9 +177,9 @@ def test_gates_of_one_visitor_never_show_in_anothers_answer(engine: Engine) -> N
         runs = list(pool.map(lambda job: engine.run(job[0], gates=job[1]), jobs))
     for i, (run, (_, gates)) in enumerate(zip(runs, jobs, strict=True)):
         expected = alone[i % 5, gates]
-        assert run.prediction.logit == expected.prediction.logit
+        assert run.prediction.logit == pytest.approx(expected.prediction.logit, abs=1e-5)
         assert run.gates == gates
-        assert run.blocks[4].output_norm == expected.blocks[4].output_norm
+        assert run.blocks[4].output_norm == pytest.approx(expected.blocks[4].output_norm, abs=1e-5)
 
 
 def test_a_run_of_pixels_seen_before_is_the_same_run(engine: Engine) -> None:

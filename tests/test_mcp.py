@@ -80,7 +80,9 @@ def test_a_photo_is_answered_as_on_the_page(tools: str) -> None:
 
 
 def test_bad_input_is_one_sentence(tools: str) -> None:
-    address = ask(tools, named(tools, "predict"), {"photo": "http://127.0.0.1:9/a.jpg", "network": "test-net"})
+    address = ask(
+        tools, named(tools, "predict"), {"photo": "http://127.0.0.1:9/a.jpg", "network": "test-net"}
+    )
     assert address.isError
     assert "not fetched from addresses" in address.content[0].text
     junk = ask(tools, named(tools, "predict"), {"photo": "data:image/png;base64,AAAA", "network": "test-net"})

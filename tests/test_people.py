@@ -86,7 +86,9 @@ def test_pictures_say_what_they_show_and_the_answer_is_announced(browser: Browse
     page = opened(browser, server)
     for panel in PANELS:
         show(page, panel)
-        mute = page.locator("img:not([alt])").count() + page.locator("svg[role=img]:not([aria-label])").count()
+        mute = (
+            page.locator("img:not([alt])").count() + page.locator("svg[role=img]:not([aria-label])").count()
+        )
         assert mute == 0, panel
     live = page.locator("#answer [aria-live], #answer[aria-live], #answer [role=status]")
     assert live.count() > 0
