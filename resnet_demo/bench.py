@@ -46,7 +46,7 @@ from resnet_demo.model import ResNet
 from resnet_demo.panels import answer_html, trace_html
 from resnet_demo.records import Gate, Run
 from resnet_demo.roadmap import roadmap_html
-from resnet_demo.served import Server, free_port
+from resnet_demo.served import Server, Visitor, free_port
 from resnet_demo.transforms import open_photo
 from resnet_demo.weights import available_networks
 
@@ -64,7 +64,8 @@ MEANING = {
     "gated_ms": "a gated re-run with everything that follows on the page",
     "lesions_ms": "every branch and shortcut knocked out and all paths",
     "gradient_50_ms": "gradient flow over 50 blocks, with shortcuts and without",
-    "http_over_forward": "/predict of that JPEG through the real server, one client / reference",
+    "http_over_forward": "/predict of that JPEG through the real server, one client over plain HTTP / reference",
+    "gradio_client_over_forward": "the same through gradio_client / reference",
     "live_fps": "webcam frames a second, road map and one block, a script sending the frames",
     "live_ms": "from sending a live frame to having its pictures",
     "live_fairness": "frames of the slowest of four live viewers / of the fastest",
@@ -74,7 +75,7 @@ MEANING = {
     "first_page_s": "python app.py until the page is served",
     "first_answer_s": "python app.py until the first photo is answered",
     "rss_idle_mb": "resident memory of the server after its first answer",
-    "rss_after_mb": "resident memory after the photos named in 'photos'",
+    "rss_after_1000_mb": "resident memory after as many photos as 'photos' says (1000 unless told)",
 }
 
 
@@ -231,59 +232,82 @@ def live(url: str, seconds: float) -> dict[str, float]:
 
 
 def through_the_server(photos: int, repetitions: int) -> dict[str, float]:
-    """What a visitor's script meets: cold start, one client, many clients, memory."""
-    from gradio_client import Client, handle_file
-
+    """What visitors meet: cold start, one of them, many, memory."""
     torch.manual_seed(0)
     model = ResNet(3).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.randn(REFERENCE).contiguous(memory_format=torch.channels_last)
-    server = Server(free_port())
+    server, data = Server(free_port()), jpeg()
     try:
-        with tempfile.NamedTemporaryFile(suffix=".jpg") as file:
-            file.write(jpeg())
-            file.flush()
-            photo = handle_file(file.name)
+        visitor = Visitor(server.url)
+        visitor.ask(data)
+        first_answer = time.perf_counter() - server.started
+        idle = resident_mb(server.process.pid)
 
-            def ask(client: Client) -> None:
-                client.predict(photo, api_name="/predict")
+        def forward() -> None:
+            with torch.inference_mode():
+                model(x)
 
-            client = Client(server.url, verbose=False)
-            ask(client)
-            first_answer = time.perf_counter() - server.started
-            idle = resident_mb(server.process.pid)
-
-            def forward() -> None:
-                with torch.inference_mode():
-                    model(x)
-
-            watched = live(server.url, seconds=max(1.0, repetitions / 3))
-            times = interleaved({"forward": forward, "http": lambda: ask(client)}, repetitions)
-            people = [Client(server.url, verbose=False) for _ in range(CLIENTS)]
-            with ThreadPoolExecutor(CLIENTS) as pool:
-                list(pool.map(ask, people))
-                started = time.perf_counter()
-                rest = list(
-                    tqdm(
-                        pool.map(ask, (people[i % CLIENTS] for i in range(photos))),
-                        total=photos,
-                        desc="through the server",
-                        disable=None,
-                    )
-                )
-                spent = time.perf_counter() - started
-            assert len(rest) == photos
-            after = resident_mb(server.process.pid)
+        watched = live(server.url, seconds=max(1.0, repetitions / 3))
+        times = interleaved(
+            {"forward": forward, "http": lambda: visitor.ask(data), **by_gradio_client(server.url, data)},
+            repetitions,
+        )
+        crowded = crowd(server.url, data, CLIENTS, photos)
+        after = resident_mb(server.process.pid)
     finally:
         server.close()
     return {
         **watched,
         "http_over_forward": times["http"] / times["forward"],
-        "concurrent_efficiency": photos / spent * times["forward"] / 1e3,
+        "gradio_client_over_forward": times["gradio_client"] / times["forward"],
+        "concurrent_efficiency": crowded * times["forward"] / 1e3,
         "first_page_s": server.first_page,
         "first_answer_s": first_answer,
         "rss_idle_mb": idle,
-        "rss_after_mb": after,
+        "rss_after_1000_mb": after,
     }
+
+
+def by_gradio_client(url: str, data: bytes) -> dict[str, Callable[[], Any]]:
+    """The same question through Gradio's own Python client."""
+    from gradio_client import Client, handle_file
+
+    client = Client(url, verbose=False)
+    path = Path(tempfile.mkdtemp()) / "photo.jpg"
+    path.write_bytes(data)
+    return {"gradio_client": lambda: client.predict(handle_file(path), api_name="/predict")}
+
+
+def crowd(url: str, data: bytes, clients: int, photos: int) -> float:
+    """Photos a second of ``clients`` visitors who each ask again as soon as they are answered.
+
+    Raises:
+        RuntimeError: somebody got no answer, or another one than the others.
+    """
+    people = [Visitor(url) for _ in range(clients)]
+    for visitor in people:
+        visitor.ask(data)
+    share = [photos // clients + (i < photos % clients) for i in range(clients)]
+    bar = tqdm(total=photos, desc=f"{clients} clients", disable=None)
+
+    def come(i: int) -> list[dict[str, Any]]:
+        told = []
+        for _ in range(share[i]):
+            while "busy" in (answer := people[i].ask(data)):  # the queue is full: come back
+                time.sleep(0.05)
+            told.append(answer)
+            bar.update()
+        return told
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        answers = [answer for told in pool.map(come, range(clients)) for answer in told]
+    spent = time.perf_counter() - started
+    bar.close()
+    logits = [float(answer["logit"]) for answer in answers if "logit" in answer]
+    if len(logits) != photos or max(logits) - min(logits) > 1e-5:
+        raise RuntimeError("answers were lost or mixed")
+    return photos / spent
 
 
 def hardware() -> dict[str, Any]:
@@ -309,6 +333,27 @@ def hardware() -> dict[str, Any]:
     }
 
 
+def grow(repetitions: int, photos: int) -> int:
+    """Print how cost grows, and the exponents as JSON."""
+    from resnet_demo import scaling
+
+    data = jpeg()
+    engine = Engine(available_networks(WEIGHTS), "auto")
+    rows = scaling.by_side(data, repetitions) + scaling.by_depth(data, repetitions)
+    rows += scaling.by_channels(engine, data, repetitions)
+    server = Server(free_port())
+    try:
+        Visitor(server.url).ask(data)
+        forward = next(row.milliseconds for row in rows if (row.what, row.size) == ("side", 180))
+        rows += scaling.by_clients(lambda n: crowd(server.url, data, n, max(photos // 5, 2 * n)), forward)
+    finally:
+        server.close()
+    print(scaling.table(rows))
+    found = scaling.exponents(rows)
+    print(json.dumps({**{k: round(v, 3) for k, v in found.items()}, **hardware()}))
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m resnet_demo.bench", description=__doc__)
     parser.add_argument(
@@ -316,12 +361,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--photos", type=int, default=1000, help="through the server (default %(default)s)")
     parser.add_argument("--no-server", action="store_true", help="only what needs no server")
+    parser.add_argument("--scaling", action="store_true", help="only how cost grows: a table and exponents")
+    parser.add_argument("--peers", action="store_true", help="rivals too (.ci/requirements-peers.txt)")
     args = parser.parse_args(argv)
+    if args.scaling:
+        return grow(args.repetitions, args.photos)
     figures = in_process(args.repetitions)
     if not args.no_server:
         figures["import_gradio_s"] = import_seconds("gradio")
         figures["import_s"] = import_seconds("torch, gradio")
         figures |= through_the_server(args.photos, args.repetitions)
+    if args.peers:
+        from resnet_demo import peers
+
+        figures |= peers.over_forward(jpeg(), max(3, args.repetitions // 5))
+        MEANING.update(peers.MEANING)
     for name, value in figures.items():
         print(f"{name:24} {value:10.2f}   {MEANING[name]}")
     conditions = {"repetitions": args.repetitions, "photos": args.photos, **hardware()}

@@ -1,7 +1,9 @@
-"""``python app.py`` in a process of its own: what the benchmark, the walkthrough and the tests talk to."""
+"""``python app.py`` in a process of its own, and a visitor's script: for the benchmark, the walkthrough and the tests."""
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import socket
 import subprocess
@@ -10,7 +12,10 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,3 +60,55 @@ class Server:
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(10)
         self.process.kill()
+
+
+class Visitor:
+    """One person's script over plain HTTP, for use from one thread: uploads a photo, asks an endpoint, reads the
+    answer. The connection is kept."""
+
+    def __init__(self, url: str) -> None:
+        self.host = urlsplit(url).netloc
+        self.connection = HTTPConnection(self.host, timeout=120)
+
+    def request(self, method: str, path: str, body: bytes = b"", kind: str = "") -> tuple[int, str]:
+        """Status and text of one request.
+
+        Raises:
+            OSError, http.client.HTTPException: the server is gone.
+        """
+        try:
+            self.connection.request(method, path, body or None, {"Content-Type": kind} if kind else {})
+            response = self.connection.getresponse()
+            return response.status, response.read().decode()
+        except (OSError, HTTPException):
+            self.connection.close()
+            raise
+
+    def upload(self, data: bytes, name: str = "photo.jpg") -> str:
+        """The server's path of the file."""
+        mark = "----9f2b"
+        head = (
+            f'--{mark}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        )
+        body = head.encode() + data + f"\r\n--{mark}--\r\n".encode()
+        kind = f"multipart/form-data; boundary={mark}"
+        status, text = self.request("POST", "/gradio_api/upload", body, kind)
+        if status != 200:
+            raise RuntimeError(f"the upload was answered {status}: {text}")
+        return str(json.loads(text)[0])
+
+    def ask(self, data: bytes, name: str = "photo.jpg", network: str | None = None) -> dict[str, Any]:
+        """{"label": …} as /predict answers, {"error": sentence}, or {"busy": sentence}."""
+        photo = {"path": self.upload(data, name), "meta": {"_type": "gradio.FileData"}}
+        body = json.dumps({"data": [photo, network]}).encode()
+        status, text = self.request("POST", "/gradio_api/call/predict", body, "application/json")
+        if status == 503:
+            return {"busy": text}
+        if status != 200:
+            raise RuntimeError(f"the request was answered {status}: {text}")
+        _, events = self.request("GET", f"/gradio_api/call/predict/{json.loads(text)['event_id']}")
+        event, told = re.findall(r"event: (\w+)\ndata: (.*)", events)[-1]
+        if event == "complete":
+            return dict(json.loads(told)[0])
+        return {"error": json.loads(told)["error"] if told.startswith("{") else None}

@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import draw_photo
-from test_public import Visitor, jpeg
+from test_public import jpeg
 
 from resnet_demo.deferred import Deferred
 from resnet_demo.engine import Engine, EngineError
 from resnet_demo.handlers import sentence_of
 from resnet_demo.records import Gate
+from resnet_demo.served import Visitor
 from resnet_demo.transforms import to_tensor
 from resnet_demo.weights import available_networks
 
@@ -148,7 +149,7 @@ def call(url: str) -> str:
     photo = {"path": visitor.upload(jpeg(3)), "meta": {"_type": "gradio.FileData"}}
     gates = [[0, 1], [1, 1], [1, 0.5], [1, 1], [1, 1]]
     body = json.dumps({"data": [photo, None, gates]}).encode()
-    status, text = visitor._request("POST", "/gradio_api/call/switch_off", body, "application/json")
+    status, text = visitor.request("POST", "/gradio_api/call/switch_off", body, "application/json")
     assert status == 200, text
     return str(json.loads(text)["event_id"])
 
@@ -169,7 +170,7 @@ def test_a_visitor_who_leaves_in_the_middle_leaves_nothing_behind(
     assert engine.network().lock.locked()
     if how == "cancelled":
         body = json.dumps({"event_id": event, "session_hash": "", "fn_index": 0}).encode()
-        status, text = visitor._request("POST", "/gradio_api/cancel", body, "application/json")
+        status, text = visitor.request("POST", "/gradio_api/cancel", body, "application/json")
         assert status < 500, text
     connection.close()
     go_on.set()

@@ -45,7 +45,9 @@ def main() -> None:
         os.environ["PYTHONPATH"] = folder  # every Python started from here on is watched, from its first line
         os.environ["GRADIO_TEMP_DIR"] = folder + "/gradio"
         os.environ["TORCH_HOME"] = folder + "/torch"
-        from test_public import Visitor, jpeg
+        from test_public import jpeg
+
+        from resnet_demo.served import Visitor
 
         server = subprocess.Popen(
             [sys.executable, "app.py", "--port", "7999"], cwd=ROOT, stdout=subprocess.DEVNULL
@@ -54,7 +56,7 @@ def main() -> None:
             visitor, deadline = Visitor("http://127.0.0.1:7999"), time.monotonic() + 90
             while True:
                 try:
-                    page = visitor._request("GET", "/")[1]
+                    page = visitor.request("GET", "/")[1]
                     break
                 except OSError:
                     if time.monotonic() > deadline or server.poll() is not None:
