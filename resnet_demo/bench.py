@@ -374,7 +374,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.peers:
         from resnet_demo import peers
 
-        figures |= peers.over_forward(jpeg(), max(3, args.repetitions // 5))
+        times = interleaved(peers.things(jpeg(), REFERENCE), max(3, args.repetitions // 5))
+        figures |= {
+            f"{name}_over_forward": t / times["forward"] for name, t in times.items() if name != "forward"
+        }
         MEANING.update(peers.MEANING)
     for name, value in figures.items():
         print(f"{name:24} {value:10.2f}   {MEANING[name]}")

@@ -107,17 +107,15 @@ def matplotlib(model: nn.Module, x: Tensor, photo: Any) -> Callable[[], Any]:
     return draw
 
 
-def over_forward(data: bytes, repetitions: int) -> dict[str, float]:
-    """Median time of each over the reference forward, all interleaved in one process."""
-    from resnet_demo.bench import REFERENCE, interleaved
-
+def things(data: bytes, reference: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
+    """What to measure, "forward" being the reference: a bare pass of an input of shape ``reference`` (1, 3, H, W)."""
     torch.manual_seed(0)
     model = ResNet(3).eval()
     fast = ResNet(3).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    x = torch.randn(REFERENCE)
+    x = torch.randn(reference)
     wide = x.contiguous(memory_format=torch.channels_last)
     engine = Engine(available_networks(WEIGHTS), "cpu")
-    photo = np.asarray(open_photo(data).resize(REFERENCE[2:]))
+    photo = np.asarray(open_photo(data).resize((reference[3], reference[2])))
 
     def forward() -> None:
         with torch.inference_mode():
@@ -128,13 +126,12 @@ def over_forward(data: bytes, repetitions: int) -> dict[str, float]:
         blocks = range(len(run.blocks))
         return [roadmap_html(run), *(inside_html(run, View(block=i, channels=SHOWN)) for i in blocks)]
 
-    things: dict[str, Callable[[], Any]] = {"forward": forward, "ours": ours}
+    found: dict[str, Callable[[], Any]] = {"forward": forward, "ours": ours}
     for peer in (torchlens, captum, grad_cam, mmengine, matplotlib):
         try:
             thing = peer(model, x, photo)
             thing()
-            things[peer.__name__] = thing
+            found[peer.__name__] = thing
         except Exception as error:  # noqa: BLE001 - a rival that does not run is no reason to stop
             print(f"{peer.__name__} is left out: {type(error).__name__}: {error}", file=sys.stderr)
-    times = interleaved(things, repetitions)
-    return {f"{name}_over_forward": t / times["forward"] for name, t in times.items() if name != "forward"}
+    return found

@@ -76,6 +76,12 @@ COMPARE_WORDS = """<p>Two photos through one network, one photo through two netw
 run, then change something: the same channels stand in the same places, on one scale
 (<a href="https://arxiv.org/abs/1512.03385" target="_blank" rel="noreferrer">He et al. 2015</a>).</p>"""
 
+GATES_SCHEMA = {
+    "type": "array",
+    "items": {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}},
+    "description": "for every block [residual, shortcut], each 0 to 1",
+}
+
 
 @dataclass(frozen=True)
 class Page:
@@ -318,6 +324,8 @@ def build_page(
         predict = gr.Button(visible=False)
         prediction = gr.JSON(visible=False, label="answer")
         api_gates = gr.JSON(visible=False, label="gates")
+        # Gradio describes any JSON as {"type": {}}, which is no valid schema for an MCP client
+        api_gates.api_info = lambda: GATES_SCHEMA  # type: ignore[method-assign]
         api_depth = gr.Number(50, visible=False, label="depth")
         api_norms = gr.Checkbox(True, visible=False, label="norms")
 

@@ -29,9 +29,12 @@ SIDE = {
     "data",
     "evaluate",
     "fit_probes",
+    "peers",
     "run",
+    "scaling",
     "served",
     "trace",
+} | {
     "train",
     "walkthrough",
 }

@@ -519,6 +519,7 @@ def test_a_photo_of_ones_own_is_never_in_the_address(page: Page, tmp_path: Path)
     page.locator("#photo").get_by_label("Remove").or_(
         page.locator("#photo button[aria-label='Clear']")
     ).first.click()
+    expect(page.locator("#roadmap button.cell")).to_have_count(0, timeout=WAIT)
     upload(page, photo_file(tmp_path))
     expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
     page.locator("#block-2").click()

@@ -87,7 +87,7 @@ def test_a_fault_anywhere_in_the_network_leaves_nothing_behind(
 def test_one_visitors_fault_is_not_anothers(engine: Engine) -> None:
     """Runs that fail between runs that do not."""
     photos = [draw_photo(seed, 60, 50) for seed in range(4)]
-    expected = [engine.run(photo).prediction for photo in photos]
+    expected = [engine.run(photo).prediction.logit for photo in photos]
     poison = draw_photo(99, 60, 50)
     network = engine.network()
     poisoned = to_tensor(engine.run(poison).photo, network.card.preprocessing)
@@ -95,7 +95,7 @@ def test_one_visitors_fault_is_not_anothers(engine: Engine) -> None:
     forward = head.forward
 
     def sometimes(x: torch.Tensor) -> torch.Tensor:
-        if torch.equal(x, poisoned):
+        if any(torch.equal(one, poisoned[0]) for one in x):  # alone, or in a pass with others
             raise RuntimeError("boom")
         return forward(x)
 
@@ -106,7 +106,7 @@ def test_one_visitors_fault_is_not_anothers(engine: Engine) -> None:
             with pytest.raises(EngineError):
                 engine.run(poison, gates=CLOSED if i % 8 else ())
             return True
-        return engine.run(photos[i % 4]).prediction == expected[i % 4]
+        return engine.run(photos[i % 4]).prediction.logit == pytest.approx(expected[i % 4], abs=1e-5)
 
     with ThreadPoolExecutor(6) as pool:
         assert all(pool.map(come, range(80)))

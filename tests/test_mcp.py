@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import asyncio
 import base64
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,11 @@ PHOTO = "data:image/jpeg;base64," + base64.b64encode(jpeg(3)).decode()
 
 
 @pytest.fixture(scope="module")
-def tools(weights_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def tools(weights_dir: Path) -> Iterator[str]:
     """The app with ``--mcp``'s option; yields the address of its tools."""
     import app
     from resnet_demo.ui import page_options
 
-    os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("gradio"))
     engine = app.defer_engine("cpu", weights_dir)
     demo = app.build_demo(engine, weights_dir)
     engine.start()
