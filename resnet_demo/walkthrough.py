@@ -126,6 +126,18 @@ def settle(page: Page) -> None:
     page.evaluate("() => document.fonts.ready")
 
 
+def still(page: Page, show: str | None) -> bytes:
+    """The picture (PNG) of what ``show`` selects, or of the screen: taken again until nothing changes any more."""
+    last = b""
+    for _ in range(20):
+        shot = page.locator(show).first.screenshot() if show else page.screenshot()
+        if shot == last:
+            break
+        last = shot
+        page.wait_for_timeout(400)
+    return last
+
+
 def take(page: Page, url: str, steps: Sequence[Step], out: Path) -> list[str]:
     """Walk through ``steps`` and write one picture each; their file names.
 
@@ -143,10 +155,7 @@ def take(page: Page, url: str, steps: Sequence[Step], out: Path) -> list[str]:
             settle(page)
             page.mouse.move(1, 1)  # nothing is hovered over
             page.evaluate("() => { document.activeElement?.blur(); window.scrollTo(0, 0); }")
-            if step.show:
-                page.locator(step.show).first.screenshot(path=out / name)
-            else:
-                page.screenshot(path=out / name)
+            (out / name).write_bytes(still(page, step.show))
         except (Error, AssertionError, LookupError, TypeError) as error:
             raise WalkthroughError(
                 f"Step {number}, “{step.title}”, failed: {str(error).partition(chr(10))[0]}"
