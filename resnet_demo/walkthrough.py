@@ -36,12 +36,19 @@ FLAGS = (
     "--disable-sync",
     "--force-color-profile=srgb",
     "--font-render-hinting=none",
+    # a scaled picture is otherwise painted twice, first roughly, and a screenshot may meet either
+    "--disable-checker-imaging",
+    "--disable-partial-raster",
+    "--disable-low-res-tiling",
+    "--disable-gpu-rasterization",
+    "--num-raster-threads=1",
 )
 INSTALLED = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MACS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 STILL = """
 *, *::before, *::after { animation: none !important; transition: none !important; caret-color: transparent !important; }
 .clock { visibility: hidden; }
+.examples img { image-rendering: pixelated; }
 """
 
 
