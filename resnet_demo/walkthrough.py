@@ -26,7 +26,7 @@ OUT = ROOT / "docs" / "walkthrough"
 WIDTH, HEIGHT = 1280, 800
 WAIT_MS = 60_000
 ACTIONS = ("click", "press", "upload", "open", "wait")
-FLAGS = (
+QUIET = (  # a browser that asks nothing of the network or of a screen
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -34,6 +34,9 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+)
+FLAGS = (
+    *QUIET,
     "--force-color-profile=srgb",
     "--font-render-hinting=none",
     # a scaled picture is otherwise painted twice, first roughly, and a screenshot may meet either

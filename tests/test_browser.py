@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,27 +14,16 @@ playwright = pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Browser, Page, expect  # noqa: E402
 
 from resnet_demo.engine import Engine  # noqa: E402
+from resnet_demo.walkthrough import QUIET, browser_path  # noqa: E402
 
 WAIT = 30_000  # milliseconds; generous, for machines that are busy
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-]
-INSTALLED = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-MACS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+FLAGS = [*QUIET, "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """An installed Chrome or Chromium, else Playwright's own."""
-    path = next(filter(None, map(shutil.which, INSTALLED)), MACS if os.path.exists(MACS) else None)
+    path = browser_path()
     if path is None:  # Playwright's own, fetched once
         fetched = subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
         if fetched.returncode:
