@@ -45,7 +45,7 @@ def compare_html(pinned: Run | None, run: Run | None, view: View) -> str:
     parts = []
     for title, (which, block, chosen, scale) in zip(("pinned", "now"), rows, strict=True):
         best = which.prediction.confidences[0]
-        photo = drawing.data_url(drawing.photo_png(which.photo))
+        photo = drawing.photo_url(which.photo)
         ratio = block.residual_norm / block.shortcut_norm if block.shortcut_norm else float("inf")
         smooth = " smooth" if block.shape[2] > WIDE else ""
         gated = " · branches turned down" if which.gates else ""

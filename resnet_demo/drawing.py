@@ -44,14 +44,17 @@ def rank_channels(maps: Maps, order: Order, count: int) -> NDArray[np.intp]:
     """The first ``count`` channels of ``maps`` (C, H, W), by mean |a|, variance, or index."""
     flat = maps.reshape(maps.shape[0], -1).astype(np.float32, copy=False)
     if order == "mean":
-        score = np.abs(flat).mean(axis=1)
-    elif order == "variance":
-        score = flat.var(axis=1)
-    elif order == "index":
+        return largest_first(np.abs(flat).mean(axis=1), count)
+    if order == "variance":
+        return largest_first(flat.var(axis=1), count)
+    if order == "index":
         return np.arange(min(count, len(flat)))
-    else:
-        raise ValueError(f"order must be mean, variance or index, got {order!r}")
-    return np.argsort(-np.nan_to_num(score), kind="stable")[:count]
+    raise ValueError(f"order must be mean, variance or index, got {order!r}")
+
+
+def largest_first(scores: NDArray[np.floating], count: int) -> NDArray[np.intp]:
+    """Indices of the ``count`` largest of ``scores`` (C,); equal ones by index, not-a-number as 0."""
+    return np.argsort(-np.nan_to_num(scores), kind="stable")[:count]
 
 
 def limit(maps: Maps) -> float:
@@ -62,10 +65,16 @@ def limit(maps: Maps) -> float:
     flat = maps.reshape(-1)
     step = max(1, flat.size // SAMPLE)
     values = np.abs(flat[::step].astype(np.float32))
-    values = values[np.isfinite(values)]
+    if not np.isfinite(values.sum()):  # a sum costs a quarter of a mask
+        values = values[np.isfinite(values)]
     if not values.size:
         return 0.0
-    top = float(np.percentile(values, PERCENTILE))
+    # np.percentile's linear interpolation, at a third of its cost
+    rank = (values.size - 1) * PERCENTILE / 100
+    below = int(rank)
+    above = min(below + 1, values.size - 1)
+    values.partition((below, above))
+    top = float(values[below] + (rank - below) * (values[above] - values[below]))
     if top > 0:
         return top
     everything = np.abs(flat[np.isfinite(flat)])
@@ -148,6 +157,16 @@ def indexed_png(indices: Indices, colours: str) -> bytes:
 def photo_png(photo: NDArray[np.uint8]) -> bytes:
     """Encode an RGB photo (H, W, 3) without loss."""
     return _png(Image.fromarray(photo))
+
+
+@lru_cache(maxsize=64)
+def _photo_url(pixels: bytes, height: int, width: int) -> str:
+    return data_url(photo_png(np.frombuffer(pixels, np.uint8).reshape(height, width, 3)))
+
+
+def photo_url(photo: NDArray[np.uint8]) -> str:
+    """An RGB photo (H, W, 3) as a URL. Encoded once for the panels of a run: they all show the same one."""
+    return _photo_url(photo.tobytes(), *photo.shape[:2])
 
 
 def data_url(png: bytes) -> str:

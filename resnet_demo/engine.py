@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from resnet_demo.capture import CapturedBlock, capture_blocks, residual_blocks
 from resnet_demo.download import DownloadError, Progress, nothing
 from resnet_demo.experiments import class_activation, lesions
 from resnet_demo.field import FieldNetwork, OwnNetwork, load_field, load_own
+from resnet_demo.folded import fold_norms
 from resnet_demo.gates import gated
 from resnet_demo.gradients import gradient_flow
 from resnet_demo.layers import stages, time_layers, trace_layers, with_times
@@ -82,6 +83,7 @@ class LoadedNetwork:
     device: torch.device
     lock: threading.Lock = field(default_factory=threading.Lock)
     trace: tuple[LayerTrace, ...] = ()
+    layers: Mapping[str, nn.Module] = field(default_factory=dict)  # those of the trace, by name
     notice: str = ""
     probes: Mapping[str, Probe] = field(default_factory=dict)
     fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
@@ -212,8 +214,13 @@ class Engine:
         network = LoadedNetwork(name, model.to(self.device), card, self.device, probes=probes)
         side = card.preprocessing.size
         example = torch.zeros(1, channels, side, side, device=self.device)
-        network.trace = trace_layers(model, example)  # also warms the device up
+        network.trace = trace_layers(model, example)
         network.fields = receptive_fields(model, example)
+        fold_norms(model)  # after the trace, which counts the norms' parameters
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.layers = stages(model)
+        with torch.inference_mode():
+            model(example)  # warms the device up
         return network
 
     def run(
@@ -396,10 +403,11 @@ def _forward(
 ) -> tuple[NDArray[np.float32], list[tuple[BlockStreams, ...]], dict[str, float]]:
     """Logits (B, K), the blocks of each photo, and milliseconds a layer, of a batch (B, C, H, W)."""
     x = x.to(net.device, memory_format=torch.channels_last)
+    shut = dict(zip(residual_blocks(net.model), gates, strict=False)) if gates else {}
     with (
-        gated(net.model, dict(zip(residual_blocks(net.model), gates, strict=False))),
+        gated(net.model, shut) if shut else nullcontext(),
         capture_blocks(net.model) as streams,
-        time_layers(stages(net.model), net.device) as spent,
+        time_layers(net.layers, net.device) as spent,
     ):
         logits = net.model(x)
     records = [tuple(to_record(block, i) for block in streams.values()) for i in range(len(x))]
@@ -411,25 +419,32 @@ def to_record(block: CapturedBlock, index: int = 0) -> BlockStreams:
     with torch.inference_mode():
         residual, shortcut = block.residual[index].float(), block.shortcut[index].float()
         output = block.output[index].float()
-        f_norm, s_norm = float(residual.norm()), float(shortcut.norm())
+        f_norm, s_norm, out_norm = float(residual.norm()), float(shortcut.norm()), float(output.norm())
         product = float((residual * shortcut).sum())
+        # no value is larger than its stream's norm, and none of the sum than both norms together
+        largest = max(f_norm + s_norm, out_norm)
+        streams = (block.residual, block.shortcut, block.pre_activation, block.output)
+        on_host = [_to_host(stream[index], largest) for stream in streams]
         return BlockStreams(
-            name=block.name,
-            residual=_to_host(residual),
-            shortcut=_to_host(shortcut),
-            pre_activation=_to_host(block.pre_activation[index]),
-            output=_to_host(output),
+            block.name,
+            *on_host,
             residual_norm=f_norm,
             shortcut_norm=s_norm,
-            output_norm=float(output.norm()),
+            output_norm=out_norm,
             cosine=max(-1.0, min(1.0, product / (f_norm * s_norm))) if f_norm and s_norm else 0.0,
         )
 
 
-def _to_host(stream: Tensor) -> NDArray[np.floating]:
-    """(C, H, W) tensor to a contiguous array; float16, unless a value would overflow it."""
-    stream = stream.half() if stream.numel() and float(stream.abs().amax()) < FLOAT16_MAX else stream.float()
-    array: NDArray[np.floating] = stream.contiguous().cpu().numpy()
+def _to_host(stream: Tensor, largest: float) -> NDArray[np.floating]:
+    """(C, H, W) tensor to a contiguous array; float16, unless a value would overflow it.
+
+    Args:
+        largest: no value is larger in size; NaN if there is one among them.
+    """
+    if not largest < FLOAT16_MAX and stream.numel():
+        largest = float(stream.abs().amax())
+    dtype = torch.float16 if largest < FLOAT16_MAX else torch.float32
+    array: NDArray[np.floating] = stream.to(dtype, memory_format=torch.contiguous_format).cpu().numpy()
     return array
 
 

@@ -6,7 +6,7 @@ Taken by forward hooks, so the network itself prints and measures nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -93,7 +93,7 @@ def _flops(module: nn.Module, out: Tensor) -> int:
 
 
 @contextmanager
-def time_layers(layers: dict[str, nn.Module], device: torch.device) -> Iterator[dict[str, float]]:
+def time_layers(layers: Mapping[str, nn.Module], device: torch.device) -> Iterator[dict[str, float]]:
     """Inside the ``with``, the milliseconds each layer took in the forward pass are filled in.
 
     A GPU works ahead of Python, so its queue is drained around each layer there.

@@ -140,7 +140,7 @@ def activation_html(run: Run | None) -> str:
     picture = drawing.data_url(
         drawing.indexed_png(drawing.quantise(found.places[None], ends, signed=True)[0], drawing.DIVERGING)
     )
-    photo = drawing.data_url(drawing.photo_png(run.photo))
+    photo = drawing.photo_url(run.photo)
     h, w = found.places.shape
     negative, positive = (run.classes[0], run.classes[1]) if len(run.classes) == 2 else ("against", "for")
     overlays = "".join(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -96,6 +97,13 @@ class BlockStreams:
         """(C, H, W) of every stream of the block."""
         c, h, w = self.output.shape
         return c, h, w
+
+    @cached_property
+    def activity(self) -> NDArray[np.float32]:
+        """Mean |a| of each channel of the output, (C,) float32; what channels are ranked by, computed once."""
+        flat = self.output.reshape(len(self.output), -1).astype(np.float32, copy=False)
+        means: NDArray[np.float32] = np.abs(flat).mean(axis=1)
+        return means
 
 
 @dataclass(frozen=True)

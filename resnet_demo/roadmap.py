@@ -54,7 +54,7 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5) -> str:
         deep = " deep" if blocks > SHORT else ""
         return f'<div class="roadmap is-empty{deep}" style="--blocks:{blocks}" role="group" aria-label="Road map of the network">{start}{empty}{end}</div>'
 
-    photo = drawing.data_url(drawing.photo_png(run.photo))
+    photo = drawing.photo_url(run.photo)
     height, width = run.photo.shape[:2]
     start = (
         f'<div class="stop"><img class="thumb" id="seen-photo" src="{photo}" '
@@ -83,7 +83,7 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5) -> str:
 def strip_picture(block: BlockStreams) -> str:
     """The block's most active output channels as one picture, a data URL."""
     side, pixels = THUMBNAIL
-    channels = drawing.rank_channels(block.output, "mean", side * side)
+    channels = drawing.largest_first(block.activity, side * side)
     maps = drawing.shrink(block.output[channels], pixels)
     ends = np.full(len(channels), drawing.limit(block.output), np.float32)
     sheet = drawing.mosaic(drawing.quantise(maps, ends, signed=False), side)

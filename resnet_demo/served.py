@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
+IDLE_S = 3.0  # a connection unused for longer is opened anew: the server closes it after five seconds
 
 
 def free_port() -> int:
@@ -69,6 +70,7 @@ class Visitor:
     def __init__(self, url: str) -> None:
         self.host = urlsplit(url).netloc
         self.connection = HTTPConnection(self.host, timeout=120)
+        self.used = time.monotonic()
 
     def request(self, method: str, path: str, body: bytes = b"", kind: str = "") -> tuple[int, str]:
         """Status and text of one request.
@@ -76,6 +78,8 @@ class Visitor:
         Raises:
             OSError, http.client.HTTPException: the server is gone.
         """
+        if time.monotonic() - self.used > IDLE_S:
+            self.connection.close()
         try:
             self.connection.request(method, path, body or None, {"Content-Type": kind} if kind else {})
             response = self.connection.getresponse()
@@ -83,6 +87,8 @@ class Visitor:
         except (OSError, HTTPException):
             self.connection.close()
             raise
+        finally:
+            self.used = time.monotonic()
 
     def upload(self, data: bytes, name: str = "photo.jpg") -> str:
         """The server's path of the file."""

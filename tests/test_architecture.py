@@ -15,7 +15,18 @@ PACKAGE = ROOT / "resnet_demo"
 FLOORS = {
     0: {"deferred", "guard", "kept", "records", "together"},
     1: {"model"},
-    2: {"capture", "download", "field", "gates", "gradients", "layers", "menu", "probes", "receptive"}
+    2: {
+        "capture",
+        "download",
+        "field",
+        "folded",
+        "gates",
+        "gradients",
+        "layers",
+        "menu",
+        "probes",
+        "receptive",
+    }
     | {"transforms", "weights"},
     3: {"charts", "compare", "depth", "drawing", "engine", "examples", "experiments", "export", "how"}
     | {"inside", "lessons", "links", "live", "panels", "roadmap", "take"},

@@ -1,0 +1,38 @@
+"""Folding batch norms away changes answers by rounding alone, and hooks find what they found."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from networks import SMALL, hooks_on, one_thread, small  # noqa: F401
+from torch import nn
+
+from resnet_demo.capture import capture_blocks
+from resnet_demo.folded import fold_norms
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_folded_answers_and_streams_are_the_same(name: str) -> None:
+    model = small(name)
+    folded = copy.deepcopy(model)
+    fold_norms(folded)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
+    torch.manual_seed(1)
+    x = torch.randn(2, 3, 45, 61)
+    with capture_blocks(model) as streams:
+        plain = model(x)
+    with capture_blocks(folded) as folded_streams:
+        answer = folded(x)
+    assert torch.allclose(answer, plain, atol=1e-5, rtol=1e-5)
+    for block, other in zip(streams.values(), folded_streams.values(), strict=True):
+        for stream in ("residual", "shortcut", "pre_activation", "output"):
+            assert torch.allclose(getattr(block, stream), getattr(other, stream), atol=1e-4, rtol=1e-4)
+    assert hooks_on(folded) == 0
+
+
+def test_a_norm_that_follows_no_convolution_stays() -> None:
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 1), nn.ReLU(), nn.BatchNorm2d(4)).eval()
+    fold_norms(model)
+    assert [type(m).__name__ for m in model] == ["BatchNorm2d", "Conv2d", "ReLU", "BatchNorm2d"]
