@@ -54,7 +54,7 @@ def read_outs(
         probe = probes.get(block.name)
         if probe is None or len(probe.weight) != len(block.output):
             continue
-        share = probe.weight * pooled(block.output)
+        share = probe.weight * block.activity  # an output is never negative, so mean |a| is the mean
         logit = float(share.sum()) + probe.bias
         chance = float(1 / (1 + np.exp(-np.clip(logit, -60, 60))))
         found.append(ReadOut(block.name, logit, chance, probe.accuracy))
