@@ -13,6 +13,7 @@ import io
 import sys
 import wave
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -167,7 +168,7 @@ def _melody(rng: Random) -> Wave:
     decays = rng.random() < 0.5
     gap = rng.uniform(0, 0.04)
     total = np.zeros(LENGTH)
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in pairwise(edges):
         step = int(rng.choice([-7, -5, -4, -3, -2, 2, 3, 4, 5, 7]))
         semitone = semitone + step if -5 <= semitone + step <= 17 else semitone - step
         tone = _voice(rng, base * 2 ** (semitone / 12), partials)
@@ -182,10 +183,8 @@ def _sweep(rng: Random, rising: bool) -> Wave:
     way = np.clip((_clock() - begin) / (end - begin), 0, 1)
     if not rising:
         way = 1 - way
-    if rng.random() < 0.3:
-        frequency = low * (1 + (2**octaves - 1) * way)
-    else:
-        frequency = low * 2 ** (octaves * way)
+    evenly = rng.random() < 0.3
+    frequency = low * (1 + (2**octaves - 1) * way if evenly else 2 ** (octaves * way))
     return _voice(rng, frequency, _timbre(rng, 5)) * _envelope(rng, begin, end)
 
 

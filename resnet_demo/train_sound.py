@@ -58,7 +58,7 @@ class SoundRecipe:
         recipe: rates, decay, smoothing, averaging, dropout, seed; its stages are not used.
     """
 
-    training: int = 12_000
+    training: int = 8_000
     wears: tuple[float, ...] = (0.0, 0.5, 1.0, 1.0, 1.5)
     epochs: int = 6
     widths: tuple[int, ...] = WIDTHS
@@ -108,7 +108,9 @@ def moved(found: NDArray[np.uint8], generator: torch.Generator) -> Tensor:
     """
     x = torch.from_numpy(found).float().unsqueeze(1) / 255
     shifts = torch.randint(-SHIFT, SHIFT + 1, (len(x), 2), generator=generator).tolist()
-    x = torch.stack([_shifted(picture, down, right) for picture, (down, right) in zip(x, shifts, strict=True)])
+    x = torch.stack(
+        [_shifted(picture, down, right) for picture, (down, right) in zip(x, shifts, strict=True)]
+    )
     stretch = 1 + DECIBELS * (2 * torch.rand(len(x), 1, 1, 1, generator=generator) - 1)
     x = (1 - (1 - x) * stretch).clamp(0, 1)
     return (x - SHOWN.mean[0]) / SHOWN.std[0]
@@ -297,7 +299,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=base.recipe.seed)
     parser.add_argument("--held-out", type=int, default=3000, help="sounds to judge on (default %(default)s)")
     parser.add_argument("--checkpoints", type=Path, default=Path("runs/sounds"), help="for resuming")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after the epoch that passes this")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="stop after the epoch that passes this"
+    )
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the finished weights go")
     args = parser.parse_args(argv)
     settings = SoundRecipe(

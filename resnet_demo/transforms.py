@@ -194,7 +194,9 @@ def to_tensor(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> torch.
     count, height, width, _ = batch.shape
     mean = (255 * torch.tensor(preprocessing.mean)).repeat(width)  # as long as a row of pixels, so that
     std = (255 * torch.tensor(preprocessing.std)).repeat(width)  # the subtraction runs along memory
-    rows = torch.from_numpy(batch).view(count * height, width * channels).to(torch.float32).sub_(mean).div_(std)
+    rows = (
+        torch.from_numpy(batch).view(count * height, width * channels).to(torch.float32).sub_(mean).div_(std)
+    )
     return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
