@@ -60,9 +60,9 @@ class SoundRecipe:
 
     training: int = 8_000
     wears: tuple[float, ...] = (0.0, 0.5, 1.0, 1.0, 1.5)
-    epochs: int = 6
+    epochs: int = 5
     widths: tuple[int, ...] = WIDTHS
-    recipe: Recipe = Recipe(stages=((BANDS, 6),), dropout=0.05, decay=0.05)  # noqa: RUF009 - frozen
+    recipe: Recipe = Recipe(stages=((BANDS, 5),), dropout=0.05, decay=0.05)  # noqa: RUF009 - frozen
 
 
 def pictures(
@@ -261,7 +261,7 @@ def export(
     settings: SoundRecipe,
     directory: Path,
     checkpoints: Path,
-    count: int = 3000,
+    count: int = 2000,
 ) -> Path:
     """Judge the network as shipped (float16) on held-out sounds and write it with its card."""
     shipped = copy.deepcopy(model).half().float()
@@ -297,7 +297,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--training", type=int, default=base.training, help="sounds (default %(default)s)")
     parser.add_argument("--epochs", type=int, default=base.epochs, help="(default %(default)s)")
     parser.add_argument("--seed", type=int, default=base.recipe.seed)
-    parser.add_argument("--held-out", type=int, default=3000, help="sounds to judge on (default %(default)s)")
+    parser.add_argument("--held-out", type=int, default=2000, help="sounds to judge on (default %(default)s)")
     parser.add_argument("--checkpoints", type=Path, default=Path("runs/sounds"), help="for resuming")
     parser.add_argument(
         "--minutes", type=float, default=math.inf, help="stop after the epoch that passes this"

@@ -29,12 +29,19 @@ def tone(hertz: float, rate: int, seconds: float) -> np.ndarray:
 
 
 def wav_header(
-    rate: int = RATE, channels: int = 1, bits: int = 16, kind: int = 1, data: bytes = b"", said: int | None = None
+    rate: int = RATE,
+    channels: int = 1,
+    bits: int = 16,
+    kind: int = 1,
+    data: bytes = b"",
+    said: int | None = None,
 ) -> bytes:
     """A WAV file by hand, so that its header can lie."""
     frame = channels * bits // 8
     size = len(data) if said is None else said
-    head = struct.pack("<4sIHHIIHH", b"fmt ", 16, kind, channels, rate, rate * frame & 0xFFFFFFFF, frame & 0xFFFF, bits)
+    head = struct.pack(
+        "<4sIHHIIHH", b"fmt ", 16, kind, channels, rate, rate * frame & 0xFFFFFFFF, frame & 0xFFFF, bits
+    )
     body = b"WAVE" + head + struct.pack("<4sI", b"data", size) + data
     return b"RIFF" + struct.pack("<I", (len(body) if said is None else said) & 0xFFFFFFFF) + body
 
