@@ -133,11 +133,11 @@ def snippet(run: Run, view: View) -> str:
             f"Gate({g.residual:g}, {g.shortcut:g})" if g != Gate() else "Gate()" for g in run.gates
         )
         gates = f", gates=[{pairs}]"
-    names = f"Engine, {'Gate, ' if gates else ''}{opener}, save_streams"
     listens = run.sense == "sound"
     opener, file, method = (
         ("open_sound", "sound.wav", "hear") if listens else ("open_photo", "photo.jpg", "run")
     )
+    names = f"Engine, {'Gate, ' if gates else ''}{opener}, save_streams"
     own = "" if re.fullmatch(r"[\w.-]+", run.network) else "  # a network of your own: Engine({name: path})"
     return f"""from resnet_demo import {names}
 

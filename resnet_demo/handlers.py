@@ -166,13 +166,18 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
         return *(gr.skip() for _ in after_photo), seeing  # the network's change runs the photo
 
     def on_sound(
-        samples: NDArray[np.float32] | None, photo: Image.Image | None, network: str, *rest: Any
+        samples: NDArray[np.float32] | None,
+        network: str,
+        view: View,
+        key: str | None,
+        pinned_key: str | None,
+        linked: Linked | None,
     ) -> tuple[Any, ...]:
         """A sound given while a network sees brings the first one that listens."""
         heard = None if samples is None else mel_picture(samples)
         found = heard, heard_html(heard)
         if hears(network):
-            return *on_photo(photo, network, *rest[:-1], heard), gr.skip(), *found
+            return *on_photo(None, network, view, key, pinned_key, linked, heard), gr.skip(), *found
         listening = next((entry.name for entry in menu if entry.hears), None)
         if heard is None or listening is None:
             return *(gr.skip() for _ in after_photo), gr.skip(), *found
@@ -361,7 +366,7 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
     )
     page.sound.change(
         on_sound,
-        [page.sound, *photo_inputs],
+        [page.sound, page.network, page.view, page.run, page.pinned, page.linked],
         [*after_photo, page.network, page.heard, page.heard_picture],
         trigger_mode="always_last",
         **run_options,

@@ -100,7 +100,7 @@ def test_every_block_obeys_its_equation_on_a_sound(engine: Engine) -> None:
     run = engine.hear(samples)
     assert (run.network, run.sense, run.classes) == ("sounds", "sound", CLASSES)
     assert np.array_equal(run.photo, mel_picture(samples))
-    assert [line.shape for line in run.trace][0] == (1, 96, 96)
+    assert run.trace[0].shape == (1, 96, 96)
     assert len(run.blocks) == 5
     for block in run.blocks:
         total = block.residual.astype(np.float32) + block.shortcut.astype(np.float32)
