@@ -42,6 +42,7 @@ KNOWS = (
 )
 SHOWN = Preprocessing(size=BANDS, resize="squash", mean=(0.25,), std=(0.25,), sense="sound")
 WIDTHS = (16, 32, 64, 128, 256)
+VALIDATED = 1_000  # sounds judged after every epoch; the temperature is fitted on them
 SHIFT = 3  # bands and steps by which a picture is moved at most while training
 DECIBELS = 0.15  # by which brightness is stretched at most
 
@@ -134,7 +135,7 @@ def train(
     """
     recipe = settings.recipe
     found, labels = pictures(settings.training, TRAINING, settings.wears, checkpoints)
-    valid, valid_labels = pictures(1000, VALIDATION, (1.0,), checkpoints)
+    valid, valid_labels = pictures(VALIDATED, VALIDATION, (1.0,), checkpoints)
     torch.manual_seed(recipe.seed)
     model = ResNet.from_config(ResNetConfig(1, settings.widths, len(CLASSES), recipe.dropout))
     shortcuts_as_products(model)
@@ -265,7 +266,7 @@ def export(
 ) -> Path:
     """Judge the network as shipped (float16) on held-out sounds and write it with its card."""
     shipped = copy.deepcopy(model).half().float()
-    valid, valid_labels = pictures(1000, VALIDATION, (1.0,), checkpoints)
+    valid, valid_labels = pictures(VALIDATED, VALIDATION, (1.0,), checkpoints)
     plain = accuracy(shipped, count, 1.0, checkpoints)
     card = Card(
         network="sounds",
