@@ -132,6 +132,7 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
                 compare_html(kept.get(pinned_key), None, view),
                 how_html(None, 0),
                 take_html(None, None, view),
+                heard_html(None) if entry.hears else gr.skip(),
                 comparison_html(None, None),
                 None,
                 gates_html(entry.blocks, False),
@@ -175,13 +176,16 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
     ) -> tuple[Any, ...]:
         """A sound given while a network sees brings the first one that listens."""
         heard = None if samples is None else mel_picture(samples)
-        found = heard, heard_html(heard)
         if hears(network):
-            return *on_photo(None, network, view, key, pinned_key, linked, heard), gr.skip(), *found
+            return *on_photo(None, network, view, key, pinned_key, linked, heard), gr.skip(), heard
         listening = next((entry.name for entry in menu if entry.hears), None)
         if heard is None or listening is None:
-            return *(gr.skip() for _ in after_photo), gr.skip(), *found
-        return *(gr.skip() for _ in after_photo), listening, *found
+            return (
+                *(heard_html(None) if c is page.heard_picture else gr.skip() for c in after_photo),
+                gr.skip(),
+                heard,
+            )
+        return *(gr.skip() for _ in after_photo), listening, heard  # the network's change runs the sound
 
     def on_load(request: gr.Request) -> tuple[Any, ...]:
         """Bring the page to what its address asks for."""
@@ -222,6 +226,7 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
             compare_html(kept.get(pinned_key), run, view),
             how_html(run, view.block),
             take_html(run, key, view),
+            heard_html(run) if run.sense == "sound" else gr.skip(),
         )
 
     def on_network(network: str, progress: gr.Progress = gr.Progress()) -> None:  # noqa: B008 - how Gradio asks for it
@@ -341,6 +346,7 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
         page.compare,
         page.how,
         page.take,
+        page.heard_picture,
     ]
     after_photo = [*results, page.comparison, page.whole, page.gates, page.lesions, page.block, page.linked]
     photo_inputs = [
@@ -367,7 +373,7 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
     page.sound.change(
         on_sound,
         [page.sound, page.network, page.view, page.run, page.pinned, page.linked],
-        [*after_photo, page.network, page.heard, page.heard_picture],
+        [*after_photo, page.network, page.heard],
         trigger_mode="always_last",
         **run_options,
     )

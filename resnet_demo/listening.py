@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from resnet_demo import drawing
 from resnet_demo.mel import BANDS, COLUMNS, HIGHEST, LOWEST, RANGE, centres, mel_picture, to_mel
+from resnet_demo.records import Run
 from resnet_demo.sounds import EXAMPLE_SEED, EXAMPLES, LENGTH, RATE, sound
 
-SOUND_WORDS = """<p>A residual network does not care what a picture shows. Record a sound or take one of the examples: it becomes
-a picture, time to the right and pitch upwards, and runs through the same kind of network, so every panel shows what each block
-does with it; compare a steady tone with a siren under “Inside a block” and look for channels that follow the slope
+SOUND_WORDS = """<p>A residual network does not care what a picture shows: a sound, too, becomes one, time to the right and pitch
+upwards, and every panel shows what each block does with it. Take a steady tone, then the siren, and look under “Inside a
+block” for channels that follow the slope
 (<a href="https://arxiv.org/abs/1609.09430" target="_blank" rel="noreferrer">Hershey et al. 2017</a>).</p>
 <p><b>It was trained only on sounds that this project's own program made</b>, tones, chords, sweeps, noises and rhythms, and
 never heard a recording: it must call your voice, too, one of its ten kinds.</p>"""
@@ -51,23 +52,28 @@ def sound_examples_html() -> str:
     )
 
 
-def heard_html(picture: NDArray[np.uint8] | None) -> str:
-    """The picture of the sound (BANDS, COLUMNS, 3) with its axes; the empty frame if there is none."""
+def heard_html(run: Run | None) -> str:
+    """The answer in one line and the picture of the sound with its axes; the empty frame before there is a run."""
     low, high = float(to_mel(LOWEST)), float(to_mel(HIGHEST))
     ticks = "".join(
         f'<span style="bottom:{100 * (float(to_mel(hertz)) - low) / (high - low):.1f}%">{hertz:,}</span>'
         for hertz in TICKS
     )
-    if picture is None:
+    if run is None:
+        answer = "&nbsp;"
         image = '<div class="heard-picture empty"><span>The sound appears here.</span></div>'
     else:
+        first, *rest = (
+            f"{escape(c.label)} {100 * c.confidence:.1f} %" for c in run.prediction.confidences[:3]
+        )
+        answer = f"<b>{first}</b> · {' · '.join(rest)}"
         image = (
-            f'<img class="heard-picture" src="{_picture_url(picture)}" '
+            f'<img class="heard-picture" src="{_picture_url(run.photo)}" '
             'alt="The sound as the network heard it: time to the right, pitch upwards, bright where it is loud">'
         )
     middle = centres()
     seconds = LENGTH / RATE
-    return f"""<figure class="heard"><div class="heard-axes"><b class="unit">Hz</b><div class="up" aria-hidden="true">{ticks}</div>
+    return f"""<figure class="heard"><p class="heard-answer">{answer}</p><div class="heard-axes"><b class="unit">Hz</b><div class="up" aria-hidden="true">{ticks}</div>
 {image}<div class="along" aria-hidden="true"><span>0 s</span><span>{seconds / 2:.2f} s</span><span>{seconds:.2f} s</span></div></div>
 <figcaption>What the network hears: {COLUMNS} steps of {1000 * seconds / COLUMNS:.0f} ms across, {BANDS} mel bands from
 {middle[0]:,.0f} to {middle[-1]:,.0f} Hz up; white is the loudest point, black {RANGE:.0f} decibels below it or less.

@@ -36,10 +36,7 @@ from resnet_demo.sounds import CLASSES, HELD_OUT, TRAINING, VALIDATION, numbered
 from resnet_demo.train import Averaged, Recipe, optimiser, shortcuts_as_products
 from resnet_demo.weights import Card, save_checkpoint
 
-KNOWS = (
-    "This network was trained only on sounds that this project's own program made, never on a recording, "
-    "and must call every sound one of its ten kinds."
-)
+KNOWS = "Trained only on sounds that this project's own program made; it must call every sound one of its ten kinds."
 SHOWN = Preprocessing(size=BANDS, resize="squash", mean=(0.25,), std=(0.25,), sense="sound")
 WIDTHS = (16, 32, 64, 128, 256)
 VALIDATED = 1_000  # sounds judged after every epoch; the temperature is fitted on them

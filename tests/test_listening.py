@@ -150,10 +150,11 @@ def test_a_card_names_its_sense_and_old_cards_mean_photos() -> None:
             Preprocessing(**bad)  # type: ignore[arg-type]
 
 
-def test_the_panel_before_and_after_a_sound() -> None:
+def test_the_panel_before_and_after_a_sound(engine: Engine) -> None:
     assert sound_examples_html().count("<button") == len(EXAMPLES)
     assert "The sound appears here" in heard_html(None)
-    shown = heard_html(mel_picture(sound("siren", 1)))
+    shown = heard_html(engine.hear(example_samples("siren")))
+    assert "<b>siren" in shown
     assert "data:image/png" in shown
     assert 'alt="The sound as the network heard it' in shown
 
@@ -286,6 +287,7 @@ def test_a_recording_from_the_microphone_is_named_and_every_panel_shows_it(
     assert first_answer(page) == "siren"
     expect(page.locator("#answer")).to_contain_text("must call every sound one of its ten kinds")
     expect(page.locator("#roadmap .stop").first).to_contain_text("as heard")
+    expect(page.locator("#heard .heard-answer b")).to_contain_text("siren")
     picture = page.locator("#heard img.heard-picture")
     assert picture.evaluate("img => [img.naturalWidth, img.naturalHeight]") == [96, 96]
 
