@@ -179,6 +179,7 @@ def build_page(
     networks = [(entry.title or entry.name, entry.name) for entry in menu]
     knows = menu[0].knows if menu else "No network was found in weights/."
     blocks = menu[0].blocks if menu else 5
+    hears = bool(menu) and menu[0].hears
     with gr.Blocks(
         title="ResNet, block by block", analytics_enabled=False, delete_cache=(600, 3600), fill_width=True
     ) as demo:
@@ -233,12 +234,14 @@ def build_page(
                 )
             with gr.Column(elem_id="answer-side"):
                 answer = gr.HTML(
-                    answer_html(None, knows),
+                    answer_html(None, knows, hears),
                     elem_id="answer",
                     js_on_load="element.setAttribute('aria-live', 'polite')",  # read out when it changes
                 )
                 roadmap = gr.HTML(
-                    roadmap_html(None, blocks=blocks), elem_id="roadmap", js_on_load=read_static("roadmap.js")
+                    roadmap_html(None, blocks=blocks, sense="sound" if hears else "photo"),
+                    elem_id="roadmap",
+                    js_on_load=read_static("roadmap.js"),
                 )
 
         with gr.Tabs(elem_id="panels"):
