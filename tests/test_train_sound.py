@@ -80,9 +80,8 @@ def test_training_goes_on_where_it_stopped_and_gives_the_same(tmp_path: Path) ->
 
 
 def test_the_command_ships_a_network_with_a_true_card(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(train_sound, "WIDTHS", (8,))
     arguments = ["--training", "20", "--epochs", "1", "--held-out", "30"]
     folders = ["--checkpoints", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
     assert train_sound.main([*arguments, *folders]) == 0
