@@ -17,8 +17,8 @@ SOUND_WORDS = """<p>A residual network does not care what a picture shows: a sou
 upwards, and every panel shows what each block does with it. Take a steady tone, then the siren, and look under “Inside a
 block” for channels that follow the slope
 (<a href="https://arxiv.org/abs/1609.09430" target="_blank" rel="noreferrer">Hershey et al. 2017</a>).</p>
-<p><b>It was trained only on sounds that this project's own program made</b>, tones, chords, sweeps, noises and rhythms, and
-never heard a recording: it must call your voice, too, one of its ten kinds.</p>"""
+<p><b>The network “sounds” was trained only on sounds that this project's own program made</b>, tones, chords, sweeps,
+noises and rhythms, and never heard a recording: it must call your voice, too, one of its ten kinds.</p>"""
 
 TICKS = (100, 500, 1000, 2000, 4000)  # Hz, beside the picture
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -195,6 +196,11 @@ def test_a_bad_sound_gets_a_sentence_and_the_app_goes_on(client: Client, tmp_pat
     assert well_said(sentence), sentence
     assert not re.search(r"Traceback|None|tmp|root", sentence)
     assert client.predict(handle_file(wav(tmp_path, sound("chord", 1))), api_name="/listen")["label"]
+
+
+def test_the_page_may_ask_for_the_microphone(listening: str) -> None:
+    with urllib.request.urlopen(listening, timeout=30) as response:
+        assert "microphone=(self)" in response.headers["permissions-policy"]
 
 
 def test_no_sound_and_sounds_from_addresses_are_refused(client: Client) -> None:
