@@ -221,7 +221,12 @@ def _epoch(
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
     """The temperature that minimises the negative log-likelihood of ``logits`` (N, classes)
-    (Guo et al. 2017, https://arxiv.org/abs/1706.04599), within 0.2 … 10."""
+    (Guo et al. 2017, https://arxiv.org/abs/1706.04599), within 0.2 … 10.
+
+    1 if every answer is right: there is no smallest loss then, and the network would claim to be certain.
+    """
+    if (logits.argmax(1) == labels).all():
+        return 1.0
     candidates = np.geomspace(0.2, 10, 400)
     scores = logits.astype(np.float64)
 

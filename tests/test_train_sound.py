@@ -105,3 +105,4 @@ def test_the_temperature_undoes_an_overconfidence() -> None:
     chance = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     labels = np.array([rng.choice(4, p=p / p.sum()) for p in chance.astype(np.float64)])
     assert fit_temperature(3 * logits, labels) == pytest.approx(3, rel=0.1)
+    assert fit_temperature(3 * logits, logits.argmax(1)) == 1  # nothing wrong, nothing to fit
