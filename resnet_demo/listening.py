@@ -64,7 +64,7 @@ def heard_html(run: Run | None) -> str:
         image = '<div class="heard-picture empty"><span>The sound appears here.</span></div>'
     else:
         first, *rest = (
-            f"{escape(c.label)} {100 * c.confidence:.1f} %" for c in run.prediction.confidences[:3]
+            f"{escape(c.label)} {100 * c.confidence:.1f} %" for c in run.prediction.confidences[:2]
         )
         answer = f"<b>{first}</b> · {' · '.join(rest)}"
         image = (
