@@ -192,7 +192,8 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
         if not KEYS & request.query_params.keys():
             return (gr.skip(),) * len(restored)
         link = read_link(request.query_params, menu)
-        name = link.network or (menu[0].name if menu else "")
+        fitting = [entry.name for entry in menu if entry.hears] if link.sound else []
+        name = link.network or next(iter([*fitting, *(entry.name for entry in menu)]), "")
         other = bool(menu) and name != menu[0].name
         view = link.view
         given = link.sound if hears(name) else link.example

@@ -63,10 +63,10 @@ def heard_html(run: Run | None) -> str:
         answer = "&nbsp;"
         image = '<div class="heard-picture empty"><span>The sound appears here.</span></div>'
     else:
-        first, *rest = (
+        first, second = (
             f"{escape(c.label)} {100 * c.confidence:.1f} %" for c in run.prediction.confidences[:2]
         )
-        answer = f"<b>{first}</b> · {' · '.join(rest)}"
+        answer = f"<b>{first}</b> · {second}"
         image = (
             f'<img class="heard-picture" src="{_picture_url(run.photo)}" '
             'alt="The sound as the network heard it: time to the right, pitch upwards, bright where it is loud">'

@@ -356,7 +356,7 @@ def test_the_network_that_listens_invites_a_sound(page: Page, listening: str) ->
 
 
 def test_a_link_to_an_example_sound(page: Page, listening: str) -> None:
-    opened(page, f"{listening}/?network=sounds&sound=siren&block=3&panel=sound")
+    opened(page, f"{listening}/?sound=siren&block=3&panel=sound")
     expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
     assert first_answer(page) == "siren"
     expect(page.locator("#block-3")).to_have_attribute("aria-pressed", "true")
