@@ -1,4 +1,4 @@
-"""What every residual block of a network did to a photo: as a page, as commands, and as a library.
+"""What every residual block of a network did to a photo or a sound: as a page, as commands, and as a library.
 
 The names below are imported when they are first used: the package itself loads nothing.
 """
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from resnet_demo.engine import Engine as Engine
     from resnet_demo.export import save_streams as save_streams
     from resnet_demo.gates import gated as gated
+    from resnet_demo.hearing import open_sound as open_sound
     from resnet_demo.model import ResNet as ResNet
     from resnet_demo.records import Gate as Gate
     from resnet_demo.records import Run as Run
@@ -26,6 +27,7 @@ WHERE = {
     "capture_blocks": "capture",
     "gated": "gates",
     "open_photo": "transforms",
+    "open_sound": "hearing",
     "save_streams": "export",
 }
 __all__ = list(WHERE)

@@ -1,4 +1,4 @@
-"""The named endpoints of the API: a photo in, plain numbers out. Each is one experiment of the page."""
+"""The named endpoints of the API: a photo or a sound in, plain numbers out. Each is one experiment of the page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_demo.deferred import Deferred
@@ -81,6 +83,15 @@ def offer(page: Page, engine: Deferred[Engine]) -> None:
         fields = run(photo, network).fields
         return [{"block": b, "stream": s, **asdict(f), "size": f.size} for (b, s), f in fields.items()]
 
+    def listen(sound: NDArray[np.float32] | None) -> dict[str, Any]:
+        """Run one sound through the network that listens and describe what every residual block did."""
+        if sound is None:
+            raise gr.Error("No sound arrived; send one as the first argument.", print_exception=False)
+        try:
+            return run_as_dict(engine.get().hear(sound))
+        except Exception as error:
+            raise gr.Error(sentence_of(error), print_exception=False) from error
+
     def gradient_flow(photo: Image.Image | None, depth: float, norms: bool) -> dict[str, Any]:
         """Gradient norms per block of a fresh network of that depth, with shortcuts and without."""
         if photo is None:
@@ -101,6 +112,7 @@ def offer(page: Page, engine: Deferred[Engine]) -> None:
         (read_out, photo_and_network),
         (receptive_field, photo_and_network),
         (gradient_flow, [page.photo, page.api_depth, page.api_norms]),
+        (listen, [page.sound]),
     ):
         page.predict.click(
             function, inputs, page.prediction, api_name=function.__name__, concurrency_id="run"

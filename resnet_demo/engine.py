@@ -28,6 +28,7 @@ from resnet_demo.folded import fold_norms
 from resnet_demo.gates import gated
 from resnet_demo.gradients import gradient_flow
 from resnet_demo.layers import stages, time_layers, trace_layers, with_times
+from resnet_demo.mel import mel_picture
 from resnet_demo.probes import Probe, load_probes, read_outs
 from resnet_demo.receptive import receptive_fields
 from resnet_demo.records import (
@@ -45,7 +46,7 @@ from resnet_demo.records import (
 )
 from resnet_demo.together import StillBusyError, Together
 from resnet_demo.transforms import fit_photo, to_tensor
-from resnet_demo.weights import Card, available_networks, load_checkpoint
+from resnet_demo.weights import Card, available_networks, load_checkpoint, read_card
 
 Source = Path | FieldNetwork | OwnNetwork
 
@@ -230,7 +231,8 @@ class Engine:
 
         Args:
             photo: RGB, upright, any size (see ``transforms.open_photo``), or the ``photo`` of
-                an earlier run of this network, which is taken as it is.
+                an earlier run of this network, which is taken as it is. A network that listens
+                takes the picture of a sound alone, as ``mel.mel_picture`` makes it.
             network: a name on the menu, or None for the default.
             gates: one a block, or empty for all open. They hold for this run alone.
 
@@ -241,7 +243,7 @@ class Engine:
             return self.run_batch([photo], network, gates)[0]
         started = time.perf_counter()
         net = self.network(network)
-        pixels = photo if isinstance(photo, np.ndarray) else fit_photo(photo, net.card.preprocessing)
+        pixels = as_pixels(photo, net)
         x = to_tensor(pixels, net.card.preprocessing)
         prepare = (time.perf_counter() - started) * 1e3
         try:
@@ -268,7 +270,7 @@ class Engine:
             return []
         started = time.perf_counter()
         net = self.network(network)
-        pixels = [p if isinstance(p, np.ndarray) else fit_photo(p, net.card.preprocessing) for p in photos]
+        pixels = [as_pixels(photo, net) for photo in photos]
         x = to_tensor(np.stack(pixels) if len(pixels) > 1 else pixels[0], net.card.preprocessing)
         prepare = (time.perf_counter() - started) * 1e3 / len(pixels)
         with turn(net):
@@ -281,6 +283,35 @@ class Engine:
             finish(net, photo, share, prepare, gates, time.perf_counter() - each)
             for photo, share in zip(pixels, shares, strict=True)
         ]
+
+    def hear(
+        self, samples: NDArray[np.float32], network: str | None = None, gates: Sequence[Gate] = ()
+    ) -> Run:
+        """One sound through a network that listens.
+
+        Args:
+            samples: as ``hearing.open_sound`` gives them.
+            network: a name on the menu, or None for the first that listens.
+            gates: as for ``run``.
+
+        Raises:
+            EngineError, CheckpointError: one sentence fit for the page.
+        """
+        name = network or self.listener()
+        if name is None:
+            raise EngineError("No network here listens: put the sound network and its card into weights/.")
+        if self.network(name).card.preprocessing.sense != "sound":
+            raise EngineError(
+                f"{name} sees and cannot hear a sound: give it a photo, or choose a network that listens."
+            )
+        return self.run(mel_picture(samples), name, gates)
+
+    def listener(self) -> str | None:
+        """The first network that listens, or None."""
+        for name, source in self.networks.items():
+            if isinstance(source, Path) and read_card(source).preprocessing.sense == "sound":
+                return name
+        return None
 
     def lesions(self, run: Run) -> Lesions:
         """The photo of ``run`` through its network with each branch removed, each shortcut, and, with
@@ -322,9 +353,25 @@ class Engine:
         """
         x = to_tensor(run.photo, self.network(run.network).card.preprocessing)
         try:
-            return gradient_flow(x, depth, norms, progress=progress)
+            # the fresh networks take three channels; a grey picture is given to each
+            return gradient_flow(x.expand(-1, 3, -1, -1), depth, norms, progress=progress)
         except ValueError as error:
             raise EngineError(f"That depth cannot be shown: {error}.") from error
+
+
+def as_pixels(photo: Image.Image | NDArray[np.uint8], net: LoadedNetwork) -> NDArray[np.uint8]:
+    """What the network takes, (H, W, 3) uint8: a photo resized, or what is already so as it is.
+
+    Raises:
+        EngineError: a photo for a network that listens.
+    """
+    if isinstance(photo, np.ndarray):
+        return photo
+    if net.card.preprocessing.sense == "sound":
+        raise EngineError(
+            f"{net.name} listens and cannot see a photo: give it a sound, or choose a network that sees."
+        )
+    return fit_photo(photo, net.card.preprocessing)
 
 
 def explain(net: LoadedNetwork, last: BlockStreams, logit: int) -> ClassActivation | None:
@@ -395,6 +442,7 @@ def finish(
         read_outs=read,
         contributions=shares,
         fields=net.fields,
+        sense=net.card.preprocessing.sense,
     )
 
 

@@ -27,14 +27,14 @@ SHEET_COLUMNS = 8
 SHEET_CHANNELS = 64
 PACKAGES = ("torch", "torchvision", "gradio", "numpy", "pillow")
 
-README = """# One photo through {network}
+README = """# One {sense} through {network}
 
 The network answered {label} ({confidence:.1f} %). In this archive:
 
 - `record.json`: the answer, and for every block the shapes and Euclidean norms of its streams
 - `streams.npz`: every stream as it was, an array (channels, height, width) named `block/stream`; read it with
   `numpy.load("streams.npz")`. `pre_activation = residual + shortcut`, `output = relu(pre_activation)`
-- `photo.png`: the photo as the network saw it
+- `photo.png`: the {sense} as the network took it
 - `sheets/`: each block's streams as pictures, the {channels} most active channels at most, in rows of {columns}.
   F(x), shortcut and sum share one signed scale a block (blue below zero, red above); the file name ends in the scale's end
 - `report.html`: one page to read or print
@@ -133,11 +133,15 @@ def snippet(run: Run, view: View) -> str:
             f"Gate({g.residual:g}, {g.shortcut:g})" if g != Gate() else "Gate()" for g in run.gates
         )
         gates = f", gates=[{pairs}]"
-    names = "Engine, Gate, open_photo, save_streams" if gates else "Engine, open_photo, save_streams"
+    listens = run.sense == "sound"
+    opener, file, method = (
+        ("open_sound", "sound.wav", "hear") if listens else ("open_photo", "photo.jpg", "run")
+    )
+    names = f"Engine, {'Gate, ' if gates else ''}{opener}, save_streams"
     own = "" if re.fullmatch(r"[\w.-]+", run.network) else "  # a network of your own: Engine({name: path})"
     return f"""from resnet_demo import {names}
 
-run = Engine().run(open_photo("photo.jpg"), {run.network!r}{gates}){own}
+run = Engine().{method}({opener}("{file}"), {run.network!r}{gates}){own}
 block = next(b for b in run.blocks if b.name == {block.name!r})
 print(run.prediction.label, block.residual_norm / block.shortcut_norm, block.cosine)
 save_streams(run, "streams.npz")
@@ -163,7 +167,7 @@ def report_html(run: Run, view: View, style: str) -> str:
 <title>{escape(best.label)} · {escape(run.network)}</title><style>{style}
 body {{ font-family: system-ui, sans-serif; max-width: 1200px; margin: 20px auto; padding: 0 16px; color: #0f172a; background: #fff; }}
 .large, .opacity {{ display: none; }} @media print {{ h2 {{ break-before: page; }} }}</style>
-<h1>One photo through {escape(run.network)}</h1>{body}
+<h1>One {run.sense} through {escape(run.network)}</h1>{body}
 <p class="small">{escape(run.device)}, {run.timings.total:.0f} ms; {made}</p></html>"""
 
 
@@ -171,6 +175,7 @@ def bundle(run: Run, view: View, style: str) -> bytes:
     """Everything of a run as a ZIP archive."""
     best = run.prediction.confidences[0]
     readme = README.format(
+        sense=run.sense,
         network=run.network,
         label=best.label,
         confidence=100 * best.confidence,

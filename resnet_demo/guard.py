@@ -32,7 +32,7 @@ def headers(on_spaces: bool) -> list[tuple[bytes, bytes]]:
     found = {
         "x-content-type-options": "nosniff",
         "referrer-policy": "no-referrer",
-        "permissions-policy": "camera=(self), microphone=(), geolocation=()",
+        "permissions-policy": "camera=(self), microphone=(self), geolocation=()",
         "cross-origin-opener-policy": "same-origin",
     }
     if not on_spaces:

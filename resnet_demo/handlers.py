@@ -25,11 +25,14 @@ from resnet_demo.inside import View, inside_html
 from resnet_demo.kept import KeptRuns
 from resnet_demo.lessons import activation_html, comparison_html, gates_html, lesions_html, read_gates
 from resnet_demo.links import KEYS, read_link
+from resnet_demo.listening import as_wave, example_samples, heard_html
 from resnet_demo.live import open_frame
+from resnet_demo.mel import mel_picture
 from resnet_demo.menu import MenuEntry
 from resnet_demo.panels import answer_html, status_html, trace_html
 from resnet_demo.records import Gate, Prediction, Run
 from resnet_demo.roadmap import roadmap_html
+from resnet_demo.sounds import EXAMPLES as SOUNDS
 from resnet_demo.take import GONE, take_html
 
 if TYPE_CHECKING:
@@ -61,7 +64,7 @@ class Linked:
 
 def sentence_of(error: Exception) -> str:
     """What to tell a visitor about ``error``; anything unexpected is logged and not shown."""
-    if type(error).__name__ in ("EngineError", "CheckpointError", "PhotoError"):
+    if type(error).__name__ in ("EngineError", "CheckpointError", "PhotoError", "SoundError"):
         return str(error)
     log.error("a run failed", exc_info=error)
     return "Something went wrong while the network ran; try the photo again, or another one."
@@ -109,16 +112,19 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
         key: str | None,
         pinned_key: str | None,
         linked: Linked | None,
+        heard: NDArray[np.uint8] | None,
     ) -> tuple[Any, ...]:
+        """Run what the network takes: the photo, or the picture of the visitor's sound."""
         if key != pinned_key:
             kept.retire(key)
         entry = entries.get(network) or MenuEntry(network, "", 5)
-        if photo is None:
+        source = heard if entry.hears else photo
+        if source is None:
             return (
                 None,
                 gr.skip(),
-                answer_html(None, entry.knows),
-                roadmap_html(None, blocks=entry.blocks),
+                answer_html(None, entry.knows, entry.hears),
+                roadmap_html(None, blocks=entry.blocks, sense="sound" if entry.hears else "photo"),
                 inside_html(None, view),
                 trace_html(()),
                 activation_html(None),
@@ -126,6 +132,7 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
                 compare_html(kept.get(pinned_key), None, view),
                 how_html(None, 0),
                 take_html(None, None, view),
+                heard_html(None) if entry.hears else gr.skip(),
                 comparison_html(None, None),
                 None,
                 gates_html(entry.blocks, False),
@@ -133,7 +140,7 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
                 block_choices(entry.blocks, view.block),
                 None,
             )
-        run = run_photo(engine, photo, network)
+        run = run_photo(engine, source, network)
         whole = run.prediction
         if linked and linked.network == run.network and len(linked.gates) == len(run.blocks):
             run = run_photo(engine, run.photo, network, linked.gates)
@@ -147,15 +154,51 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
             replace(linked, runs=linked.runs - 1) if linked and linked.runs > 1 else None,
         )
 
+    def hears(network: str) -> bool:
+        return network in entries and entries[network].hears
+
+    def on_new_photo(photo: Image.Image | None, network: str, *rest: Any) -> tuple[Any, ...]:
+        """A photo given while a network listens brings back the first one that sees."""
+        if not hears(network):
+            return *on_photo(photo, network, *rest), gr.skip()
+        seeing = next((entry.name for entry in menu if not entry.hears), None)
+        if photo is None or seeing is None:
+            return (gr.skip(),) * (len(after_photo) + 1)
+        return *(gr.skip() for _ in after_photo), seeing  # the network's change runs the photo
+
+    def on_sound(
+        samples: NDArray[np.float32] | None,
+        network: str,
+        view: View,
+        key: str | None,
+        pinned_key: str | None,
+        linked: Linked | None,
+    ) -> tuple[Any, ...]:
+        """A sound given while a network sees brings the first one that listens."""
+        heard = None if samples is None else mel_picture(samples)
+        if hears(network):
+            return *on_photo(None, network, view, key, pinned_key, linked, heard), gr.skip(), heard
+        listening = next((entry.name for entry in menu if entry.hears), None)
+        if heard is None or listening is None:
+            return (
+                *(heard_html(None) if c is page.heard_picture else gr.skip() for c in after_photo),
+                gr.skip(),
+                heard,
+            )
+        return *(gr.skip() for _ in after_photo), listening, heard  # the network's change runs the sound
+
     def on_load(request: gr.Request) -> tuple[Any, ...]:
         """Bring the page to what its address asks for."""
         if not KEYS & request.query_params.keys():
             return (gr.skip(),) * len(restored)
         link = read_link(request.query_params, menu)
-        name = link.network or (menu[0].name if menu else "")
+        fitting = [entry.name for entry in menu if entry.hears] if link.sound else []
+        name = link.network or next(iter([*fitting, *(entry.name for entry in menu)]), "")
         other = bool(menu) and name != menu[0].name
         view = link.view
-        linked = Linked(name, link.gates, 2 if other else 1) if link.gates and link.example else None
+        given = link.sound if hears(name) else link.example
+        linked = Linked(name, link.gates, 2 if other else 1) if link.gates and given else None
+        samples = example_samples(link.sound) if link.sound and hears(name) else None
         return (
             gr.update(value=name) if other else gr.skip(),
             view,
@@ -163,7 +206,9 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
             view.channels,
             view.order,
             linked,
-            examples.example(link.example) if link.example else gr.skip(),
+            examples.example(link.example) if link.example and samples is None else gr.skip(),
+            gr.skip() if samples is None else as_wave(samples),
+            gr.skip() if samples is None else mel_picture(samples),  # for the run that the network sets off
         )
 
     def shown(run: Run, view: View, pinned_key: str | None) -> tuple[Any, ...]:
@@ -182,6 +227,7 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
             compare_html(kept.get(pinned_key), run, view),
             how_html(run, view.block),
             take_html(run, key, view),
+            heard_html(run) if run.sense == "sound" else gr.skip(),
         )
 
     def on_network(network: str, progress: gr.Progress = gr.Progress()) -> None:  # noqa: B008 - how Gradio asks for it
@@ -285,6 +331,10 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
         index = max(0, min(int(event.index), len(examples.EXAMPLES) - 1))
         return examples.example(examples.EXAMPLES[index])
 
+    def on_sound_example(event: gr.EventData) -> tuple[int, NDArray[np.int16]]:
+        index = max(0, min(int(event.index), len(SOUNDS) - 1))
+        return as_wave(example_samples(SOUNDS[index]))
+
     results = [
         page.run,
         page.status,
@@ -297,10 +347,15 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
         page.compare,
         page.how,
         page.take,
+        page.heard_picture,
     ]
     after_photo = [*results, page.comparison, page.whole, page.gates, page.lesions, page.block, page.linked]
-    photo_inputs = [page.photo, page.network, page.view, page.run, page.pinned, page.linked]
-    restored = [page.network, page.view, page.block, page.channels, page.order, page.linked, page.photo]
+    photo_inputs = [
+        page.photo, page.network, page.view, page.run, page.pinned, page.linked, page.heard,
+    ]  # fmt: skip
+    restored = [
+        page.network, page.view, page.block, page.channels, page.order, page.linked, page.photo, page.sound, page.heard,
+    ]  # fmt: skip
     private: dict[str, Any] = {"api_visibility": "private"}
     run_options: dict[str, Any] = {
         "show_progress": "minimal",
@@ -309,7 +364,19 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
         **private,
     }
     page.photo.change(
-        on_photo, photo_inputs, after_photo, trigger_mode="always_last", concurrency_limit=2, **run_options
+        on_new_photo,
+        photo_inputs,
+        [*after_photo, page.network],
+        trigger_mode="always_last",
+        concurrency_limit=2,
+        **run_options,
+    )
+    page.sound.change(
+        on_sound,
+        [page.sound, page.network, page.view, page.run, page.pinned, page.linked],
+        [*after_photo, page.network, page.heard],
+        trigger_mode="always_last",
+        **run_options,
     )
     page.network.change(
         on_network,
@@ -377,7 +444,10 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
     page.pin.click(on_pin, [page.run, page.pinned, page.view], [page.pinned, page.compare], **redraw)
     page.unpin.click(on_unpin, [page.run, page.pinned, page.view], [page.pinned, page.compare], **redraw)
     page.examples.select(on_example, None, page.photo, **redraw)
+    page.sound_examples.select(on_sound_example, None, page.sound, **redraw)
     page.live.select(on_live_frame, None, page.photo, **redraw)
     page.demo.load(on_load, None, restored, **redraw)
-    gr.on([page.photo.input, page.photo.clear, page.live.select], None, js=LEAVE_EXAMPLE, **private)
+    own = [page.photo.input, page.photo.clear, page.live.select]
+    own += [page.sound.input, page.sound.clear, page.sound.start_recording]
+    gr.on(own, None, js=LEAVE_EXAMPLE, **private)
     page.theme.click(None, js=TOGGLE_THEME, **private)

@@ -27,7 +27,7 @@ def how_html(run: Run | None, index: int) -> str:
         title, shape, where = (
             block_title(index).capitalize(),
             (into, shape_text(block.shape)),
-            " for your photo",
+            f" for your {run.sense}",
         )
         branch, shortcut = (
             f"norm {significant(block.residual_norm)}",

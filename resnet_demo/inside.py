@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from resnet_demo import drawing
 from resnet_demo.drawing import Order, Scope
+from resnet_demo.mel import COLUMNS, HIGHEST, HOP, LOWEST
 from resnet_demo.records import BlockStreams, ReceptiveField, Run
-from resnet_demo.roadmap import block_title, significant
+from resnet_demo.roadmap import AS_SEEN, block_title, significant
+from resnet_demo.sounds import RATE
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,9 @@ def inside_html(run: Run | None, view: View, locked: NDArray[np.intp] | None = N
     grids = streams_html(run, block, channels, scale_ends((block,), channels, view.scope), view)
     smooth = " smooth" if block.shape[2] > WIDE else ""  # averaged by the browser, not dropped
     height, width = run.photo.shape[:2]
-    return f"""<div class="inside{smooth}" data-block="{index}" data-photo="{width} {height}"
+    # for a sound, what a pixel is: milliseconds across; up, an equal share of the mels between two frequencies
+    axes = f' data-axes="{1000 * HOP // RATE} {LOWEST:g} {HIGHEST:g}"' if run.sense == "sound" else ""
+    return f"""<div class="inside{smooth}" data-block="{index}" data-photo="{width} {height}"{axes}
  style="--columns:{columns};--rows:{-(-len(channels) // columns)}">
 <h3>{block_title(index).capitalize()}</h3>
 {_overview(run, block, view, len(channels))}
@@ -126,8 +130,11 @@ def _overview(run: Run, block: BlockStreams, view: View, shown: int) -> str:
     rows = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
     field = run.fields.get((block.name, "output"))
     sees = f"one place of the output sees {field.size}×{field.size} pixels" if field else ""
+    if field and run.sense == "sound":
+        size = min(field.size, COLUMNS)
+        sees = f"one place of the output hears {1000 * size * HOP // RATE} ms of {size} bands"
     return f"""<div class="overview">
-<figure><div class="seen"><img src="{photo}" alt="The photo as the network saw it"><u></u></div>
+<figure><div class="seen"><img src="{photo}" alt="{AS_SEEN[run.sense]}"><u></u></div>
 <figcaption data-rest="{sees}">{sees}</figcaption></figure>
 <figure><img class="added" src="{picture}" alt="What the residual branch adds to each place, on average over the channels">
 <figcaption>what F(x) adds to the output, ±{significant(end)}</figcaption></figure>

@@ -2,7 +2,7 @@
 
 ``?network=ResNet-50&block=3&panel=off&channels=16&order=mean&channel=12&gates=1-1_1-0&example=lion``:
 ``static/links.js`` writes it, and opens the panel and lights the channel; this room reads the rest.
-A photo is never part of an address, only the name of an example.
+A photo or a recording is never part of an address, only the name of an example.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from resnet_demo.examples import EXAMPLES
 from resnet_demo.inside import View
 from resnet_demo.menu import MenuEntry
 from resnet_demo.records import Gate
+from resnet_demo.sounds import EXAMPLES as SOUNDS
 
-KEYS = {"network", "block", "channels", "order", "gates", "example"}  # what the server restores
+KEYS = {"network", "block", "channels", "order", "gates", "example", "sound"}  # what the server restores
 CHANNELS = (4, 16, 64)
 ORDERS = (*get_args(Order), "contribution")
 
@@ -31,12 +32,14 @@ class Link:
         view: how the chosen block is drawn.
         gates: one a block, or empty for all open.
         example: the photo to begin with, or None.
+        sound: the example sound to begin with, or None.
     """
 
     network: str | None = None
     view: View = View()  # noqa: RUF009 - frozen
     gates: tuple[Gate, ...] = ()
     example: str | None = None
+    sound: str | None = None
 
 
 def read_link(asked: Mapping[str, str], menu: Sequence[MenuEntry]) -> Link:
@@ -51,12 +54,13 @@ def read_link(asked: Mapping[str, str], menu: Sequence[MenuEntry]) -> Link:
         view = replace(view, channels=int(channels))
     if order in ORDERS:
         view = replace(view, order=order)  # type: ignore[arg-type]
-    example = asked.get("example")
+    example, sound = asked.get("example"), asked.get("sound")
     return Link(
         network=entry.name if entry else None,
         view=view,
         gates=_gates(asked.get("gates", ""), blocks),
         example=example if example in EXAMPLES else None,
+        sound=sound if sound in SOUNDS else None,
     )
 
 

@@ -19,12 +19,14 @@ class MenuEntry:
         knows: one sentence on what the network has ever seen.
         blocks: how many residual blocks it has.
         title: how the menu shows it; its name if empty.
+        hears: True if it takes sounds, not photos.
     """
 
     name: str
     knows: str
     blocks: int
     title: str = ""
+    hears: bool = False
 
 
 # torchvision's ResNets: blocks in all, and the size of the download
@@ -45,8 +47,7 @@ def read_menu(directory: Path = WEIGHTS) -> tuple[MenuEntry, ...]:
     entries = []
     for checkpoint in sorted(directory.glob("*-????????.safetensors")):
         try:
-            card = json.loads(checkpoint.with_suffix(".json").read_text(encoding="utf-8"))
-            entries.append(MenuEntry(str(card["network"]), str(card["knows"]), len(card["config"]["widths"])))
+            entries.append(_entry(checkpoint))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # the engine says what is wrong with it if somebody asks for it by name
     return tuple(entries)
@@ -55,7 +56,14 @@ def read_menu(directory: Path = WEIGHTS) -> tuple[MenuEntry, ...]:
 def read_checkpoint(checkpoint: Path) -> MenuEntry:
     """The entry of a network of one's own: from its card if it has one, else named after the file."""
     try:
-        card = json.loads(checkpoint.with_suffix(".json").read_text(encoding="utf-8"))
-        return MenuEntry(str(card["network"]), str(card["knows"]), len(card["config"]["widths"]))
+        return _entry(checkpoint)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return MenuEntry(checkpoint.stem, f"This network is your own, {checkpoint.name}.", 8)
+
+
+def _entry(checkpoint: Path) -> MenuEntry:
+    """From the card of one of our checkpoints."""
+    card = json.loads(checkpoint.with_suffix(".json").read_text(encoding="utf-8"))
+    blocks = len(card["config"]["widths"])
+    hears = dict(card.get("preprocessing") or {}).get("sense") == "sound"
+    return MenuEntry(str(card["network"]), str(card["knows"]), blocks, hears=hears)

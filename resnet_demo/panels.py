@@ -7,13 +7,17 @@ from html import escape
 from resnet_demo.records import LayerTrace, Run
 from resnet_demo.roadmap import block_title, shape_text, significant
 
+INVITE_PHOTO = "Drop a photo on the left, paste one, use the camera, or take an example."
+INVITE_SOUND = "This network listens: record a sound or take an example in the panel “Sound” below."
 
-def answer_html(run: Run | None, knows: str) -> str:
-    """The prediction with its confidence, and ``knows``: what the network has ever seen."""
+
+def answer_html(run: Run | None, knows: str, hears: bool = False) -> str:
+    """The prediction with its confidence, and ``knows``: what the network has ever seen, or heard."""
     if run is None:
+        invitation = INVITE_SOUND if hears else INVITE_PHOTO
         return (
-            '<div class="answer is-empty"><p class="invite">Drop a photo on the left, paste one, use the camera, '
-            f'or take an example.</p><p class="knows">{escape(knows)}</p></div>'
+            f'<div class="answer is-empty"><p class="invite">{invitation}</p>'
+            f'<p class="knows">{escape(knows)}</p></div>'
         )
     rows = "".join(
         f'<div class="class-row"><span class="label">{escape(c.label)}</span>'

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 ResizeMode = Literal["squash", "crop", "pad"]
+Sense = Literal["photo", "sound"]
 
 
 @dataclass(frozen=True)
@@ -26,17 +27,24 @@ class Preprocessing:
         size: side of the square input in pixels.
         resize: "squash" scales both sides to ``size``; "crop" scales the short side to
             ``size`` and keeps the centre; "pad" scales the long side and fills with grey.
-        mean, std: per RGB channel, for values in 0..1: ``(x - mean) / std``.
+        mean, std: per channel of the input, for values in 0..1: ``(x - mean) / std``; three for
+            RGB, one for a grey picture such as that of a sound.
+        sense: what the picture is of: a photo, or a sound (``mel.mel_picture``).
     """
 
     size: int = 180
     resize: ResizeMode = "crop"
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    sense: Sense = "photo"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(self.mean))  # JSON gives lists
         object.__setattr__(self, "std", tuple(self.std))
+        if not len(self.mean) == len(self.std) in (1, 3):
+            raise ValueError(f"one or three means and as many deviations, got {self.mean} and {self.std}")
+        if self.sense not in get_args(Sense):
+            raise ValueError(f"a network takes one of {get_args(Sense)}, got {self.sense!r}")
 
 
 @dataclass(frozen=True)
@@ -275,7 +283,8 @@ class Run:
     Attributes:
         network: name of the network on the menu.
         device: where it ran, as shown to people: "CPU", "CUDA (…)", "MPS".
-        photo: the photo as the network saw it, (H, W, 3) uint8 RGB.
+        photo: the photo as the network saw it, (H, W, 3) uint8 RGB; for a network that listens,
+            the picture of the sound (``mel.mel_picture``).
         prediction: the answer.
         blocks: one record a residual block, in order.
         trace: one record a layer, "input" first.
@@ -288,6 +297,7 @@ class Run:
         contributions: block name -> (C,) float32, each channel's share of the last block's logit, or
             of the read-out after an earlier block; blocks of which neither is known are left out.
         fields: (block name, stream) -> receptive field.
+        sense: what ``photo`` is a picture of.
     """
 
     network: str
@@ -304,3 +314,4 @@ class Run:
     read_outs: tuple[ReadOut, ...] = ()
     contributions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
+    sense: Sense = "photo"

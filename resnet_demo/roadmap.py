@@ -12,12 +12,17 @@ from html import escape
 import numpy as np
 
 from resnet_demo import drawing
-from resnet_demo.records import BlockStreams, Gate, Run
+from resnet_demo.records import BlockStreams, Gate, Run, Sense
 
 WIDEST = 15.0  # pixels, for the largest norm on the map
 NARROWEST = 1.5
 OPEN = Gate()
 SHORT = 8  # blocks; a longer road is scrolled along
+INPUT = {"photo": ("photo", "as seen"), "sound": ("sound", "as heard")}
+AS_SEEN = {
+    "photo": "The photo as the network saw it",
+    "sound": "The sound as the network heard it: time to the right, pitch upwards",
+}
 THUMBNAIL = (3, 48)  # maps a side, and pixels a map at most
 
 
@@ -45,10 +50,11 @@ def shape_text(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
 
 
-def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5) -> str:
-    """The map for one run, with block ``selected`` marked; without a run, the empty map of ``blocks``."""
+def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, sense: Sense = "photo") -> str:
+    """The map for one run, with block ``selected`` marked; without a run, the empty map of ``blocks``
+    for a network that takes a photo, or a sound."""
     if run is None:
-        start = '<div class="stop"><div class="thumb empty"></div><b>photo</b></div>'
+        start = f'<div class="stop"><div class="thumb empty"></div><b>{INPUT[sense][0]}</b></div>'
         empty = "".join(_empty_cell(i) for i in range(blocks))
         end = '<div class="stop end"><b>answer</b></div>'
         deep = " deep" if blocks > SHORT else ""
@@ -58,7 +64,8 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5) -> str:
     height, width = run.photo.shape[:2]
     start = (
         f'<div class="stop"><img class="thumb" id="seen-photo" src="{photo}" '
-        f'alt="The photo as the network saw it"><b>photo</b><span>as seen</span><span>{width}×{height}</span></div>'
+        f'alt="{AS_SEEN[run.sense]}"><b>{INPUT[run.sense][0]}</b><span>{INPUT[run.sense][1]}</span>'
+        f"<span>{width}×{height}</span></div>"
     )
     norms = [n for b in run.blocks for n in (b.residual_norm, b.shortcut_norm, b.output_norm)]
     largest = max(filter(np.isfinite, norms), default=1.0) or 1.0

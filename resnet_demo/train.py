@@ -161,10 +161,10 @@ def shortcuts_as_products(model: ResNet) -> None:
 
 
 def normalised(pixels: NDArray[np.uint8], side: int, preprocessing: Preprocessing) -> Tensor:
-    """Whole photos (B, H, W, 3) as input (B, 3, side, side), resized with antialiasing."""
-    x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    """Whole photos (B, H, W, 3) as input (B, channels, side, side), resized with antialiasing."""
+    x = torch.from_numpy(pixels[..., : len(preprocessing.mean)]).permute(0, 3, 1, 2).float() / 255
     x = F.interpolate(x, (side, side), mode="bilinear", antialias=True, align_corners=False)
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (preprocessing.mean, preprocessing.std))
+    mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (preprocessing.mean, preprocessing.std))
     return (x - mean) / std
 
 

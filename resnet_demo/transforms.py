@@ -174,10 +174,10 @@ def to_tensor(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> torch.
 
     Args:
         pixels: (H, W, 3) or (B, H, W, 3) uint8 RGB.
-        preprocessing: the network's card.
+        preprocessing: the network's card; with one mean, the first channel alone is taken.
 
     Returns:
-        (B, 3, H, W) float32 on the CPU, in channels_last memory order (that of the pixels).
+        (B, 3 or 1, H, W) float32 on the CPU, in channels_last memory order (that of the pixels).
 
     Raises:
         ValueError: for another shape or dtype.
@@ -188,13 +188,16 @@ def to_tensor(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> torch.
         )
     import torch  # here, not above: photos are opened before torch is needed
 
-    batch = pixels.reshape(-1, *pixels.shape[-3:])  # (B, H, W, 3)
+    channels = len(preprocessing.mean)
+    batch = pixels.reshape(-1, *pixels.shape[-3:])[..., :channels]  # (B, H, W, channels)
     batch = np.require(batch, requirements=["C", "W"])  # torch refuses negative strides and read-only arrays
     count, height, width, _ = batch.shape
     mean = (255 * torch.tensor(preprocessing.mean)).repeat(width)  # as long as a row of pixels, so that
     std = (255 * torch.tensor(preprocessing.std)).repeat(width)  # the subtraction runs along memory
-    rows = torch.from_numpy(batch).view(count * height, width * 3).to(torch.float32).sub_(mean).div_(std)
-    return rows.view(count, height, width, 3).permute(0, 3, 1, 2)
+    rows = (
+        torch.from_numpy(batch).view(count * height, width * channels).to(torch.float32).sub_(mean).div_(std)
+    )
+    return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
 class _Metered(io.BytesIO):

@@ -22,11 +22,13 @@ from resnet_demo.guard import Guard
 from resnet_demo.how import how_html
 from resnet_demo.inside import View, inside_html
 from resnet_demo.lessons import activation_html, comparison_html, gates_html, lesions_html
+from resnet_demo.listening import SOUND_WORDS, heard_html, sound_examples_html
 from resnet_demo.live import LIVE_HTML
 from resnet_demo.menu import MenuEntry
 from resnet_demo.panels import answer_html, status_html, trace_html
 from resnet_demo.photo_input import PhotoInput
 from resnet_demo.roadmap import roadmap_html
+from resnet_demo.sound_input import SoundInput
 from resnet_demo.take import take_html
 from resnet_demo.transforms import MAX_BYTES
 
@@ -121,6 +123,10 @@ class Page:
     unpin: gr.Button
     compare: gr.HTML
     live: gr.HTML
+    sound: SoundInput
+    sound_examples: gr.HTML
+    heard: gr.State
+    heard_picture: gr.HTML
     take: gr.HTML
     how: gr.HTML
     loaded: gr.State
@@ -173,6 +179,7 @@ def build_page(
     networks = [(entry.title or entry.name, entry.name) for entry in menu]
     knows = menu[0].knows if menu else "No network was found in weights/."
     blocks = menu[0].blocks if menu else 5
+    hears = bool(menu) and menu[0].hears
     with gr.Blocks(
         title="ResNet, block by block", analytics_enabled=False, delete_cache=(600, 3600), fill_width=True
     ) as demo:
@@ -181,6 +188,7 @@ def build_page(
         loaded_state = gr.State(None)  # the event that loads a network needs somewhere to end
         view_state = gr.State(view)
         whole_state = gr.State(None, time_to_live=RUN_KEPT_S)  # the answer with every branch open
+        heard_state = gr.State(None, time_to_live=RUN_KEPT_S)  # the picture of the visitor's sound
         linked_state = gr.State(None)  # gates that the address of the page asked for
 
         with gr.Row(elem_id="page-head"):
@@ -226,12 +234,14 @@ def build_page(
                 )
             with gr.Column(elem_id="answer-side"):
                 answer = gr.HTML(
-                    answer_html(None, knows),
+                    answer_html(None, knows, hears),
                     elem_id="answer",
                     js_on_load="element.setAttribute('aria-live', 'polite')",  # read out when it changes
                 )
                 roadmap = gr.HTML(
-                    roadmap_html(None, blocks=blocks), elem_id="roadmap", js_on_load=read_static("roadmap.js")
+                    roadmap_html(None, blocks=blocks, sense="sound" if hears else "photo"),
+                    elem_id="roadmap",
+                    js_on_load=read_static("roadmap.js"),
                 )
 
         with gr.Tabs(elem_id="panels"):
@@ -301,6 +311,25 @@ def build_page(
                     js_on_load=read_static("live.js"),
                     server_functions=[answer_frame],
                 )
+            # before there is a network that listens, nothing could be done there
+            with gr.Tab("Sound", id="sound", elem_id="tab-sound", visible=any(e.hears for e in menu)):
+                gr.HTML(SOUND_WORDS, elem_classes="panel-words")
+                with gr.Row(elem_id="sound-row"):
+                    with gr.Column(elem_id="sound-side"):
+                        sound = SoundInput(
+                            label="Sound",
+                            show_label=False,
+                            sources=["microphone", "upload"],
+                            elem_id="sound",
+                            buttons=[],
+                            editable=False,
+                        )
+                        sound_examples = gr.HTML(
+                            sound_examples_html(),
+                            elem_id="sound-examples",
+                            js_on_load=read_static("sounds.js"),
+                        )
+                    heard_picture = gr.HTML(heard_html(None), elem_id="heard")
             with gr.Tab("Compare", id="compare", elem_id="tab-compare"):
                 gr.HTML(COMPARE_WORDS, elem_classes="panel-words")
                 with gr.Row(elem_id="compare-controls"):
@@ -364,6 +393,10 @@ def build_page(
         unpin=unpin,
         compare=compare,
         live=live,
+        sound=sound,
+        sound_examples=sound_examples,
+        heard=heard_state,
+        heard_picture=heard_picture,
         take=take_home,
         how=how,
         loaded=loaded_state,

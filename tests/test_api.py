@@ -116,13 +116,15 @@ ENDPOINTS = {
     "/read_out",
     "/receptive_field",
     "/gradient_flow",
+    "/listen",
 }
 
 
 def test_the_experiments_are_offered_and_nothing_else(client: Client) -> None:
     described = client.view_api(return_format="dict")["named_endpoints"]
     assert set(described) == ENDPOINTS
-    assert all("photo" in endpoint["parameters"][0]["parameter_name"] for endpoint in described.values())
+    for name, endpoint in described.items():
+        assert endpoint["parameters"][0]["parameter_name"] == ("sound" if name == "/listen" else "photo")
 
 
 def test_switch_off_answers_as_the_engine_with_gates_and_spares_everyone_else(

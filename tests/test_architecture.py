@@ -13,25 +13,17 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "resnet_demo"
 
 FLOORS = {
-    0: {"deferred", "guard", "kept", "records", "together"},
-    1: {"model"},
-    2: {
-        "capture",
-        "download",
-        "field",
-        "folded",
-        "gates",
-        "gradients",
-        "layers",
-        "menu",
-        "probes",
-        "receptive",
-    }
-    | {"transforms", "weights"},
-    3: {"charts", "compare", "depth", "drawing", "engine", "examples", "experiments", "export", "how"}
-    | {"inside", "lessons", "links", "live", "panels", "roadmap", "take"},
-    4: {"endpoints", "handlers", "photo_input", "ui"},
-    5: {"app"},
+    floor: set(rooms.split())
+    for floor, rooms in {
+        0: "deferred guard kept records together",
+        1: "model",
+        2: "capture download field folded gates gradients hearing "
+        "layers mel menu probes receptive sounds transforms weights",
+        3: "charts compare depth drawing engine examples experiments export "
+        "how inside lessons links listening live panels roadmap take",
+        4: "endpoints handlers photo_input sound_input ui",
+        5: "app",
+    }.items()
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 SIDE = {
@@ -47,10 +39,16 @@ SIDE = {
     "trace",
 } | {
     "train",
+    "train_sound",
     "walkthrough",
 }
-GRADIO = {"app", "endpoints", "handlers", "photo_input", "ui"}
-NO_TORCH = FLOORS[0] | FLOORS[4] | FLOORS[3] - {"engine", "experiments"} | {"download", "menu"}
+GRADIO = {"app", "endpoints", "handlers", "photo_input", "sound_input", "ui"}
+NO_TORCH = (
+    FLOORS[0]
+    | FLOORS[4]
+    | FLOORS[3] - {"engine", "experiments"}
+    | {"download", "hearing", "mel", "menu", "sounds"}
+)
 
 
 def rooms() -> dict[str, Path]:

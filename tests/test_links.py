@@ -23,6 +23,7 @@ def test_everything_an_address_can_ask_for() -> None:
             "order": "contribution",
             "gates": "_".join(["1-0.5", *["1-1"] * 7]),
             "example": "lion",
+            "sound": "siren",
             "panel": "off",
         },
         MENU,
@@ -31,6 +32,7 @@ def test_everything_an_address_can_ask_for() -> None:
     assert link.view == View(block=7, channels=64, order="contribution")
     assert link.gates == (Gate(1, 0.5), *[Gate()] * 7)
     assert link.example == "lion"
+    assert link.sound == "siren"
 
 
 @pytest.mark.parametrize(
@@ -46,6 +48,8 @@ def test_everything_an_address_can_ask_for() -> None:
         {"channels": "5"},
         {"order": "random"},
         {"example": "/etc/passwd"},
+        {"sound": "/etc/passwd"},
+        {"sound": "lion"},
         {"gates": "1-1_1-1"},
         {"gates": "1-2_1-1_1-1_1-1_1-1"},
         {"gates": "nan-1_1-1_1-1_1-1_1-1"},

@@ -52,8 +52,22 @@ function outline(stream, column, row) {
   frame.style.cssText = `display:block;left:${(100 * left) / width}%;top:${(100 * top) / height}%;width:${
     (100 * (right - left + 1)) / width}%;height:${(100 * (bottom - top + 1)) / height}%`;
   const name = stream.getAttribute('aria-label').split(':')[0];
-  inside.querySelector('.seen + figcaption').textContent =
-    `row ${row + 1}, column ${column + 1} of ${name} sees ${right - left + 1}×${bottom - top + 1} pixels`;
+  const caption = inside.querySelector('.seen + figcaption');
+  if (inside.dataset.axes) {
+    // the rows of a sound's picture are mel bands, the lowest at the bottom; see mel.py
+    const [step, low, high] = inside.dataset.axes.split(' ').map(Number);
+    const mel = (hertz) => 2595 * Math.log10(1 + hertz / 700);
+    const hertz = (row) => {
+      const share = (height - row) / (height + 1);
+      return Math.round(700 * (10 ** ((mel(low) + share * (mel(high) - mel(low))) / 2595) - 1));
+    };
+    // a band reaches from the middle of the one below to the middle of the one above
+    caption.textContent = `column ${column + 1}, row ${row + 1} of ${name} hears ${left * step} to ${
+      (right + 1) * step} ms, ${hertz(bottom + 1)} to ${hertz(top - 1)} Hz`;
+  } else {
+    caption.textContent =
+      `row ${row + 1}, column ${column + 1} of ${name} sees ${right - left + 1}×${bottom - top + 1} pixels`;
+  }
 }
 
 function point(event) {

@@ -3,12 +3,14 @@
   const asked = new URLSearchParams(location.search);
   const all = (selector) => [...document.querySelectorAll(selector)];
   let example = asked.get('example');
+  let sound = asked.get('sound');
   let linkedGates = asked.get('gates'); // until there are sliders to read: a panel is made when it is first opened
   let touched = false; // until the visitor does something, the address is what it was opened with
   let planned = null;
 
   window.leaveExample = () => {
     example = null;
+    sound = null;
     linkedGates = null;
   };
 
@@ -29,6 +31,7 @@
       channel: document.querySelector('#inside .tile.lit')?.dataset.channel,
       gates: moved ? gates.map((pair) => pair.join('-')).join('_') : gates.length ? null : linkedGates,
       example,
+      sound,
     };
   }
 
@@ -56,10 +59,11 @@
       (event) => {
         if (!event.isTrusted) return;
         touched = true;
-        const button = event.target.closest?.('[data-example]');
+        const button = event.target.closest?.('[data-example], [data-sound]');
         if (kind === 'click' && button) {
           window.leaveExample();
-          example = button.title;
+          if (button.dataset.sound) sound = button.title;
+          else example = button.title;
         }
         plan();
       },
@@ -74,7 +78,7 @@
     const button =
       tab &&
       all('#panels [role=tab], #panels .overflow-dropdown button').find((found) => found.textContent.trim() === tab.label);
-    const ready = document.querySelector(asked.get('example') ? '#roadmap button.cell' : '#roadmap');
+    const ready = document.querySelector(asked.get('example') || asked.get('sound') ? '#roadmap button.cell' : '#roadmap');
     if (button && ready) button.click();
     else if (tab || !window.gradio_config) setTimeout(open, 100); // an unknown panel is passed over
   }
