@@ -18,6 +18,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import gradio as gr
 
+from resnet_demo import zerogpu
 from resnet_demo.deferred import Deferred
 from resnet_demo.endpoints import offer
 from resnet_demo.handlers import connect, sentence_of
@@ -115,7 +116,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # a stop by the system is a clean stop too: Gradio removes its temporary files only then
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    engine = defer_engine(args.device, own=own)
+    engine = defer_engine("cpu" if zerogpu.lent() else args.device, own=own)
+    if zerogpu.lent():
+        zerogpu.borrow(engine)
     demo = build_demo(engine, own=own)
     engine.start()
     demo.launch(

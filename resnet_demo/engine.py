@@ -6,13 +6,15 @@ lock; what comes out, a ``Run``, belongs to one visitor alone.
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -55,6 +57,7 @@ PATIENCE_S = 60.0  # seconds to wait for one's turn
 TOGETHER = 8  # photos that waited together and share one pass
 BUSY = "The network is busy with other people's photos; try again in a minute."
 FAILED = "The network failed on this photo; try another one."
+NO_GPU = "No GPU was free for this photo, so it ran on the CPU."
 FLOAT16_MAX = 6e4  # beyond this a stream is kept in float32
 
 
@@ -68,8 +71,20 @@ class Passed:
 
     logits: NDArray[np.float32]
     blocks: tuple[BlockStreams, ...]
-    trace: tuple[LayerTrace, ...]
+    spent: Mapping[str, float]  # milliseconds a layer
     milliseconds: float
+    device: str
+    notice: str = ""
+
+
+Task = Literal["pass", "lesions"]
+
+
+class Elsewhere(Protocol):
+    """Does the innermost work in another process, which has the networks too: see ``compute``."""
+
+    def __call__(self, task: Task, network: str, x: NDArray[np.float32], gates: tuple[Gate, ...]) -> Any:
+        """What ``compute`` gives there; any exception means that it is to be done here."""
 
 
 @dataclass
@@ -90,6 +105,11 @@ class LoadedNetwork:
         self.together: Together[Tensor, Passed] = Together(
             lambda photos: passed(self, torch.cat(list(photos)), ()), TOGETHER, lambda: turn(self)
         )
+
+    def copy_on(self, device: str) -> LoadedNetwork:
+        """The same network once more, its weights on ``device``."""
+        model = copy.deepcopy(self.model).to(device)
+        return LoadedNetwork(self.name, model, self.card, torch.device(device))
 
 
 @contextmanager
@@ -152,7 +172,12 @@ class Engine:
         networks: name on the menu -> checkpoint of ours, network of the field, or a state dict of
             one's own; those in ``weights/`` when None.
         device: "auto", "cuda", "mps" or "cpu".
+
+    Attributes:
+        elsewhere: where photos are run instead of here, if anywhere; here when it fails.
     """
+
+    elsewhere: Elsewhere | None = None
 
     def __init__(self, networks: Mapping[str, Source] | None = None, device: str = "auto") -> None:
         self.device = best_device(device)
@@ -195,6 +220,22 @@ class Engine:
             return self._loaded[name]
 
     def _load(self, name: str, progress: Progress) -> LoadedNetwork:
+        network = self.read(name, progress)
+        model, side = network.model, network.card.preprocessing.size
+        model.to(self.device)
+        network.device = self.device
+        channels = next(model.parameters()).shape[1]
+        example = torch.zeros(1, channels, side, side, device=self.device)
+        network.trace = trace_layers(model, example)  # also warms the device up
+        network.fields = receptive_fields(model, example)
+        return network
+
+    def read(self, name: str, progress: Progress = nothing) -> LoadedNetwork:
+        """The network called ``name`` on the CPU as its file has it: not run yet, and nobody else's.
+
+        Raises:
+            DownloadError, CheckpointError: its weights cannot be fetched or read.
+        """
         source = self.networks[name]
         probes: Mapping[str, Probe] = {}
         model: nn.Module
@@ -206,18 +247,26 @@ class Engine:
             model, card = load_checkpoint(source)
             probes = load_probes(source)
         model.eval().requires_grad_(False)
-        channels = next(model.parameters()).shape[1]
         # channels_last lets the CPU's and the GPU's faster convolutions be chosen
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        network = LoadedNetwork(name, model.to(self.device), card, self.device, probes=probes)
-        side = card.preprocessing.size
-        example = torch.zeros(1, channels, side, side, device=self.device)
-        network.trace = trace_layers(model, example)  # also warms the device up
-        network.fields = receptive_fields(model, example)
-        return network
+        return LoadedNetwork(name, model, card, torch.device("cpu"), probes=probes)
+
+    def _away(self, task: Task, net: LoadedNetwork, x: Tensor, gates: Sequence[Gate] = ()) -> Any:
+        """What ``compute`` gives elsewhere; None where it has to be done here."""
+        if self.elsewhere is None:
+            return None
+        try:
+            return self.elsewhere(task, net.name, x.numpy(), tuple(gates))
+        except Exception:  # noqa: BLE001 - whatever it was, this machine can do it too
+            log.warning("%s is run here, since elsewhere it failed", net.name, exc_info=True)
+            return None
 
     def run(
-        self, photo: Image.Image | NDArray[np.uint8], network: str | None = None, gates: Sequence[Gate] = ()
+        self,
+        photo: Image.Image | NDArray[np.uint8],
+        network: str | None = None,
+        gates: Sequence[Gate] = (),
+        here: bool = False,
     ) -> Run:
         """One photo through one network, with everything its residual blocks did.
 
@@ -226,6 +275,7 @@ class Engine:
                 an earlier run of this network, which is taken as it is.
             network: a name on the menu, or None for the default.
             gates: one a block, or empty for all open. They hold for this run alone.
+            here: not ``elsewhere``, for photos in quick succession.
 
         Raises:
             EngineError, CheckpointError: one sentence fit for the page.
@@ -237,14 +287,17 @@ class Engine:
         pixels = photo if isinstance(photo, np.ndarray) else fit_photo(photo, net.card.preprocessing)
         x = to_tensor(pixels, net.card.preprocessing)
         prepare = (time.perf_counter() - started) * 1e3
+        shares = None if here else self._away("pass", net, x)
         try:
-            share = net.together(x, PATIENCE_S)
+            share = shares[0] if shares else net.together(x, PATIENCE_S)
         except StillBusyError:
             raise EngineError(BUSY) from None
         except EngineError:
             raise
         except RuntimeError as error:
             raise EngineError(FAILED) from error
+        if self.elsewhere is not None and not shares and not here:
+            share = replace(share, notice=NO_GPU)
         return finish(net, pixels, share, prepare, (), started)
 
     def run_batch(
@@ -264,11 +317,15 @@ class Engine:
         pixels = [p if isinstance(p, np.ndarray) else fit_photo(p, net.card.preprocessing) for p in photos]
         x = to_tensor(np.stack(pixels) if len(pixels) > 1 else pixels[0], net.card.preprocessing)
         prepare = (time.perf_counter() - started) * 1e3 / len(pixels)
-        with turn(net):
-            try:
-                shares = passed(net, x, gates)
-            except RuntimeError as error:
-                raise EngineError(FAILED) from error
+        shares = self._away("pass", net, x, gates)
+        if shares is None:
+            with turn(net):
+                try:
+                    shares = passed(net, x, gates)
+                except RuntimeError as error:
+                    raise EngineError(FAILED) from error
+            if self.elsewhere is not None:
+                shares = [replace(share, notice=NO_GPU) for share in shares]
         each = (time.perf_counter() - started) / len(pixels)
         return [
             finish(net, photo, share, prepare, gates, time.perf_counter() - each)
@@ -284,14 +341,14 @@ class Engine:
         """
         net = self.network(run.network)
         x = to_tensor(run.photo, net.card.preprocessing)
-        with turn(net):
-            x = x.to(net.device, memory_format=torch.channels_last)
-            try:
-                with torch.inference_mode():
-                    whole = net.model(x).float().cpu().numpy()
-                branches, shortcuts, paths = lesions(net.model, x)
-            except RuntimeError as error:
-                raise EngineError(FAILED) from error
+        found = self._away("lesions", net, x)
+        if found is None:
+            with turn(net):
+                try:
+                    found = compute(net, "lesions", x.numpy())
+                except RuntimeError as error:
+                    raise EngineError(FAILED) from error
+        whole, branches, shortcuts, paths = found
         answer = int(chances(whole, net.card)[0].argmax())
 
         def of_answer(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -349,8 +406,29 @@ def passed(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate]) -> list[Passed]
         net.model.to(net.device)
         logits, blocks, spent = _forward(net, x, gates)
     milliseconds = (time.perf_counter() - started) * 1e3 / len(x)
-    trace = with_times(net.trace, {name: t / len(x) for name, t in spent.items()})
-    return [Passed(logits[i], blocks[i], trace, milliseconds) for i in range(len(x))]
+    each = {name: t / len(x) for name, t in spent.items()}
+    device = device_name(net.device)
+    return [Passed(logits[i], blocks[i], each, milliseconds, device, net.notice) for i in range(len(x))]
+
+
+def compute(net: LoadedNetwork, task: Task, x: NDArray[np.float32], gates: Sequence[Gate] = ()) -> Any:
+    """The innermost work on a batch (B, C, H, W), which may be done in another process: whatever goes in and
+    comes out can be pickled, and no stream stays on a device. Hold the network's lock.
+
+    Returns:
+        For "pass" a share for each photo, see ``passed``; for "lesions" the logits of the whole network and
+        those that ``experiments.lesions`` gives.
+
+    Raises:
+        RuntimeError: the network failed.
+    """
+    photos = torch.from_numpy(x)
+    if task == "pass":
+        return passed(net, photos, gates)
+    photos = photos.to(net.device, memory_format=torch.channels_last)
+    with torch.inference_mode():
+        whole: NDArray[np.float32] = net.model(photos).float().cpu().numpy()
+    return whole, *lesions(net.model, photos)
 
 
 def finish(
@@ -375,13 +453,13 @@ def finish(
     spent = Timings(prepare, share.milliseconds, total=(time.perf_counter() - began) * 1e3)
     return Run(
         network=net.name,
-        device=device_name(net.device),
+        device=share.device,
         photo=photo,
         prediction=answer,
         blocks=share.blocks,
-        trace=share.trace,
+        trace=with_times(net.trace, dict(share.spent)),
         timings=spent,
-        notice=net.notice,
+        notice=share.notice,
         classes=net.card.classes,
         gates=() if all(gate.open for gate in gates) else tuple(gates),
         activation=activation,

@@ -18,7 +18,7 @@ FLOORS = {
     2: {"capture", "download", "field", "gates", "gradients", "layers", "menu", "probes", "receptive"}
     | {"transforms", "weights"},
     3: {"charts", "compare", "depth", "drawing", "engine", "examples", "experiments", "export", "how"}
-    | {"inside", "lessons", "links", "live", "panels", "roadmap", "take"},
+    | {"inside", "lessons", "links", "live", "panels", "roadmap", "take", "zerogpu"},
     4: {"endpoints", "handlers", "photo_input", "ui"},
     5: {"app"},
 }
