@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from resnet_demo.deferred import Deferred
 from resnet_demo.endpoints import offer
 from resnet_demo.handlers import connect, sentence_of
 from resnet_demo.kept import KeptRuns
+from resnet_demo.leaving import own_folder, stop_when_asked
 from resnet_demo.live import frame_answerer
 from resnet_demo.menu import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
 from resnet_demo.take import taker
@@ -114,21 +115,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"{args.checkpoint} is not a file")
     own = Own(args.checkpoint, args.classes, args.allow_pth) if args.checkpoint else None
 
-    # a stop by the system is a clean stop too: Gradio removes its temporary files only then
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    stop_when_asked()
+    with own_folder():
+        return serve(args, own)
+
+
+def serve(args: argparse.Namespace, own: Own | None) -> int:
+    """Launch the page and keep it up until SystemExit; the exit code when it cannot be launched."""
     engine = defer_engine("cpu" if zerogpu.lent() else args.device, own=own)
     if zerogpu.lent():
         zerogpu.borrow(engine)
     demo = build_demo(engine, own=own)
     engine.start()
-    demo.launch(
-        server_name=args.host,
-        server_port=args.port,
-        inbrowser=args.inbrowser,
-        mcp_server=args.mcp,
-        **page_options(),
-    )
-    return 0
+    try:
+        demo.launch(
+            server_name=args.host,
+            server_port=args.port,
+            inbrowser=args.inbrowser,
+            mcp_server=args.mcp,
+            prevent_thread_lock=True,  # or Gradio answers Ctrl-C with words of its own
+            **page_options(),
+        )
+        while True:
+            time.sleep(60)
+    except OSError as error:
+        print(f"The page cannot be served: {error}", file=sys.stderr)
+        return 1
+    finally:
+        demo.close(verbose=False)  # Gradio removes what it made
 
 
 if __name__ == "__main__":

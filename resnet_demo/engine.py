@@ -257,7 +257,7 @@ class Engine:
             return None
         try:
             return self.elsewhere(task, net.name, x.numpy(), tuple(gates))
-        except Exception:  # noqa: BLE001 - whatever it was, this machine can do it too
+        except Exception:
             log.warning("%s is run here, since elsewhere it failed", net.name, exc_info=True)
             return None
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "resnet_demo"
 
 FLOORS = {
-    0: {"deferred", "guard", "kept", "records", "together"},
+    0: {"deferred", "guard", "kept", "leaving", "records", "together"},
     1: {"model"},
     2: {"capture", "download", "field", "gates", "gradients", "layers", "menu", "probes", "receptive"}
     | {"transforms", "weights"},

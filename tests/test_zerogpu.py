@@ -149,7 +149,12 @@ assert lent.run(draw_photo(1), here=True).device == "CPU"
         "PYTHONPATH": os.pathsep.join([str(IMITATION), str(ROOT), str(ROOT / "tests")]),
     }
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=200
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert log(tmp_path).count("forked") == 1

@@ -31,7 +31,7 @@ if not hasattr(gr, "Blocks"):
     raise ImportError("not from within gradio")
 
 assert "torch" not in sys.modules or not sys.modules["torch"].cuda.is_initialized()
-import torch
+import torch  # noqa: E402 - after the check
 
 FOLDER = Path(os.environ["IMITATION"])
 NAME = "NVIDIA Imitation"
