@@ -7,7 +7,7 @@ would otherwise overwrite it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 Keep = Callable[[Tensor], Tensor]
+STREAMS = ("residual", "shortcut", "pre_activation", "output")
 
 
 @dataclass
@@ -80,7 +81,9 @@ def clone(tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def capture_blocks(model: nn.Module, keep: Keep = clone) -> Iterator[dict[str, CapturedBlock]]:
+def capture_blocks(
+    model: nn.Module, keep: Keep = clone, wanted: Collection[str] = STREAMS
+) -> Iterator[dict[str, CapturedBlock]]:
     """Inside the ``with``, a forward pass of ``model`` fills one record per residual block.
 
     The model is put in eval mode for the duration and given back in the mode it came in;
@@ -90,6 +93,7 @@ def capture_blocks(model: nn.Module, keep: Keep = clone) -> Iterator[dict[str, C
     Args:
         model: a network of the notebook's or torchvision's residual blocks.
         keep: what to do with each stream at the moment it exists; must copy.
+        wanted: the streams to keep.
 
     Yields:
         block name -> CapturedBlock, in forward order, filled as the forward pass runs.
@@ -105,7 +109,7 @@ def capture_blocks(model: nn.Module, keep: Keep = clone) -> Iterator[dict[str, C
     was_training = {module: module.training for module in model.modules()}
     try:
         for name, block in blocks.items():
-            handles += _hook_block(block, streams[name].tensors, keep)
+            handles += _hook_block(block, streams[name].tensors, keep, wanted)
         model.eval()
         with torch.inference_mode():
             yield streams
@@ -116,7 +120,9 @@ def capture_blocks(model: nn.Module, keep: Keep = clone) -> Iterator[dict[str, C
             module.training = training
 
 
-def _hook_block(block: Any, tensors: dict[str, Tensor], keep: Keep) -> list[RemovableHandle]:
+def _hook_block(
+    block: Any, tensors: dict[str, Tensor], keep: Keep, wanted: Collection[str]
+) -> list[RemovableHandle]:
     calls = 0  # of the module that takes the sum, in this forward pass
     # The notebook's block hands its sum to the dropout, which is called for nothing else. In
     # torchvision's blocks the one ReLU is called after every norm, and last with the sum.
@@ -124,26 +130,30 @@ def _hook_block(block: Any, tensors: dict[str, Tensor], keep: Keep) -> list[Remo
         (block.dropout, 1) if hasattr(block, "dropout") else (block.relu, 3 if hasattr(block, "conv3") else 2)
     )
 
+    def put(stream: str, tensor: Tensor) -> None:
+        if stream in wanted:
+            tensors[stream] = keep(tensor)
+
     def on_input(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
         nonlocal calls
         calls = 0
         if block.downsample is None:  # identity shortcut
-            tensors["shortcut"] = keep(args[0])
+            put("shortcut", args[0])
 
     def on_branch(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
-        tensors["residual"] = keep(out)  # a copy: torchvision adds the shortcut to this very tensor
+        put("residual", out)  # a copy: torchvision adds the shortcut to this very tensor
 
     def on_shortcut(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
-        tensors["shortcut"] = keep(out)
+        put("shortcut", out)
 
     def on_sum(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
         nonlocal calls
         calls += 1
         if calls == last_call:
-            tensors["pre_activation"] = keep(args[0])
+            put("pre_activation", args[0])
 
     def on_output(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
-        tensors["output"] = keep(out)
+        put("output", out)
 
     handles = [
         block.register_forward_pre_hook(on_input),

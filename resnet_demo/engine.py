@@ -10,11 +10,11 @@ import copy
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from resnet_demo.layers import stages, time_layers, trace_layers, with_times
 from resnet_demo.probes import Probe, load_probes, read_outs
 from resnet_demo.receptive import receptive_fields
 from resnet_demo.records import (
+    BlockNumbers,
     BlockStreams,
     ClassActivation,
     Confidence,
@@ -39,6 +40,7 @@ from resnet_demo.records import (
     GradientFlow,
     LayerTrace,
     Lesions,
+    Numbers,
     Prediction,
     ReceptiveField,
     Run,
@@ -49,6 +51,7 @@ from resnet_demo.transforms import fit_photo, to_tensor
 from resnet_demo.weights import Card, available_networks, load_checkpoint
 
 Source = Path | FieldNetwork | OwnNetwork
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -332,6 +335,33 @@ class Engine:
             for photo, share in zip(pixels, shares, strict=True)
         ]
 
+    def numbers(self, photos: Sequence[NDArray[np.uint8]], network: str | None = None) -> list[Numbers]:
+        """Several photos in one forward pass, of which only numbers are kept: for whole folders.
+
+        Args:
+            photos: as ``fit_photo`` gives them for this network.
+
+        Raises:
+            EngineError, CheckpointError: as ``run``.
+        """
+        if not photos:
+            return []
+        started = time.perf_counter()
+        net = self.network(network)
+        x = to_tensor(np.stack(photos), net.card.preprocessing)
+        prepare = (time.perf_counter() - started) * 1e3 / len(photos)
+        with turn(net):
+            try:
+                logits, blocks = or_on_cpu(net, lambda: measured(net, x))
+            except RuntimeError as error:
+                raise EngineError(FAILED) from error
+        total = (time.perf_counter() - started) * 1e3 / len(photos)
+        spent, device = Timings(prepare, total - prepare, total), device_name(net.device)
+        return [
+            Numbers(net.name, device, predict(row, net.card), numbers, spent)
+            for row, numbers in zip(logits, blocks, strict=True)
+        ]
+
     def lesions(self, run: Run) -> Lesions:
         """The photo of ``run`` through its network with each branch removed, each shortcut, and, with
         few enough blocks, every set of branches.
@@ -386,6 +416,20 @@ def explain(net: LoadedNetwork, last: BlockStreams, logit: int) -> ClassActivati
     return class_activation(last.output, weight, float(linear.bias[logit]))
 
 
+def or_on_cpu(net: LoadedNetwork, work: Callable[[], T]) -> T:
+    """What ``work`` gives; if the network's device fails, the network moves to the CPU and ``work`` is done again."""
+    try:
+        return work()
+    except RuntimeError:
+        if net.device.type == "cpu":
+            raise
+        log.warning("%s failed on %s, falling back to the CPU", net.name, net.device, exc_info=True)
+        net.notice = f"{device_name(net.device)} failed, so this network now runs on the CPU."
+        net.device = torch.device("cpu")
+        net.model.to(net.device)
+        return work()
+
+
 def passed(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate]) -> list[Passed]:
     """One forward pass of a batch (B, C, H, W), a share for each photo. Hold the network's lock.
 
@@ -395,20 +439,38 @@ def passed(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate]) -> list[Passed]
         RuntimeError: it failed on the CPU.
     """
     started = time.perf_counter()
-    try:
-        logits, blocks, spent = _forward(net, x, gates)
-    except RuntimeError:
-        if net.device.type == "cpu":
-            raise
-        log.warning("%s failed on %s, falling back to the CPU", net.name, net.device, exc_info=True)
-        net.notice = f"{device_name(net.device)} failed, so this network now runs on the CPU."
-        net.device = torch.device("cpu")
-        net.model.to(net.device)
-        logits, blocks, spent = _forward(net, x, gates)
+    logits, blocks, spent = or_on_cpu(net, lambda: _forward(net, x, gates))
     milliseconds = (time.perf_counter() - started) * 1e3 / len(x)
     each = {name: t / len(x) for name, t in spent.items()}
     device = device_name(net.device)
     return [Passed(logits[i], blocks[i], each, milliseconds, device, net.notice) for i in range(len(x))]
+
+
+def measured(net: LoadedNetwork, x: Tensor) -> tuple[NDArray[np.float32], list[tuple[BlockNumbers, ...]]]:
+    """Logits (B, K) and the blocks' numbers for each photo of a batch (B, C, H, W). Hold the network's lock.
+
+    Everything is reduced where it is, for the whole batch at once: two numbers a stream reach the host.
+    """
+    x = x.to(net.device, memory_format=torch.channels_last)
+    wanted = ("residual", "shortcut", "output")
+    with capture_blocks(net.model, wanted=wanted) as streams:
+        logits = net.model(x).float().cpu().numpy()
+        rows = []
+        for block in streams.values():
+            f, s, o = (block.tensors[name].float().flatten(1) for name in wanted)
+            rows.append(torch.stack([f.norm(dim=1), s.norm(dim=1), o.norm(dim=1), (f * s).sum(1)]).cpu())
+    shapes = [(c, h, w) for _, c, h, w in (block.output.shape for block in streams.values())]
+    found = []
+    for photo in torch.stack(rows).permute(2, 0, 1).tolist():  # (B, blocks, 4)
+        found.append(
+            tuple(
+                BlockNumbers(
+                    name, shape, fn, sn, on, max(-1.0, min(1.0, dot / (fn * sn))) if fn and sn else 0.0
+                )
+                for name, shape, (fn, sn, on, dot) in zip(streams, shapes, photo, strict=True)
+            )
+        )
+    return logits, found
 
 
 def compute(net: LoadedNetwork, task: Task, x: NDArray[np.float32], gates: Sequence[Gate] = ()) -> Any:

@@ -125,7 +125,9 @@ def build():
     return Engine({"first": path, "later": path}, "cpu")
 engine = Deferred(build)
 zerogpu.borrow(engine)
-gr.Blocks.launch(gr.Blocks(), prevent_thread_lock=True, quiet=True)
+with gr.Blocks() as demo:
+    pass
+demo.launch(prevent_thread_lock=True, quiet=True)
 from resnet_demo.engine import Engine, Gate
 from conftest import draw_photo
 lent, plain = engine.get(), build()
