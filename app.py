@@ -16,6 +16,11 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 # the cores busy, a pass of many small layers then took 8 s instead of 0.06 s.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from resnet_demo.leaving import own_folder, stop_when_asked
+
+if __name__ == "__main__":
+    stop_when_asked()  # importing gradio takes seconds, in which Ctrl-C is no error either
+
 import gradio as gr
 
 from resnet_demo import zerogpu
@@ -23,7 +28,6 @@ from resnet_demo.deferred import Deferred
 from resnet_demo.endpoints import offer
 from resnet_demo.handlers import connect, sentence_of
 from resnet_demo.kept import KeptRuns
-from resnet_demo.leaving import own_folder, stop_when_asked
 from resnet_demo.live import frame_answerer
 from resnet_demo.menu import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
 from resnet_demo.take import taker
@@ -115,7 +119,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"{args.checkpoint} is not a file")
     own = Own(args.checkpoint, args.classes, args.allow_pth) if args.checkpoint else None
 
-    stop_when_asked()
     with own_folder():
         return serve(args, own)
 
@@ -139,7 +142,9 @@ def serve(args: argparse.Namespace, own: Own | None) -> int:
         while True:
             time.sleep(60)
     except OSError as error:
-        print(f"The page cannot be served: {error}", file=sys.stderr)
+        taken = "empty port" in str(error)  # Gradio's words are for whoever writes the program
+        why = "its port is in use; choose another with --port." if taken else str(error)
+        print(f"The page cannot be served: {why}", file=sys.stderr)
         return 1
     finally:
         demo.close(verbose=False)  # Gradio removes what it made

@@ -24,6 +24,7 @@ from resnet_demo.inside import View
 from resnet_demo.kept import KeptRuns
 from resnet_demo.records import Gate, Run
 from resnet_demo.take import GONE, take_html, taker
+from resnet_demo.transforms import fit_photo
 from resnet_demo.weights import available_networks
 
 
@@ -179,9 +180,7 @@ def test_the_command_says_the_same_without_keeping_streams(
     assert run.main([str(tmp_path)]) == 1
     told = capsys.readouterr()
     lines = [json.loads(line) for line in told.out.splitlines()]
-    assert [Path(line["photo"]).stem for line in lines] == [
-        f"{i:02}" for i in range(run.BATCH + 3) if i != 5
-    ]
+    assert [Path(line["photo"]).stem for line in lines] == [f"{i:02}" for i in range(run.BATCH + 3) if i != 5]
     assert "05.png" in told.err
     engine = Engine(available_networks(weights_dir), "cpu")
     for line in lines:

@@ -1,0 +1,92 @@
+"""A tab that was open while the server was started again: it works, or says in one sentence what to do."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from test_browser import WAIT, Browser, browser, expect, photo_file, upload  # noqa: F401 - a fixture
+
+from resnet_demo.handlers import RESTARTED
+from resnet_demo.leaving import PREFIX
+from resnet_demo.served import Server, free_port
+
+
+def opened(browser: Browser, server: Server):  # noqa: F811
+    page = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce").new_page()
+    page.goto(server.url)
+    page.wait_for_function("() => document.querySelector('#photo input[type=file]') && window.gradio_config")
+    page.wait_for_timeout(1000)
+    return page
+
+
+def kill(server: Server) -> None:
+    server.process.send_signal(signal.SIGKILL)  # as when a machine goes to sleep: nothing is tidied
+    server.process.wait(10)
+
+
+@pytest.mark.timeout(280)
+def test_an_old_tab_says_what_to_do_and_takes_a_new_photo(
+    browser: Browser,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    server = Server(free_port())
+    try:
+        page = opened(browser, server)
+        upload(page, photo_file(tmp_path))
+        expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+        kill(server)
+        assert len(list((tmp_path / "tmp").glob(PREFIX + "*"))) == 1  # it could not tidy up
+        server = Server(int(server.url.rsplit(":", 1)[1]))
+        assert len(list((tmp_path / "tmp").glob(PREFIX + "*"))) == 1  # the new one's own
+
+        for press in (
+            lambda: page.locator("#block-3").click(),
+            lambda: page.locator("#order").get_by_text("index").click(),
+            lambda: page.locator("#pin").dispatch_event("click"),
+        ):
+            press()
+            toast = page.locator(".toast-body").filter(has_text=RESTARTED)
+            expect(toast.first).to_be_visible(timeout=WAIT)
+            for close in page.locator(".toast-close").all():
+                close.click()
+            expect(toast).to_have_count(0)
+            expect(page.locator(".inside h3")).to_contain_text("Block 1")  # what was there is still there
+
+        upload(page, photo_file(tmp_path, 2))
+        page.wait_for_function("() => document.querySelectorAll('#roadmap button.cell').length === 5")
+        page.wait_for_timeout(1500)
+        page.locator("#block-3").click()
+        expect(page.locator(".inside h3")).to_contain_text("Block 3", timeout=WAIT)
+    finally:
+        server.close()
+
+
+@pytest.mark.timeout(280)
+def test_a_click_while_the_server_is_away_says_so_and_the_page_comes_back(
+    browser: Browser,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    server = Server(free_port())
+    try:
+        page = opened(browser, server)
+        page.locator("[data-example]").first.click()
+        expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+        page.locator("#block-3").click()
+        expect(page.locator(".inside h3")).to_contain_text("Block 3", timeout=WAIT)
+        page.wait_for_timeout(500)  # the address follows
+        kill(server)
+        page.locator("#block-2").click()
+        expect(page.locator(".toast-body").first).to_contain_text("Connection", timeout=WAIT)
+        server = Server(int(server.url.rsplit(":", 1)[1]))
+        # the page is loaded again, and its address says what was on it
+        expect(page.locator(".toast-body")).to_have_count(0, timeout=WAIT)
+        expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+        expect(page.locator(".inside h3")).to_contain_text("Block", timeout=WAIT)
+    finally:
+        server.close()
