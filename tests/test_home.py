@@ -15,6 +15,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from PIL import Image
@@ -113,15 +114,16 @@ def test_it_can_be_installed_as_an_app(two: tuple[App, App]) -> None:
     page = fetch(url + "/")[0].decode()
     link = re.search(r'<link rel="manifest" href="([^"]+)"', page)
     assert link
-    told, kind = fetch(f"{url}/{link[1].lstrip('/')}")
+    where = urljoin(url + "/", link[1])  # addresses in it are relative to its own
+    told, kind = fetch(where)
     assert kind == "application/manifest+json"
     manifest = json.loads(told)
     assert manifest["name"] == "ResNet, block by block"
     assert manifest["display"] == "standalone"
-    assert fetch(f"{url}/{manifest['start_url']}")[1] == "text/html"
+    assert fetch(urljoin(where, manifest["start_url"]))[1] == "text/html"
     assert {icon["sizes"] for icon in manifest["icons"]} >= {"192x192", "512x512"}  # what browsers ask for
     for icon in manifest["icons"]:
-        picture, kind = fetch(f"{url}/{icon['src'].lstrip('/')}")
+        picture, kind = fetch(urljoin(where, icon["src"]))
         assert kind == icon["type"] == "image/png"
         with Image.open(io.BytesIO(picture)) as image:
             assert f"{image.width}x{image.height}" == icon["sizes"]
