@@ -14,7 +14,8 @@ What the package ``spaces``, which is installed there, asks for (read in its ver
   then runs on the CPU, and the page says so. Live frames always do.
 - Nothing is compiled: ``torch.compile`` does not work in such a fork.
 
-This has been tried against an imitation of the package (``tests/zerogpu/``), not on the platform.
+This has been tried against an imitation of the package (``tests/zerogpu/``) and, on a machine without a GPU, with the
+package itself up to the start of CUDA in the fork; not on the platform.
 """
 
 from __future__ import annotations
