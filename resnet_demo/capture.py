@@ -7,7 +7,7 @@ would otherwise overwrite it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 Keep = Callable[[Tensor], Tensor]
-STREAMS = ("residual", "shortcut", "pre_activation", "output")
+Put = Callable[[str, Tensor], None]  # told of each stream by name, at the moment when it exists
 
 
 @dataclass
@@ -81,9 +81,7 @@ def clone(tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def capture_blocks(
-    model: nn.Module, keep: Keep = clone, wanted: Collection[str] = STREAMS
-) -> Iterator[dict[str, CapturedBlock]]:
+def capture_blocks(model: nn.Module, keep: Keep = clone) -> Iterator[dict[str, CapturedBlock]]:
     """Inside the ``with``, a forward pass of ``model`` fills one record per residual block.
 
     The model is put in eval mode for the duration and given back in the mode it came in;
@@ -93,7 +91,6 @@ def capture_blocks(
     Args:
         model: a network of the notebook's or torchvision's residual blocks.
         keep: what to do with each stream at the moment it exists; must copy.
-        wanted: the streams to keep.
 
     Yields:
         block name -> CapturedBlock, in forward order, filled as the forward pass runs.
@@ -101,18 +98,76 @@ def capture_blocks(
     Raises:
         ValueError: ``model`` has no residual block.
     """
+    streams = {name: CapturedBlock(name) for name in residual_blocks(model)}
+
+    def putter(name: str) -> Put:
+        def put(stream: str, tensor: Tensor) -> None:
+            streams[name].tensors[stream] = keep(tensor)
+
+        return put
+
+    with _hooked(model, putter):
+        yield streams
+
+
+@dataclass
+class MeasuredBlock:
+    """What is measured of one block for a batch of B photos, in float32 on the device of the run: each (B,)."""
+
+    shape: tuple[int, int, int] = (0, 0, 0)  # (C, H, W) of its streams
+    sums: dict[str, Tensor] = field(
+        default_factory=dict, repr=False
+    )  # residual, shortcut, output: norms; product
+
+
+@contextmanager
+def measure_blocks(model: nn.Module) -> Iterator[dict[str, MeasuredBlock]]:
+    """As ``capture_blocks``, but only the norms of the streams are kept, and residual times shortcut, summed.
+
+    No stream is copied: residual and shortcut are read when the later of the two has just been made, before
+    anything is added to either in place.
+    """
+    measured = {name: MeasuredBlock() for name in residual_blocks(model)}
+
+    def putter(name: str) -> Put:
+        found, waiting = measured[name], dict[str, Tensor]()
+
+        def put(stream: str, tensor: Tensor) -> None:
+            if stream in ("residual", "shortcut"):
+                waiting[stream] = _rows(tensor)
+                found.sums[stream] = torch.linalg.vector_norm(waiting[stream], dim=1)
+                if len(waiting) == 2:
+                    f, s = waiting.pop("residual"), waiting.pop("shortcut")
+                    found.sums["product"] = torch.bmm(f.unsqueeze(1), s.unsqueeze(2)).flatten()
+            elif stream == "output":
+                _, c, h, w = tensor.shape
+                found.shape = (c, h, w)
+                found.sums["output"] = torch.linalg.vector_norm(_rows(tensor), dim=1)
+
+        return put
+
+    with _hooked(model, putter):
+        yield measured
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """(B, C, H, W) to float32 (B, H * W * C): no copy for float32 in channels_last."""
+    return tensor.detach().float().permute(0, 2, 3, 1).flatten(1)
+
+
+@contextmanager
+def _hooked(model: nn.Module, putter: Callable[[str], Put]) -> Iterator[None]:
     blocks = residual_blocks(model)
     if not blocks:
         raise ValueError(f"{type(model).__name__} has no residual block (conv1, bn2, downsample) to capture.")
-    streams = {name: CapturedBlock(name) for name in blocks}
     handles: list[RemovableHandle] = []
     was_training = {module: module.training for module in model.modules()}
     try:
         for name, block in blocks.items():
-            handles += _hook_block(block, streams[name].tensors, keep, wanted)
+            handles += _hook_block(block, putter(name))
         model.eval()
         with torch.inference_mode():
-            yield streams
+            yield
     finally:
         for handle in handles:
             handle.remove()
@@ -120,19 +175,13 @@ def capture_blocks(
             module.training = training
 
 
-def _hook_block(
-    block: Any, tensors: dict[str, Tensor], keep: Keep, wanted: Collection[str]
-) -> list[RemovableHandle]:
+def _hook_block(block: Any, put: Put) -> list[RemovableHandle]:
     calls = 0  # of the module that takes the sum, in this forward pass
     # The notebook's block hands its sum to the dropout, which is called for nothing else. In
     # torchvision's blocks the one ReLU is called after every norm, and last with the sum.
     takes_sum, last_call = (
         (block.dropout, 1) if hasattr(block, "dropout") else (block.relu, 3 if hasattr(block, "conv3") else 2)
     )
-
-    def put(stream: str, tensor: Tensor) -> None:
-        if stream in wanted:
-            tensors[stream] = keep(tensor)
 
     def on_input(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
         nonlocal calls
@@ -141,7 +190,7 @@ def _hook_block(
             put("shortcut", args[0])
 
     def on_branch(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
-        put("residual", out)  # a copy: torchvision adds the shortcut to this very tensor
+        put("residual", out)  # torchvision adds the shortcut to this very tensor
 
     def on_shortcut(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
         put("shortcut", out)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from resnet_demo.capture import CapturedBlock, capture_blocks, residual_blocks
+from resnet_demo.capture import CapturedBlock, capture_blocks, measure_blocks, residual_blocks
 from resnet_demo.download import DownloadError, Progress, nothing
 from resnet_demo.experiments import class_activation, lesions
 from resnet_demo.field import FieldNetwork, OwnNetwork, load_field, load_own
@@ -452,14 +452,11 @@ def measured(net: LoadedNetwork, x: Tensor) -> tuple[NDArray[np.float32], list[t
     Everything is reduced where it is, for the whole batch at once: two numbers a stream reach the host.
     """
     x = x.to(net.device, memory_format=torch.channels_last)
-    wanted = ("residual", "shortcut", "output")
-    with capture_blocks(net.model, wanted=wanted) as streams:
+    with measure_blocks(net.model) as blocks:
         logits = net.model(x).float().cpu().numpy()
-        rows = []
-        for block in streams.values():
-            f, s, o = (block.tensors[name].float().flatten(1) for name in wanted)
-            rows.append(torch.stack([f.norm(dim=1), s.norm(dim=1), o.norm(dim=1), (f * s).sum(1)]).cpu())
-    shapes = [(c, h, w) for _, c, h, w in (block.output.shape for block in streams.values())]
+        names = ("residual", "shortcut", "output", "product")
+        rows = [torch.stack([block.sums[name] for name in names]).cpu() for block in blocks.values()]
+    shapes = [block.shape for block in blocks.values()]
     found = []
     for photo in torch.stack(rows).permute(2, 0, 1).tolist():  # (B, blocks, 4)
         found.append(
@@ -467,7 +464,7 @@ def measured(net: LoadedNetwork, x: Tensor) -> tuple[NDArray[np.float32], list[t
                 BlockNumbers(
                     name, shape, fn, sn, on, max(-1.0, min(1.0, dot / (fn * sn))) if fn and sn else 0.0
                 )
-                for name, shape, (fn, sn, on, dot) in zip(streams, shapes, photo, strict=True)
+                for name, shape, (fn, sn, on, dot) in zip(blocks, shapes, photo, strict=True)
             )
         )
     return logits, found
