@@ -48,14 +48,13 @@ def test_an_old_tab_says_what_to_do_and_takes_a_new_photo(
         for press in (
             lambda: page.locator("#block-3").click(),
             lambda: page.locator("#order").get_by_text("index").click(),
-            lambda: page.locator("#pin").dispatch_event("click"),
+            lambda: page.locator("#channels").get_by_text("64").click(),
         ):
             press()
-            toast = page.locator(".toast-body").filter(has_text=RESTARTED)
-            expect(toast.first).to_be_visible(timeout=WAIT)
-            for close in page.locator(".toast-close").all():
-                close.click()
-            expect(toast).to_have_count(0)
+            toast = page.get_by_test_id("toast-body")
+            expect(toast).to_contain_text(RESTARTED, timeout=WAIT)
+            page.get_by_test_id("toast-close").first.click()
+            expect(toast).to_have_count(0, timeout=WAIT)
             expect(page.locator(".inside h3")).to_contain_text("Block 1")  # what was there is still there
 
         upload(page, photo_file(tmp_path, 2))
@@ -82,10 +81,10 @@ def test_a_click_while_the_server_is_away_says_so_and_the_page_comes_back(
         page.wait_for_timeout(500)  # the address follows
         kill(server)
         page.locator("#block-2").click()
-        expect(page.locator(".toast-body").first).to_contain_text("Connection", timeout=WAIT)
+        expect(page.get_by_test_id("toast-body").first).to_contain_text("Connection", timeout=WAIT)
         server = Server(int(server.url.rsplit(":", 1)[1]))
         # the page is loaded again, and its address says what was on it
-        expect(page.locator(".toast-body")).to_have_count(0, timeout=WAIT)
+        expect(page.get_by_test_id("toast-body")).to_have_count(0, timeout=WAIT)
         expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
         expect(page.locator(".inside h3")).to_contain_text("Block", timeout=WAIT)
     finally:
