@@ -449,7 +449,7 @@ def passed(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate]) -> list[Passed]
 def measured(net: LoadedNetwork, x: Tensor) -> tuple[NDArray[np.float32], list[tuple[BlockNumbers, ...]]]:
     """Logits (B, K) and the blocks' numbers for each photo of a batch (B, C, H, W). Hold the network's lock.
 
-    Everything is reduced where it is, for the whole batch at once: two numbers a stream reach the host.
+    Everything is reduced where it is, for the whole batch at once: four numbers a block and photo reach the host.
     """
     x = x.to(net.device, memory_format=torch.channels_last)
     with measure_blocks(net.model) as blocks:

@@ -53,7 +53,7 @@ def borrow(engine: Deferred[Engine]) -> None:
     here = engine.get()
     on_gpu = {here.default: here.network().copy_on("cuda")}
 
-    @spaces.GPU(duration=SECONDS)  # type: ignore[untyped-decorator]
+    @spaces.GPU(duration=SECONDS)
     def run_on_gpu(task: Task, network: str, x: NDArray[np.float32], gates: tuple[Gate, ...]) -> Any:
         if network not in on_gpu:
             on_gpu[network] = here.read(network).copy_on("cuda")
