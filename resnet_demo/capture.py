@@ -135,14 +135,14 @@ def measure_blocks(model: nn.Module) -> Iterator[dict[str, MeasuredBlock]]:
         def put(stream: str, tensor: Tensor) -> None:
             if stream in ("residual", "shortcut"):
                 waiting[stream] = _rows(tensor)
-                found.sums[stream] = torch.linalg.vector_norm(waiting[stream], dim=1)
+                found.sums[stream] = torch.linalg.vector_norm(waiting[stream], dim=(1, 2))
                 if len(waiting) == 2:
                     f, s = waiting.pop("residual"), waiting.pop("shortcut")
-                    found.sums["product"] = torch.bmm(f.unsqueeze(1), s.unsqueeze(2)).flatten()
+                    found.sums["product"] = _dot(f, s)
             elif stream == "output":
                 _, c, h, w = tensor.shape
                 found.shape = (c, h, w)
-                found.sums["output"] = torch.linalg.vector_norm(_rows(tensor), dim=1)
+                found.sums["output"] = torch.linalg.vector_norm(_rows(tensor), dim=(1, 2))
 
         return put
 
@@ -151,8 +151,15 @@ def measure_blocks(model: nn.Module) -> Iterator[dict[str, MeasuredBlock]]:
 
 
 def _rows(tensor: Tensor) -> Tensor:
-    """(B, C, H, W) to float32 (B, H * W * C): no copy for float32 in channels_last."""
-    return tensor.detach().float().permute(0, 2, 3, 1).flatten(1)
+    """(B, C, H, W) to float32 (B, H, W * C): no copy for float32 in channels_last."""
+    return tensor.detach().float().permute(0, 2, 3, 1).flatten(2)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Sums (B,) of the products of (B, H, N) and (B, H, N), without a tensor of all the products; row by row, since one
+    sum of a million products would lose the fifth digit."""
+    products = torch.bmm(a.flatten(0, 1).unsqueeze(1), b.flatten(0, 1).unsqueeze(2))  # (B * H, 1, 1)
+    return products.view(a.shape[:2]).sum(1)
 
 
 @contextmanager

@@ -14,11 +14,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that open photos 
 import argparse
 import json
 import sys
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -35,7 +33,6 @@ from resnet_demo.weights import CheckpointError
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo", ".avif"}
 BATCH = 16
 AHEAD = 4 * BATCH  # photos opened before their turn
-NICE = 5  # how far the threads that open photos step back
 
 
 def photos_in(paths: Iterable[Path]) -> Iterator[Path]:
@@ -47,15 +44,6 @@ def photos_in(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
 
 
-def step_back() -> None:
-    """Let the threads of the network go before this one: on a CPU they need every core, and all of them wait for the
-    one that is held up. What is left for this one is the time in which they do nothing."""
-    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
-        me = threading.get_native_id()
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, me, os.getpriority(os.PRIO_PROCESS, me) + NICE)
-
-
 def run_all(
     engine: Engine, paths: Iterable[Path], network: str | None = None, streams: bool = True
 ) -> Iterator[tuple[Path, Run | Numbers | Exception]]:
@@ -65,7 +53,8 @@ def run_all(
     def opened(path: Path) -> NDArray[np.uint8]:
         return fit_photo(open_photo(path), preprocessing)
 
-    with ThreadPoolExecutor(os.cpu_count(), initializer=step_back) as pool:
+    # a core less than there are: on a CPU the network's threads wait for the one that is held up
+    with ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1)) as pool:
         waiting: deque[tuple[Path, Future[NDArray[np.uint8]]]] = deque()
         batch: list[tuple[Path, NDArray[np.uint8] | Exception]] = []
 
