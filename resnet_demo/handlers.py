@@ -103,12 +103,7 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
         return request.session_hash if isinstance(request, gr.Request) else None
 
     def recall(key: str | None) -> Run | None:
-        """The visitor's run; None before there is one.
-
-        A page that was opened before a restart still shows its run, of which this process knows nothing.
-        """
-        if key is None and session() is not None and session() not in opened:
-            raise gr.Error(RESTARTED, print_exception=False)
+        """The visitor's run; None before there is one."""
         run = kept.get(key)
         if key and run is None:
             raise gr.Error(GONE, print_exception=False)
@@ -250,8 +245,13 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
         return gradients_html(flow)
 
     def drawn(key: str | None, pinned_key: str | None, view: View) -> tuple[str, str, str, str]:
-        """What changes with the view: inside a block, the comparison, how it works, what is saved."""
+        """What changes with the view: inside a block, the comparison, how it works, what is saved.
+
+        A page that was opened before a restart still shows its run, of which this process knows nothing.
+        """
         run = recall(key)
+        if run is None and session() is not None and session() not in opened:
+            raise gr.Error(RESTARTED, print_exception=False)
         compared = compare_html(kept.get(pinned_key), run, view)
         return inside_html(run, view), compared, how_html(run, view.block), take_html(run, key, view)
 
