@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,14 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 # the cores busy, a pass of many small layers then took 8 s instead of 0.06 s.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from resnet_demo.leaving import own_folder, stop_when_asked
+
+if __name__ == "__main__":
+    stop_when_asked()  # importing gradio takes seconds, in which Ctrl-C is no error either
+
 import gradio as gr
 
+from resnet_demo import zerogpu
 from resnet_demo.deferred import Deferred
 from resnet_demo.endpoints import offer
 from resnet_demo.handlers import connect, sentence_of
@@ -113,19 +119,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"{args.checkpoint} is not a file")
     own = Own(args.checkpoint, args.classes, args.allow_pth) if args.checkpoint else None
 
-    # a stop by the system is a clean stop too: Gradio removes its temporary files only then
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    engine = defer_engine(args.device, own=own)
+    with own_folder():
+        return serve(args, own)
+
+
+def serve(args: argparse.Namespace, own: Own | None) -> int:
+    """Launch the page and keep it up until SystemExit; the exit code when it cannot be launched."""
+    engine = defer_engine("cpu" if zerogpu.lent() else args.device, own=own)
+    if zerogpu.lent():
+        zerogpu.borrow(engine)
     demo = build_demo(engine, own=own)
     engine.start()
-    demo.launch(
-        server_name=args.host,
-        server_port=args.port,
-        inbrowser=args.inbrowser,
-        mcp_server=args.mcp,
-        **page_options(),
-    )
-    return 0
+    try:
+        demo.launch(
+            server_name=args.host,
+            server_port=args.port,
+            inbrowser=args.inbrowser,
+            mcp_server=args.mcp,
+            prevent_thread_lock=True,  # or Gradio answers Ctrl-C with words of its own
+            **page_options(),
+        )
+        while True:
+            time.sleep(60)
+    except OSError as error:
+        taken = "empty port" in str(error)  # Gradio's words are for whoever writes the program
+        why = "its port is in use; choose another with --port." if taken else str(error)
+        print(f"The page cannot be served: {why}", file=sys.stderr)
+        return 1
+    finally:
+        demo.close(verbose=False)  # Gradio removes what it made
 
 
 if __name__ == "__main__":

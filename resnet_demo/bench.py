@@ -17,6 +17,7 @@ import base64
 import io
 import json
 import platform
+import random
 import re
 import statistics
 import subprocess
@@ -32,13 +33,15 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from tqdm import tqdm
 
+from resnet_demo import run as folder_command
 from resnet_demo.capture import capture_blocks
 from resnet_demo.engine import Engine
-from resnet_demo.examples import example
+from resnet_demo.examples import EXAMPLES, example
 from resnet_demo.how import how_html
 from resnet_demo.inside import View, inside_html
 from resnet_demo.menu import WEIGHTS
@@ -47,11 +50,12 @@ from resnet_demo.panels import answer_html, trace_html
 from resnet_demo.records import Gate, Run
 from resnet_demo.roadmap import roadmap_html
 from resnet_demo.served import Server, Visitor, free_port
-from resnet_demo.transforms import open_photo
+from resnet_demo.transforms import fit_photo, open_photo, to_tensor
 from resnet_demo.weights import available_networks
 
 REFERENCE = (1, 3, 180, 180)
 CLIENTS = 8
+FOLDER_PHOTOS = 200
 
 MEANING = {
     "forward_ms": "the reference: bare forward of the notebook's network, 180 px, float32",
@@ -70,6 +74,8 @@ MEANING = {
     "live_ms": "from sending a live frame to having its pictures",
     "live_fairness": "frames of the slowest of four live viewers / of the fastest",
     "concurrent_efficiency": f"photos a second through /predict with {CLIENTS} clients x reference",
+    "folder_over_batched": "photos a second of python -m resnet_demo.run on a folder of JPEGs, once it has started / "
+    "of the bare network on the same batches, already opened; higher is better",
     "import_gradio_s": "import gradio, alone in a fresh process",
     "import_s": "import torch and gradio, alone in a fresh process",
     "first_page_s": "python app.py until the page is served",
@@ -167,6 +173,49 @@ def in_process(repetitions: int) -> dict[str, float]:
         "lesions_ms": times["lesions"],
         "gradient_50_ms": times["gradient"],
     }
+
+
+def make_photos(folder: Path, count: int) -> list[Path]:
+    """Photos of 500x375 as JPEGs: the examples, cropped at random, the same ones every time."""
+    dice = random.Random(0)
+    paths = []
+    for i in range(count):
+        whole = example(EXAMPLES[i % len(EXAMPLES)])
+        share = dice.uniform(0.6, 1)
+        width, height = whole.width * share, whole.height * share
+        left, top = dice.uniform(0, whole.width - width), dice.uniform(0, whole.height - height)
+        photo = whole.resize((500, 375), box=(left, top, left + width, top + height))
+        paths.append(folder / f"{i:04}.jpg")
+        photo.save(paths[-1], quality=90)
+    return paths
+
+
+def folder(engine: Engine, photos: int, repetitions: int) -> dict[str, float]:
+    """The folder command beside the bare network on the same batches: same size, precision and cores."""
+    net = engine.network()
+    with tempfile.TemporaryDirectory() as made:
+        paths = make_photos(Path(made), photos)
+        pixels = [fit_photo(open_photo(path), net.card.preprocessing) for path in paths]
+        size = folder_command.BATCH
+        batches = [
+            to_tensor(np.stack(pixels[i : i + size]), net.card.preprocessing).to(
+                net.device, memory_format=torch.channels_last
+            )
+            for i in range(0, photos, size)
+        ]
+
+        def batched() -> None:
+            with torch.inference_mode():
+                for x in batches:
+                    net.model(x).cpu()
+
+        def command() -> None:
+            with open(os.devnull, "w") as nowhere:
+                if folder_command.write_lines(engine, paths, None, None, nowhere):
+                    raise RuntimeError("photos could not be run")
+
+        times = interleaved({"batched": batched, "command": command}, repetitions)
+    return {"folder_over_batched": times["batched"] / times["command"]}
 
 
 def import_seconds(modules: str) -> float:
@@ -367,6 +416,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.scaling:
         return grow(args.repetitions, args.photos)
     figures = in_process(args.repetitions)
+    photos = min(FOLDER_PHOTOS, 40 * args.repetitions)
+    figures |= folder(Engine(available_networks(WEIGHTS), "auto"), photos, max(1, args.repetitions // 5))
     if not args.no_server:
         figures["import_gradio_s"] = import_seconds("gradio")
         figures["import_s"] = import_seconds("torch, gradio")

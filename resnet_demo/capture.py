@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 Keep = Callable[[Tensor], Tensor]
+Put = Callable[[str, Tensor], None]  # told of each stream by name, at the moment when it exists
 
 
 @dataclass
@@ -97,18 +98,83 @@ def capture_blocks(model: nn.Module, keep: Keep = clone) -> Iterator[dict[str, C
     Raises:
         ValueError: ``model`` has no residual block.
     """
+    streams = {name: CapturedBlock(name) for name in residual_blocks(model)}
+
+    def putter(name: str) -> Put:
+        def put(stream: str, tensor: Tensor) -> None:
+            streams[name].tensors[stream] = keep(tensor)
+
+        return put
+
+    with _hooked(model, putter):
+        yield streams
+
+
+@dataclass
+class MeasuredBlock:
+    """What is measured of one block for a batch of B photos, in float32 on the device of the run: each (B,)."""
+
+    shape: tuple[int, int, int] = (0, 0, 0)  # (C, H, W) of its streams
+    sums: dict[str, Tensor] = field(
+        default_factory=dict, repr=False
+    )  # residual, shortcut, output: norms; product
+
+
+@contextmanager
+def measure_blocks(model: nn.Module) -> Iterator[dict[str, MeasuredBlock]]:
+    """As ``capture_blocks``, but only the norms of the streams are kept, and residual times shortcut, summed.
+
+    No stream is copied: residual and shortcut are read when the later of the two has just been made, before
+    anything is added to either in place.
+    """
+    measured = {name: MeasuredBlock() for name in residual_blocks(model)}
+
+    def putter(name: str) -> Put:
+        found, waiting = measured[name], dict[str, Tensor]()
+
+        def put(stream: str, tensor: Tensor) -> None:
+            if stream in ("residual", "shortcut"):
+                waiting[stream] = _rows(tensor)
+                found.sums[stream] = torch.linalg.vector_norm(waiting[stream], dim=(1, 2))
+                if len(waiting) == 2:
+                    f, s = waiting.pop("residual"), waiting.pop("shortcut")
+                    found.sums["product"] = _dot(f, s)
+            elif stream == "output":
+                _, c, h, w = tensor.shape
+                found.shape = (c, h, w)
+                found.sums["output"] = torch.linalg.vector_norm(_rows(tensor), dim=(1, 2))
+
+        return put
+
+    with _hooked(model, putter):
+        yield measured
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """(B, C, H, W) to float32 (B, H, W * C): no copy for float32 in channels_last."""
+    return tensor.detach().float().permute(0, 2, 3, 1).flatten(2)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Sums (B,) of the products of (B, H, N) and (B, H, N), without a tensor of all the products; row by row, since one
+    sum of a million products would lose the fifth digit."""
+    products = torch.bmm(a.flatten(0, 1).unsqueeze(1), b.flatten(0, 1).unsqueeze(2))  # (B * H, 1, 1)
+    return products.view(a.shape[:2]).sum(1)
+
+
+@contextmanager
+def _hooked(model: nn.Module, putter: Callable[[str], Put]) -> Iterator[None]:
     blocks = residual_blocks(model)
     if not blocks:
         raise ValueError(f"{type(model).__name__} has no residual block (conv1, bn2, downsample) to capture.")
-    streams = {name: CapturedBlock(name) for name in blocks}
     handles: list[RemovableHandle] = []
     was_training = {module: module.training for module in model.modules()}
     try:
         for name, block in blocks.items():
-            handles += _hook_block(block, streams[name].tensors, keep)
+            handles += _hook_block(block, putter(name))
         model.eval()
         with torch.inference_mode():
-            yield streams
+            yield
     finally:
         for handle in handles:
             handle.remove()
@@ -116,7 +182,7 @@ def capture_blocks(model: nn.Module, keep: Keep = clone) -> Iterator[dict[str, C
             module.training = training
 
 
-def _hook_block(block: Any, tensors: dict[str, Tensor], keep: Keep) -> list[RemovableHandle]:
+def _hook_block(block: Any, put: Put) -> list[RemovableHandle]:
     calls = 0  # of the module that takes the sum, in this forward pass
     # The notebook's block hands its sum to the dropout, which is called for nothing else. In
     # torchvision's blocks the one ReLU is called after every norm, and last with the sum.
@@ -128,22 +194,22 @@ def _hook_block(block: Any, tensors: dict[str, Tensor], keep: Keep) -> list[Remo
         nonlocal calls
         calls = 0
         if block.downsample is None:  # identity shortcut
-            tensors["shortcut"] = keep(args[0])
+            put("shortcut", args[0])
 
     def on_branch(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
-        tensors["residual"] = keep(out)  # a copy: torchvision adds the shortcut to this very tensor
+        put("residual", out)  # torchvision adds the shortcut to this very tensor
 
     def on_shortcut(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
-        tensors["shortcut"] = keep(out)
+        put("shortcut", out)
 
     def on_sum(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
         nonlocal calls
         calls += 1
         if calls == last_call:
-            tensors["pre_activation"] = keep(args[0])
+            put("pre_activation", args[0])
 
     def on_output(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
-        tensors["output"] = keep(out)
+        put("output", out)
 
     handles = [
         block.register_forward_pre_hook(on_input),

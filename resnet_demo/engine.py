@@ -6,13 +6,15 @@ lock; what comes out, a ``Run``, belongs to one visitor alone.
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from resnet_demo.capture import CapturedBlock, capture_blocks, residual_blocks
+from resnet_demo.capture import CapturedBlock, capture_blocks, measure_blocks, residual_blocks
 from resnet_demo.download import DownloadError, Progress, nothing
 from resnet_demo.experiments import class_activation, lesions
 from resnet_demo.field import FieldNetwork, OwnNetwork, load_field, load_own
@@ -32,6 +34,7 @@ from resnet_demo.mel import mel_picture
 from resnet_demo.probes import Probe, load_probes, read_outs
 from resnet_demo.receptive import receptive_fields
 from resnet_demo.records import (
+    BlockNumbers,
     BlockStreams,
     ClassActivation,
     Confidence,
@@ -39,6 +42,7 @@ from resnet_demo.records import (
     GradientFlow,
     LayerTrace,
     Lesions,
+    Numbers,
     Prediction,
     ReceptiveField,
     Run,
@@ -49,6 +53,7 @@ from resnet_demo.transforms import fit_photo, to_tensor
 from resnet_demo.weights import Card, available_networks, load_checkpoint, read_card
 
 Source = Path | FieldNetwork | OwnNetwork
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +62,7 @@ PATIENCE_S = 60.0  # seconds to wait for one's turn
 TOGETHER = 8  # photos that waited together and share one pass
 BUSY = "The network is busy with other people's photos; try again in a minute."
 FAILED = "The network failed on this photo; try another one."
+NO_GPU = "No GPU was free for this photo, so it ran on the CPU."
 FLOAT16_MAX = 6e4  # beyond this a stream is kept in float32
 
 
@@ -70,8 +76,20 @@ class Passed:
 
     logits: NDArray[np.float32]
     blocks: tuple[BlockStreams, ...]
-    trace: tuple[LayerTrace, ...]
+    spent: Mapping[str, float]  # milliseconds a layer
     milliseconds: float
+    device: str
+    notice: str = ""
+
+
+Task = Literal["pass", "lesions"]
+
+
+class Elsewhere(Protocol):
+    """Does the innermost work in another process, which has the networks too: see ``compute``."""
+
+    def __call__(self, task: Task, network: str, x: NDArray[np.float32], gates: tuple[Gate, ...]) -> Any:
+        """What ``compute`` gives there; any exception means that it is to be done here."""
 
 
 @dataclass
@@ -90,9 +108,15 @@ class LoadedNetwork:
     fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.layers = stages(self.model)
         self.together: Together[Tensor, Passed] = Together(
             lambda photos: passed(self, torch.cat(list(photos)), ()), TOGETHER, lambda: turn(self)
         )
+
+    def copy_on(self, device: str) -> LoadedNetwork:
+        """The same network once more, its weights on ``device``."""
+        model = copy.deepcopy(self.model).to(device)
+        return LoadedNetwork(self.name, model, self.card, torch.device(device))
 
 
 @contextmanager
@@ -155,7 +179,12 @@ class Engine:
         networks: name on the menu -> checkpoint of ours, network of the field, or a state dict of
             one's own; those in ``weights/`` when None.
         device: "auto", "cuda", "mps" or "cpu".
+
+    Attributes:
+        elsewhere: where photos are run instead of here, if anywhere; here when it fails.
     """
+
+    elsewhere: Elsewhere | None = None
 
     def __init__(self, networks: Mapping[str, Source] | None = None, device: str = "auto") -> None:
         self.device = best_device(device)
@@ -198,6 +227,27 @@ class Engine:
             return self._loaded[name]
 
     def _load(self, name: str, progress: Progress) -> LoadedNetwork:
+        network = self.read(name, progress)
+        model, side = network.model, network.card.preprocessing.size
+        model.to(self.device)
+        network.device = self.device
+        channels = next(model.parameters()).shape[1]
+        example = torch.zeros(1, channels, side, side, device=self.device)
+        network.trace = trace_layers(model, example)
+        network.fields = receptive_fields(model, example)
+        fold_norms(model)  # after the trace, which counts the norms' parameters
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.layers = stages(model)
+        with torch.inference_mode():
+            model(example)  # warms the device up
+        return network
+
+    def read(self, name: str, progress: Progress = nothing) -> LoadedNetwork:
+        """The network called ``name`` on the CPU as its file has it: not run yet, and nobody else's.
+
+        Raises:
+            DownloadError, CheckpointError: its weights cannot be fetched or read.
+        """
         source = self.networks[name]
         probes: Mapping[str, Probe] = {}
         model: nn.Module
@@ -209,23 +259,26 @@ class Engine:
             model, card = load_checkpoint(source)
             probes = load_probes(source)
         model.eval().requires_grad_(False)
-        channels = next(model.parameters()).shape[1]
         # channels_last lets the CPU's and the GPU's faster convolutions be chosen
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        network = LoadedNetwork(name, model.to(self.device), card, self.device, probes=probes)
-        side = card.preprocessing.size
-        example = torch.zeros(1, channels, side, side, device=self.device)
-        network.trace = trace_layers(model, example)
-        network.fields = receptive_fields(model, example)
-        fold_norms(model)  # after the trace, which counts the norms' parameters
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        network.layers = stages(model)
-        with torch.inference_mode():
-            model(example)  # warms the device up
-        return network
+        return LoadedNetwork(name, model, card, torch.device("cpu"), probes=probes)
+
+    def _away(self, task: Task, net: LoadedNetwork, x: Tensor, gates: Sequence[Gate] = ()) -> Any:
+        """What ``compute`` gives elsewhere; None where it has to be done here."""
+        if self.elsewhere is None:
+            return None
+        try:
+            return self.elsewhere(task, net.name, x.numpy(), tuple(gates))
+        except Exception:
+            log.warning("%s is run here, since elsewhere it failed", net.name, exc_info=True)
+            return None
 
     def run(
-        self, photo: Image.Image | NDArray[np.uint8], network: str | None = None, gates: Sequence[Gate] = ()
+        self,
+        photo: Image.Image | NDArray[np.uint8],
+        network: str | None = None,
+        gates: Sequence[Gate] = (),
+        here: bool = False,
     ) -> Run:
         """One photo through one network, with everything its residual blocks did.
 
@@ -235,6 +288,7 @@ class Engine:
                 takes the picture of a sound alone, as ``mel.mel_picture`` makes it.
             network: a name on the menu, or None for the default.
             gates: one a block, or empty for all open. They hold for this run alone.
+            here: not ``elsewhere``, for photos in quick succession.
 
         Raises:
             EngineError, CheckpointError: one sentence fit for the page.
@@ -246,14 +300,17 @@ class Engine:
         pixels = as_pixels(photo, net)
         x = to_tensor(pixels, net.card.preprocessing)
         prepare = (time.perf_counter() - started) * 1e3
+        shares = None if here else self._away("pass", net, x)
         try:
-            share = net.together(x, PATIENCE_S)
+            share = shares[0] if shares else net.together(x, PATIENCE_S)
         except StillBusyError:
             raise EngineError(BUSY) from None
         except EngineError:
             raise
         except RuntimeError as error:
             raise EngineError(FAILED) from error
+        if self.elsewhere is not None and not shares and not here:
+            share = replace(share, notice=NO_GPU)
         return finish(net, pixels, share, prepare, (), started)
 
     def run_batch(
@@ -273,11 +330,15 @@ class Engine:
         pixels = [as_pixels(photo, net) for photo in photos]
         x = to_tensor(np.stack(pixels) if len(pixels) > 1 else pixels[0], net.card.preprocessing)
         prepare = (time.perf_counter() - started) * 1e3 / len(pixels)
-        with turn(net):
-            try:
-                shares = passed(net, x, gates)
-            except RuntimeError as error:
-                raise EngineError(FAILED) from error
+        shares = self._away("pass", net, x, gates)
+        if shares is None:
+            with turn(net):
+                try:
+                    shares = passed(net, x, gates)
+                except RuntimeError as error:
+                    raise EngineError(FAILED) from error
+            if self.elsewhere is not None:
+                shares = [replace(share, notice=NO_GPU) for share in shares]
         each = (time.perf_counter() - started) / len(pixels)
         return [
             finish(net, photo, share, prepare, gates, time.perf_counter() - each)
@@ -313,6 +374,33 @@ class Engine:
                 return name
         return None
 
+    def numbers(self, photos: Sequence[NDArray[np.uint8]], network: str | None = None) -> list[Numbers]:
+        """Several photos in one forward pass, of which only numbers are kept: for whole folders.
+
+        Args:
+            photos: as ``fit_photo`` gives them for this network.
+
+        Raises:
+            EngineError, CheckpointError: as ``run``.
+        """
+        if not photos:
+            return []
+        started = time.perf_counter()
+        net = self.network(network)
+        x = to_tensor(np.stack(photos), net.card.preprocessing)
+        prepare = (time.perf_counter() - started) * 1e3 / len(photos)
+        with turn(net):
+            try:
+                logits, blocks = or_on_cpu(net, lambda: measured(net, x))
+            except RuntimeError as error:
+                raise EngineError(FAILED) from error
+        total = (time.perf_counter() - started) * 1e3 / len(photos)
+        spent, device = Timings(prepare, total - prepare, total), device_name(net.device)
+        return [
+            Numbers(net.name, device, predict(row, net.card), numbers, spent)
+            for row, numbers in zip(logits, blocks, strict=True)
+        ]
+
     def lesions(self, run: Run) -> Lesions:
         """The photo of ``run`` through its network with each branch removed, each shortcut, and, with
         few enough blocks, every set of branches.
@@ -322,14 +410,14 @@ class Engine:
         """
         net = self.network(run.network)
         x = to_tensor(run.photo, net.card.preprocessing)
-        with turn(net):
-            x = x.to(net.device, memory_format=torch.channels_last)
-            try:
-                with torch.inference_mode():
-                    whole = net.model(x).float().cpu().numpy()
-                branches, shortcuts, paths = lesions(net.model, x)
-            except RuntimeError as error:
-                raise EngineError(FAILED) from error
+        found = self._away("lesions", net, x)
+        if found is None:
+            with turn(net):
+                try:
+                    found = compute(net, "lesions", x.numpy())
+                except RuntimeError as error:
+                    raise EngineError(FAILED) from error
+        whole, branches, shortcuts, paths = found
         answer = int(chances(whole, net.card)[0].argmax())
 
         def of_answer(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -383,6 +471,20 @@ def explain(net: LoadedNetwork, last: BlockStreams, logit: int) -> ClassActivati
     return class_activation(last.output, weight, float(linear.bias[logit]))
 
 
+def or_on_cpu(net: LoadedNetwork, work: Callable[[], T]) -> T:
+    """What ``work`` gives; if the network's device fails, the network moves to the CPU and ``work`` is done again."""
+    try:
+        return work()
+    except RuntimeError:
+        if net.device.type == "cpu":
+            raise
+        log.warning("%s failed on %s, falling back to the CPU", net.name, net.device, exc_info=True)
+        net.notice = f"{device_name(net.device)} failed, so this network now runs on the CPU."
+        net.device = torch.device("cpu")
+        net.model.to(net.device)
+        return work()
+
+
 def passed(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate]) -> list[Passed]:
     """One forward pass of a batch (B, C, H, W), a share for each photo. Hold the network's lock.
 
@@ -392,19 +494,55 @@ def passed(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate]) -> list[Passed]
         RuntimeError: it failed on the CPU.
     """
     started = time.perf_counter()
-    try:
-        logits, blocks, spent = _forward(net, x, gates)
-    except RuntimeError:
-        if net.device.type == "cpu":
-            raise
-        log.warning("%s failed on %s, falling back to the CPU", net.name, net.device, exc_info=True)
-        net.notice = f"{device_name(net.device)} failed, so this network now runs on the CPU."
-        net.device = torch.device("cpu")
-        net.model.to(net.device)
-        logits, blocks, spent = _forward(net, x, gates)
+    logits, blocks, spent = or_on_cpu(net, lambda: _forward(net, x, gates))
     milliseconds = (time.perf_counter() - started) * 1e3 / len(x)
-    trace = with_times(net.trace, {name: t / len(x) for name, t in spent.items()})
-    return [Passed(logits[i], blocks[i], trace, milliseconds) for i in range(len(x))]
+    each = {name: t / len(x) for name, t in spent.items()}
+    device = device_name(net.device)
+    return [Passed(logits[i], blocks[i], each, milliseconds, device, net.notice) for i in range(len(x))]
+
+
+def measured(net: LoadedNetwork, x: Tensor) -> tuple[NDArray[np.float32], list[tuple[BlockNumbers, ...]]]:
+    """Logits (B, K) and the blocks' numbers for each photo of a batch (B, C, H, W). Hold the network's lock.
+
+    Everything is reduced where it is, for the whole batch at once: four numbers a block and photo reach the host.
+    """
+    x = x.to(net.device, memory_format=torch.channels_last)
+    with measure_blocks(net.model) as blocks:
+        logits = net.model(x).float().cpu().numpy()
+        names = ("residual", "shortcut", "output", "product")
+        rows = [torch.stack([block.sums[name] for name in names]).cpu() for block in blocks.values()]
+    shapes = [block.shape for block in blocks.values()]
+    found = []
+    for photo in torch.stack(rows).permute(2, 0, 1).tolist():  # (B, blocks, 4)
+        found.append(
+            tuple(
+                BlockNumbers(
+                    name, shape, fn, sn, on, max(-1.0, min(1.0, dot / (fn * sn))) if fn and sn else 0.0
+                )
+                for name, shape, (fn, sn, on, dot) in zip(blocks, shapes, photo, strict=True)
+            )
+        )
+    return logits, found
+
+
+def compute(net: LoadedNetwork, task: Task, x: NDArray[np.float32], gates: Sequence[Gate] = ()) -> Any:
+    """The innermost work on a batch (B, C, H, W), which may be done in another process: whatever goes in and
+    comes out can be pickled, and no stream stays on a device. Hold the network's lock.
+
+    Returns:
+        For "pass" a share for each photo, see ``passed``; for "lesions" the logits of the whole network and
+        those that ``experiments.lesions`` gives.
+
+    Raises:
+        RuntimeError: the network failed.
+    """
+    photos = torch.from_numpy(x)
+    if task == "pass":
+        return passed(net, photos, gates)
+    photos = photos.to(net.device, memory_format=torch.channels_last)
+    with torch.inference_mode():
+        whole: NDArray[np.float32] = net.model(photos).float().cpu().numpy()
+    return whole, *lesions(net.model, photos)
 
 
 def finish(
@@ -429,13 +567,13 @@ def finish(
     spent = Timings(prepare, share.milliseconds, total=(time.perf_counter() - began) * 1e3)
     return Run(
         network=net.name,
-        device=device_name(net.device),
+        device=share.device,
         photo=photo,
         prediction=answer,
         blocks=share.blocks,
-        trace=share.trace,
+        trace=with_times(net.trace, dict(share.spent)),
         timings=spent,
-        notice=net.notice,
+        notice=share.notice,
         classes=net.card.classes,
         gates=() if all(gate.open for gate in gates) else tuple(gates),
         activation=activation,
@@ -471,11 +609,12 @@ def to_record(block: CapturedBlock, index: int = 0) -> BlockStreams:
         product = float((residual * shortcut).sum())
         # no value is larger than its stream's norm, and none of the sum than both norms together
         largest = max(f_norm + s_norm, out_norm)
-        streams = (block.residual, block.shortcut, block.pre_activation, block.output)
-        on_host = [_to_host(stream[index], largest) for stream in streams]
         return BlockStreams(
-            block.name,
-            *on_host,
+            name=block.name,
+            residual=_to_host(residual, largest),
+            shortcut=_to_host(shortcut, largest),
+            pre_activation=_to_host(block.pre_activation[index], largest),
+            output=_to_host(output, largest),
             residual_norm=f_norm,
             shortcut_norm=s_norm,
             output_norm=out_norm,

@@ -19,7 +19,7 @@ from resnet_demo import drawing
 from resnet_demo.inside import STREAMS, View, inside_html
 from resnet_demo.lessons import activation_html
 from resnet_demo.panels import answer_html, trace_html
-from resnet_demo.records import BlockStreams, Gate, Run
+from resnet_demo.records import BlockStreams, Gate, Numbers, Run
 from resnet_demo.roadmap import roadmap_html
 
 TILE = 96  # pixels a map at least, in the sheets
@@ -42,7 +42,7 @@ The network answered {label} ({confidence:.1f} %). In this archive:
 """
 
 
-def run_as_dict(run: Run) -> dict[str, Any]:
+def run_as_dict(run: Run | Numbers) -> dict[str, Any]:
     """The answer of ``run`` and what every block did: plain numbers and names, no pictures."""
     return {
         "label": run.prediction.label,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
+from gradio.context import LocalContext
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RADIO_BLOCKS = 8  # with more, the road map alone chooses the block
+
+RESTARTED = (
+    "The demo was started again since you gave it a photo; give it the photo once more."  # as in page.js
+)
+MOST_PAGES = 20_000  # open pages remembered, a few bytes each
 
 LEAVE_EXAMPLE = "() => { window.leaveExample(); }"  # an address names examples only
 TOGGLE_THEME = "() => { document.body.classList.toggle('dark'); }"
@@ -93,6 +99,11 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
         kept: where runs stay for redrawing; the session holds a key.
     """
     entries = {entry.name: entry for entry in menu}
+    opened: dict[str | None, None] = {}  # the pages that this process has served, the oldest first
+
+    def session() -> str | None:
+        request = LocalContext.request.get(None)
+        return request.session_hash if isinstance(request, gr.Request) else None
 
     def recall(key: str | None) -> Run | None:
         """The visitor's run; None before there is one."""
@@ -189,6 +200,9 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
 
     def on_load(request: gr.Request) -> tuple[Any, ...]:
         """Bring the page to what its address asks for."""
+        opened[request.session_hash] = None
+        if len(opened) > MOST_PAGES:
+            del opened[next(iter(opened))]
         if not KEYS & request.query_params.keys():
             return (gr.skip(),) * len(restored)
         link = read_link(request.query_params, menu)
@@ -277,8 +291,13 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
         return gradients_html(flow)
 
     def drawn(key: str | None, pinned_key: str | None, view: View) -> tuple[str, str, str, str]:
-        """What changes with the view: inside a block, the comparison, how it works, what is saved."""
+        """What changes with the view: inside a block, the comparison, how it works, what is saved.
+
+        A page that was opened before a restart still shows its run, of which this process knows nothing.
+        """
         run = recall(key)
+        if run is None and session() is not None and session() not in opened:
+            raise gr.Error(RESTARTED, print_exception=False)
         compared = compare_html(kept.get(pinned_key), run, view)
         return inside_html(run, view), compared, how_html(run, view.block), take_html(run, key, view)
 

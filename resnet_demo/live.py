@@ -86,7 +86,7 @@ def frame_answerer(
                 raise PhotoError("That is no frame.")
             photo = open_frame(request.get("jpeg"))
             title = str(request.get("network") or "")
-            run = engine.get().run(photo, names.get(title, title) or None)
+            run = engine.get().run(photo, names.get(title, title) or None, here=True)
             block = request.get("block")
             block = max(0, min(block, len(run.blocks) - 1)) if isinstance(block, int) else 0
             road = re.sub(r' id="[^"]*"', "", roadmap_html(run, block))  # the page has these ids already

@@ -315,3 +315,26 @@ class Run:
     contributions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
     sense: Sense = "photo"
+
+
+@dataclass(frozen=True)
+class BlockNumbers:
+    """What a ``BlockStreams`` says in numbers, without its maps; the names mean the same."""
+
+    name: str
+    shape: tuple[int, int, int]
+    residual_norm: float
+    shortcut_norm: float
+    output_norm: float
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a ``Run`` says in numbers, for many photos of which nobody looks at the maps; the names mean the same."""
+
+    network: str
+    device: str
+    prediction: Prediction
+    blocks: tuple[BlockNumbers, ...]
+    timings: Timings

@@ -1,7 +1,8 @@
 """Run photos from the command line: ``python -m resnet_demo.run photo.jpg folder/ --out DIR``.
 
 One line of JSON a photo on standard output, a progress bar and errors on standard error; with ``--out``
-also every stream as ``.npz``. Photos are opened in the background while the network runs on a batch.
+also every stream as ``.npz``. Photos are opened and fitted in the background while the network runs on a
+batch; without ``--out`` nothing of a stream but its norms leaves the device.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,7 @@ from tqdm import tqdm
 
 from resnet_demo.engine import Engine, EngineError
 from resnet_demo.export import run_as_dict, save_streams
-from resnet_demo.records import Run
+from resnet_demo.records import Numbers, Run
 from resnet_demo.transforms import PhotoError, fit_photo, open_photo
 from resnet_demo.weights import CheckpointError
 
@@ -43,14 +45,15 @@ def photos_in(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def run_all(
-    engine: Engine, paths: Iterable[Path], network: str | None = None
-) -> Iterator[tuple[Path, Run | Exception]]:
-    """Each photo with its run, or with what was wrong with it, in order."""
+    engine: Engine, paths: Iterable[Path], network: str | None = None, streams: bool = True
+) -> Iterator[tuple[Path, Run | Numbers | Exception]]:
+    """Each photo with its run, or with what was wrong with it, in order; without ``streams`` only its numbers."""
     preprocessing = engine.network(network).card.preprocessing
 
     def opened(path: Path) -> NDArray[np.uint8]:
         return fit_photo(open_photo(path), preprocessing)
 
+    # a core less than there are: on a CPU the network's threads wait for the one that is held up
     with ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1)) as pool:
         waiting: deque[tuple[Path, Future[NDArray[np.uint8]]]] = deque()
         batch: list[tuple[Path, NDArray[np.uint8] | Exception]] = []
@@ -62,9 +65,10 @@ def run_all(
             except (PhotoError, OSError) as error:
                 batch.append((path, error))
 
-        def flush() -> Iterator[tuple[Path, Run | Exception]]:
+        def flush() -> Iterator[tuple[Path, Run | Numbers | Exception]]:
             good = [pixels for _, pixels in batch if not isinstance(pixels, Exception)]
-            runs = iter(engine.run_batch(good, network)) if good else iter(())
+            runs: Iterator[Run | Numbers]
+            runs = iter(engine.run_batch(good, network) if streams else engine.numbers(good, network))
             for path, pixels in batch:
                 yield path, pixels if isinstance(pixels, Exception) else next(runs)
             batch.clear()
@@ -82,6 +86,29 @@ def run_all(
         yield from flush()
 
 
+def write_lines(
+    engine: Engine, paths: Sequence[Path], network: str | None, out: Path | None, to: TextIO
+) -> int:
+    """A line of JSON on ``to`` for every photo, its streams in the folder ``out`` if there is one; what is wrong with
+    a photo goes to standard error.
+
+    Returns:
+        How many photos could not be run.
+    """
+    failed = 0
+    runs = run_all(engine, paths, network, streams=out is not None)
+    for path, run in tqdm(runs, total=len(paths), unit="photo", disable=None):
+        if isinstance(run, Exception):
+            failed += 1
+            reason = run if isinstance(run, PhotoError) else f"could not be read ({type(run).__name__})."
+            tqdm.write(f"{path}: {reason}", file=sys.stderr)
+            continue
+        tqdm.write(json.dumps({"photo": str(path), **run_as_dict(run)}), file=to)
+        if out is not None and isinstance(run, Run):
+            save_streams(run, out / f"{path.stem}.npz")
+    return failed
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m resnet_demo.run", description=__doc__)
     parser.add_argument("photos", type=Path, nargs="+", help="files, or folders that are searched for photos")
@@ -96,18 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise EngineError(f"No photos were found in {', '.join(map(str, args.photos))}.")
         if args.out:
             args.out.mkdir(parents=True, exist_ok=True)
-        failed = 0
-        for path, run in tqdm(
-            run_all(engine, paths, args.network), total=len(paths), unit="photo", disable=None
-        ):
-            if isinstance(run, Exception):
-                failed += 1
-                reason = run if isinstance(run, PhotoError) else f"could not be read ({type(run).__name__})."
-                tqdm.write(f"{path}: {reason}", file=sys.stderr)
-                continue
-            tqdm.write(json.dumps({"photo": str(path), **run_as_dict(run)}), file=sys.stdout)
-            if args.out:
-                save_streams(run, args.out / f"{path.stem}.npz")
+        failed = write_lines(engine, paths, args.network, args.out, sys.stdout)
     except (EngineError, CheckpointError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from resnet_demo import bench
 
@@ -28,8 +30,20 @@ def test_it_prints_a_table_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     told = json.loads(lines[-1])
     assert all(told[name] > 0 for name in ("forward_ms", "page_over_forward", "redraw_ms", "gated_ms"))
     assert told["capture_over_forward"] > 0
+    assert told["folder_over_batched"] > 0
     assert {"processor", "cores", "torch", "gradio", "repetitions"} <= told.keys()
     assert len(lines) - 1 == sum(name in bench.MEANING for name in told)
+
+
+def test_the_photos_of_the_folder_are_the_same_every_time(tmp_path: Path) -> None:
+    made = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        made.append([path.read_bytes() for path in bench.make_photos(tmp_path / name, 6)])
+    assert made[0] == made[1]
+    assert len(set(made[0])) == 6
+    with Image.open(tmp_path / "one" / "0000.jpg") as photo:
+        assert (photo.format, photo.size) == ("JPEG", (500, 375))
 
 
 @pytest.mark.timeout(300)

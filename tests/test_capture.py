@@ -8,7 +8,7 @@ from conftest import lively
 from networks import hooks_on, one_thread  # noqa: F401
 from torch import nn
 
-from resnet_demo.capture import capture_blocks, clone, residual_blocks
+from resnet_demo.capture import capture_blocks, clone, measure_blocks, residual_blocks
 from resnet_demo.model import ResidualBlock, ResNet
 
 
@@ -52,6 +52,31 @@ def test_output_is_relu_of_residual_plus_shortcut(name: str) -> None:
         assert torch.allclose(block.output, torch.relu(total), atol=1e-5, rtol=1e-5)
         assert block.pre_activation.min() < 0  # it was taken before the (in-place) activation
     assert hooks_on(model) == 0
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_what_is_measured_is_what_would_be_captured(name: str, memory: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    model = NETS[name]().to(memory_format=memory)
+    x = torch.randn(3, 1 if name == "one channel" else 3, 45, 61).to(memory_format=memory)
+    with capture_blocks(model) as streams:
+        expected = model(x)
+    with measure_blocks(model) as measured:
+        found = model(x)
+    assert torch.equal(found, expected)  # bit for bit
+    assert measured.keys() == streams.keys()
+    for block, numbers in zip(streams.values(), measured.values(), strict=True):
+        assert numbers.shape == block.output.shape[1:]
+        for stream in ("residual", "shortcut", "output"):
+            norms = getattr(block, stream).flatten(1).norm(dim=1)
+            assert torch.allclose(numbers.sums[stream], norms, rtol=1e-4)
+        product = (block.residual * block.shortcut).flatten(1).sum(1)
+        scale = float((numbers.sums["residual"] * numbers.sums["shortcut"]).max())
+        assert torch.allclose(numbers.sums["product"], product, atol=1e-5 * scale)
+    assert hooks_on(model) == 0
+    with pytest.raises(ValueError, match="no residual block"), measure_blocks(nn.Linear(2, 2)):
+        pass
 
 
 @pytest.mark.parametrize("name", ["notebook", "identity", "resnet18", "resnet50"])

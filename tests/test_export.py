@@ -24,6 +24,7 @@ from resnet_demo.inside import View
 from resnet_demo.kept import KeptRuns
 from resnet_demo.records import Gate, Run
 from resnet_demo.take import GONE, take_html, taker
+from resnet_demo.transforms import fit_photo
 from resnet_demo.weights import available_networks
 
 
@@ -167,6 +168,39 @@ def test_the_command_runs_folders_and_names_what_it_cannot_read(
     assert len(list((tmp_path / "out").glob("*.npz"))) == 20
     assert run.main([str(tmp_path / "out")]) == 2
     assert "No photos were found" in capsys.readouterr().err
+
+
+def test_the_command_says_the_same_without_keeping_streams(
+    tmp_path: Path, weights_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("resnet_demo.engine.available_networks", lambda: available_networks(weights_dir))
+    for i in range(run.BATCH + 3):
+        draw_photo(i, 60 + i, 50).save(tmp_path / f"{i:02}.png")
+    (tmp_path / "05.png").write_bytes(b"no photo")
+    assert run.main([str(tmp_path)]) == 1
+    told = capsys.readouterr()
+    lines = [json.loads(line) for line in told.out.splitlines()]
+    assert [Path(line["photo"]).stem for line in lines] == [f"{i:02}" for i in range(run.BATCH + 3) if i != 5]
+    assert "05.png" in told.err
+    engine = Engine(available_networks(weights_dir), "cpu")
+    for line in lines:
+        with Image.open(line.pop("photo")) as photo:
+            expected = export.run_as_dict(engine.run(photo.convert("RGB")))
+        assert line.keys() == expected.keys()
+        for block, other in zip(line["blocks"], expected["blocks"], strict=True):
+            assert (block.pop("name"), block.pop("shape")) == (other.pop("name"), other.pop("shape"))
+            assert block == pytest.approx(other, rel=1e-4, abs=1e-5)
+        assert line["label"] == expected["label"]
+        assert line["logit"] == pytest.approx(expected["logit"], abs=1e-4)
+        assert line["milliseconds"] > 0
+
+
+def test_numbers_need_no_map_on_the_host(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnet_demo.engine._to_host", None)  # what brings one there
+    photo = fit_photo(draw_photo(1), engine.network().card.preprocessing)
+    (found,) = engine.numbers([photo])
+    assert [block.shape for block in found.blocks][-1] == (512, 6, 6)
+    assert engine.numbers([]) == []
 
 
 def test_versions_leave_out_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ def test_a_full_server_says_so_at_once_and_frees_every_seat(
     go, inside = threading.Event(), threading.Semaphore(0)
 
     class Slow:
-        def run(self, photo: object, network: str | None) -> None:
+        def run(self, photo: object, network: str | None, here: bool) -> None:
             inside.release()
             go.wait(30)
             raise PhotoError("Enough.")

@@ -24,3 +24,31 @@ window.addEventListener('unhandledrejection', (event) => {
   }
   note.textContent = sentence;
 });
+
+// When the server has been started again, Gradio loads an old tab anew, and a photo that was in it is gone: say so.
+(() => {
+  const config = () => window.gradio_config;
+  const filled = () => document.querySelector('#roadmap button.cell');
+
+  window.addEventListener('pagehide', () => {
+    if (config()) sessionStorage.setItem('left', JSON.stringify({ app: config().app_id, filled: Boolean(filled()) }));
+  });
+
+  const left = JSON.parse(sessionStorage.getItem('left') || '{}');
+  const lost = left.filled && !new URLSearchParams(location.search).get('example'); // an example comes back by itself
+  if (!lost || performance.getEntriesByType('navigation')[0]?.type !== 'reload') return;
+  const note = document.createElement('p');
+  note.id = 'restart-note';
+  note.setAttribute('role', 'alert');
+
+  const waiting = setInterval(() => {
+    const photo = document.getElementById('photo');
+    if (filled() || (config() && config().app_id === left.app)) {
+      note.remove();
+      clearInterval(waiting);
+    } else if (config() && photo && !note.isConnected) {
+      note.textContent = 'The demo was started again since you gave it a photo; give it the photo once more.';
+      photo.after(note);
+    }
+  }, 300);
+})();
