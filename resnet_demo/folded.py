@@ -22,7 +22,7 @@ def fold_norms(model: nn.Module) -> None:
     for parent, conv, norm in list(_pairs(model)):
         convolution, batch_norm = getattr(parent, conv), getattr(parent, norm)
         setattr(parent, conv, fuse_conv_bn_eval(convolution, batch_norm))
-        setattr(parent, norm, nn.Identity())
+        setattr(parent, norm, nn.Identity().eval())
 
 
 def _pairs(model: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
