@@ -9,17 +9,17 @@ import gradio as gr
 from PIL import Image
 
 from resnet_demo.deferred import Deferred
+from resnet_demo.engines import PhotoEngine
 from resnet_demo.export import run_as_dict
 from resnet_demo.handlers import run_photo, sentence_of
 from resnet_demo.lessons import read_gates
 
 if TYPE_CHECKING:
-    from resnet_demo.engine import Engine
     from resnet_demo.records import Run
     from resnet_demo.ui import Page
 
 
-def offer(page: Page, engine: Deferred[Engine]) -> None:
+def offer(page: Page, engine: Deferred[PhotoEngine]) -> None:
     """Make the endpoints, inside the ``demo`` context of ``page``."""
 
     def run(photo: Image.Image | None, network: str | None, gates: Any = None) -> Run:
@@ -28,8 +28,7 @@ def offer(page: Page, engine: Deferred[Engine]) -> None:
         if gates is None:
             return run_photo(engine, photo, network)
         try:
-            count = len({block for block, _ in engine.get().network(network).fields})
-            wanted = read_gates(gates, count)
+            wanted = read_gates(gates, engine.get().facts(network).blocks)
         except Exception as error:
             if isinstance(error, ValueError):
                 raise gr.Error(f"These gates cannot be read: {error}.", print_exception=False) from error

@@ -22,11 +22,13 @@ from torch import Tensor, nn
 
 from resnet_demo.capture import CapturedBlock, capture_blocks, residual_blocks
 from resnet_demo.download import DownloadError, Progress, nothing
+from resnet_demo.engines import BUSY, FAILED, PATIENCE_S, TOGETHER, EngineError, NetworkFacts, Recipe
 from resnet_demo.experiments import class_activation, lesions
-from resnet_demo.field import FieldNetwork, OwnNetwork, load_field, load_own
+from resnet_demo.field import FieldNetwork, OwnNetwork, field_networks, load_field, load_own, own_network
 from resnet_demo.gates import gated
 from resnet_demo.gradients import gradient_flow
 from resnet_demo.layers import stages, time_layers, trace_layers, with_times
+from resnet_demo.menu import WEIGHTS, read_checkpoint
 from resnet_demo.probes import Probe, load_probes, read_outs
 from resnet_demo.receptive import receptive_fields
 from resnet_demo.records import (
@@ -51,15 +53,7 @@ Source = Path | FieldNetwork | OwnNetwork
 log = logging.getLogger(__name__)
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
-PATIENCE_S = 60.0  # seconds to wait for one's turn
-TOGETHER = 8  # photos that waited together and share one pass
-BUSY = "The network is busy with other people's photos; try again in a minute."
-FAILED = "The network failed on this photo; try another one."
 FLOAT16_MAX = 6e4  # beyond this a stream is kept in float32
-
-
-class EngineError(RuntimeError):
-    """A run could not be done; the message is one sentence fit for the page."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +188,11 @@ class Engine:
                     raise EngineError(str(error)) from error
             return self._loaded[name]
 
+    def facts(self, network: str | None = None, progress: Progress = nothing) -> NetworkFacts:
+        """What a caller needs to know of a network; args and errors as ``network``."""
+        net = self.network(network, progress)
+        return NetworkFacts(net.name, len({block for block, _ in net.fields}), net.card.preprocessing)
+
     def _load(self, name: str, progress: Progress) -> LoadedNetwork:
         source = self.networks[name]
         probes: Mapping[str, Probe] = {}
@@ -318,6 +317,25 @@ class Engine:
             return gradient_flow(x, depth, norms, progress=progress)
         except ValueError as error:
             raise EngineError(f"That depth cannot be shown: {error}.") from error
+
+
+def build_engine(recipe: Recipe) -> Engine:
+    """An engine with the networks on offer, its default one loaded and warm.
+
+    Raises:
+        EngineError, CheckpointError: one sentence fit for the page.
+    """
+    networks: dict[str, Source] = {}
+    own = recipe.own
+    if own is not None:
+        is_ours = own.checkpoint.with_suffix(".json").is_file()
+        networks[read_checkpoint(own.checkpoint).name] = (
+            own.checkpoint if is_ours else own_network(own.checkpoint, own.classes, own.allow_pth)
+        )
+    networks |= {**available_networks(recipe.weights or WEIGHTS), **field_networks()}
+    engine = Engine(networks, recipe.device)
+    engine.network()
+    return engine
 
 
 def explain(net: LoadedNetwork, last: BlockStreams, logit: int) -> ClassActivation | None:
