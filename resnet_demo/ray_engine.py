@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ from resnet_demo.engines import (
     NetworkFacts,
     Recipe,
 )
+from resnet_demo.menu import WEIGHTS
 from resnet_demo.records import Gate, GradientFlow, Lesions, Run, Timings
 from resnet_demo.transforms import fit_photo
 
@@ -140,8 +142,9 @@ class Replica:
     async def facts(self, network: str | None) -> AsyncIterator[float | NetworkFacts | Refused]:
         """The share of a download that has arrived, again and again; then as ``Engine.facts``."""
         async for step in stepwise(lambda progress: told(self.engine.facts, network, progress)):
+            if isinstance(step, NetworkFacts):
+                self.loaded.add(network)
             yield step
-        self.loaded.add(network)
 
     async def gradient_flow(
         self, run: Run, depth: int, norms: bool
@@ -210,7 +213,7 @@ class RayEngine:
 
     def __init__(self, recipe: Recipe, fleet: Fleet) -> None:
         has = join_ray(fleet.address)
-        self.name = "resnet-demo-" + hashlib.sha256(repr((recipe, fleet)).encode()).hexdigest()[:8]
+        self.name = f"resnet-demo-{fingerprint(recipe, fleet)}"
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         serve.start(proxy_location="Disabled")  # the page is the way in
         running = serve.status().applications.get(self.name)
@@ -221,7 +224,11 @@ class RayEngine:
         self._lock = threading.Lock()
         if fleet.address is None:
             atexit.register(self.close)
-        self.default: str = self._ask("ready", patience=STARTING_S)
+        try:
+            self.default: str = self._ask("ready", patience=STARTING_S)
+        except Exception:
+            serve.delete(self.name)  # so that the next try starts anew
+            raise
 
     def close(self) -> None:
         """Stop the replicas and leave the cluster."""
@@ -309,6 +316,17 @@ class RayEngine:
                 raise answer.error()
             return answer
         raise EngineError(FAILED)
+
+
+def fingerprint(recipe: Recipe, fleet: Fleet) -> str:
+    """Eight hex digits that change with the code, the networks on offer and the fleet: replicas are shared by
+    pages that agree on all of them."""
+    digest = hashlib.sha256(repr((recipe, replace(fleet, address=None))).encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    for path in sorted((recipe.weights or WEIGHTS).glob("*.safetensors")):
+        digest.update(path.name.encode())  # a checkpoint's name ends in its hash
+    return digest.hexdigest()[:8]
 
 
 def light(run: Run) -> Run:
