@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
@@ -19,7 +18,7 @@ import gradio as gr
 
 from resnet_demo.deferred import Deferred
 from resnet_demo.endpoints import offer
-from resnet_demo.engines import NO_RAY, Fleet, Own, PhotoEngine, Recipe, Room
+from resnet_demo.engines import NO_RAY, Fleet, Own, PhotoEngine, Recipe, Room, has_ray
 from resnet_demo.handlers import connect, sentence_of
 from resnet_demo.kept import KeptRuns
 from resnet_demo.live import frame_answerer
@@ -92,7 +91,7 @@ def chosen_fleet(parser: argparse.ArgumentParser, args: argparse.Namespace) -> F
         if any(option is not None for option in only_ray):
             parser.error("--replicas, --ray-address, --replica-cpus and --replica-gpus need --engine ray")
         return None
-    if find_spec("ray") is None:
+    if not has_ray():
         parser.error(NO_RAY)
     try:
         return Fleet(*Fleet.parse(args.replicas or "1"), *only_ray[1:])

@@ -76,3 +76,9 @@ def cores() -> int:
 def threads_of(cpus: float) -> int:
     """Threads for a network that was given ``cpus``."""
     return max(1, int(cpus))
+
+
+def leave_ray() -> None:
+    """Leave the cluster; one that this process started ends."""
+    if ray is not None and ray.is_initialized():
+        ray.shutdown()

@@ -22,7 +22,16 @@ from torch import Tensor, nn
 
 from resnet_demo.capture import CapturedBlock, capture_blocks, residual_blocks
 from resnet_demo.download import DownloadError, Progress, nothing
-from resnet_demo.engines import BUSY, FAILED, PATIENCE_S, TOGETHER, EngineError, NetworkFacts, Recipe
+from resnet_demo.engines import (
+    BUSY,
+    FAILED,
+    PATIENCE_S,
+    TOGETHER,
+    EngineError,
+    NetworkFacts,
+    Recipe,
+    no_network,
+)
 from resnet_demo.experiments import class_activation, lesions
 from resnet_demo.field import FieldNetwork, OwnNetwork, field_networks, load_field, load_own, own_network
 from resnet_demo.gates import gated
@@ -177,9 +186,7 @@ class Engine:
         """
         name = name or self.default
         if name not in self.networks:
-            raise EngineError(
-                f"There is no network called {name!r:.60}; choose one of {', '.join(self.networks)}."
-            )
+            raise no_network(name, self.networks)
         with self._loading[name]:  # one at a time, but a download of one holds up no other
             if name not in self._loaded:
                 try:

@@ -5,8 +5,9 @@ Nothing here needs torch or Ray: the page is built before either is imported.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +27,19 @@ NO_RAY = "Ray is not installed; run: pip install -r requirements-ray.txt"
 
 class EngineError(RuntimeError):
     """A run could not be done; the message is one sentence fit for the page."""
+
+
+def no_network(name: str, networks: Iterable[str]) -> EngineError:
+    """The error for a name that is not on the menu."""
+    return EngineError(f"There is no network called {name!r:.60}; choose one of {', '.join(networks)}.")
+
+
+def has_ray() -> bool:
+    """Whether Ray is installed; it is not imported."""
+    try:
+        return find_spec("ray") is not None
+    except ImportError:
+        return False
 
 
 @dataclass(frozen=True)

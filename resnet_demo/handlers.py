@@ -312,7 +312,12 @@ def connect(
         **private,
     }
     page.photo.change(
-        on_photo, photo_inputs, after_photo, trigger_mode="always_last", concurrency_limit=at_once, **run_options
+        on_photo,
+        photo_inputs,
+        after_photo,
+        trigger_mode="always_last",
+        concurrency_limit=at_once,
+        **run_options,
     )
     page.network.change(
         on_network,

@@ -31,7 +31,7 @@ from ray.exceptions import (
 )
 from ray.serve.exceptions import DeploymentUnavailableError, RayServeException
 
-from resnet_demo.cluster import join_ray, threads_of
+from resnet_demo.cluster import join_ray, leave_ray, threads_of
 from resnet_demo.download import Progress, nothing
 from resnet_demo.engines import (
     BUSY,
@@ -235,7 +235,7 @@ class RayEngine:
         atexit.unregister(self.close)
         if ray.is_initialized():
             serve.shutdown()
-            ray.shutdown()
+            leave_ray()
 
     def facts(self, network: str | None = None, progress: Progress = nothing) -> NetworkFacts:
         """As ``Engine.facts``: one replica loads the network; another does so when it is first asked to run it."""

@@ -15,7 +15,19 @@ PACKAGE = ROOT / "resnet_demo"
 FLOORS = {
     0: {"deferred", "guard", "kept", "records", "together"},
     1: {"model"},
-    2: {"capture", "cluster", "download", "engines", "field", "gates", "gradients", "layers", "menu", "probes", "receptive"}
+    2: {
+        "capture",
+        "cluster",
+        "download",
+        "engines",
+        "field",
+        "gates",
+        "gradients",
+        "layers",
+        "menu",
+        "probes",
+        "receptive",
+    }
     | {"transforms", "weights"},
     3: {"charts", "compare", "depth", "drawing", "engine", "examples", "experiments", "export", "how"}
     | {"inside", "lessons", "links", "live", "panels", "ray_engine", "roadmap", "take"},
