@@ -27,7 +27,8 @@ def join_ray(address: str | None = None, cpus: int | None = None) -> dict[str, f
     """Connect this process to the cluster at ``address``, or start one here; returns what the cluster has.
 
     Ray runs whatever it is told by anybody who reaches its ports, so a cluster started here takes
-    orders only with a token, new every time, that this process and its children know.
+    orders only with a token, new every time, that this process and its children know. (Ray asks for one
+    since 2.60; without ours it would leave one in the home folder.)
 
     Args:
         address: "auto", or host:port of a cluster's head; None to start one.
@@ -41,8 +42,7 @@ def join_ray(address: str | None = None, cpus: int | None = None) -> dict[str, f
     if not ray.is_initialized():
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address is None:
-            if "RAY_AUTH_TOKEN" not in os.environ:
-                os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
             os.environ.pop("RAY_ADDRESS", None)  # it would make Ray join that cluster
             ray.init(
                 num_cpus=cpus or cores(),
