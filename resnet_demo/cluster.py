@@ -48,7 +48,7 @@ def join_ray(address: str | None = None, cpus: int | None = None) -> dict[str, f
                 num_cpus=cpus or cores(),
                 include_dashboard=False,
                 _node_ip_address="127.0.0.1",
-                object_store_memory=OBJECTS,
+                object_store_memory=min(OBJECTS, memory() // 4),
                 runtime_env={"env_vars": NODE | {"PYTHONPATH": python_path()}},
                 **quiet,
             )
@@ -71,6 +71,13 @@ def python_path() -> str:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory() -> int:
+    """Bytes of this machine's memory."""
+    if not hasattr(os, "sysconf"):
+        return 4 * OBJECTS
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def threads_of(cpus: float) -> int:
