@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ray
 from numpy.typing import NDArray
 from PIL import Image
 from ray import serve
@@ -218,7 +217,9 @@ class RayEngine:
         serve.start(proxy_location="Disabled")  # the page is the way in
         running = serve.status().applications.get(self.name)
         if running is None or running.status != "RUNNING":
-            serve.run(deployment(recipe, fleet, has), name=self.name, route_prefix=None)
+            here = serve.RunTarget(deployment(recipe, fleet, has), name=self.name, route_prefix=None)
+            # not waited for here: on a full cluster that would have no end
+            serve.run_many([here], wait_for_applications_running=False)
         self.handle = serve.get_app_handle(self.name)
         self._facts: dict[str | None, NetworkFacts] = {}
         self._lock = threading.Lock()
@@ -231,11 +232,9 @@ class RayEngine:
             raise
 
     def close(self) -> None:
-        """Stop the replicas and leave the cluster."""
+        """Leave the cluster; one that was started here ends, its replicas with it."""
         atexit.unregister(self.close)
-        if ray.is_initialized():
-            serve.shutdown()
-            leave_ray()
+        leave_ray()
 
     def facts(self, network: str | None = None, progress: Progress = nothing) -> NetworkFacts:
         """As ``Engine.facts``: one replica loads the network; another does so when it is first asked to run it."""

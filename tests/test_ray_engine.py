@@ -61,7 +61,7 @@ def local(weights_dir: Path) -> Engine:
 @pytest.fixture(scope="module")
 def fleet(weights_dir: Path) -> Iterator[RayEngine]:
     """Two replicas on this machine."""
-    engine = RayEngine(Recipe("cpu", weights_dir), Fleet(2, 2))
+    engine = RayEngine(Recipe("cpu", weights_dir), Fleet(2, 2, cpus=0.9))
     yield engine
     engine.close()
 
