@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +46,15 @@ def join_ray(address: str | None = None, cpus: int | None = None) -> dict[str, f
         if address is None:
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
             os.environ.pop("RAY_ADDRESS", None)  # it would make Ray join that cluster
-            ray.init(
-                num_cpus=cpus or cores(),
-                include_dashboard=False,
-                _node_ip_address="127.0.0.1",
-                object_store_memory=min(OBJECTS, memory() // 4),
-                runtime_env={"env_vars": NODE | {"PYTHONPATH": python_path()}},
-                **quiet,
+            lasting(
+                lambda: ray.init(
+                    num_cpus=cpus or cores(),
+                    include_dashboard=False,
+                    _node_ip_address="127.0.0.1",
+                    object_store_memory=min(OBJECTS, memory() // 4),
+                    runtime_env={"env_vars": NODE | {"PYTHONPATH": python_path()}},
+                    **quiet,
+                )
             )
         else:
             try:
@@ -60,6 +64,29 @@ def join_ray(address: str | None = None, cpus: int | None = None) -> dict[str, f
                 logging.getLogger(__name__).info("no cluster", exc_info=error)
                 raise EngineError(f"No Ray cluster answers at {address}.") from error
     return {name: float(amount) for name, amount in ray.cluster_resources().items()}
+
+
+def lasting(start: Callable[[], Any]) -> None:
+    """Call ``start`` in a thread that ends with the process: on Linux the processes that Ray starts are told to die
+    with the thread that started them, not with its process."""
+    done, errors = threading.Event(), list[BaseException]()
+
+    def body() -> None:
+        try:
+            start()
+        except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
+            errors.append(error)
+        done.set()
+        if not errors:
+            threading.Event().wait()
+
+    if threading.current_thread() is threading.main_thread():
+        start()
+        return
+    threading.Thread(target=body, name="ray", daemon=True).start()
+    done.wait()
+    if errors:
+        raise errors[0]
 
 
 def python_path() -> str:

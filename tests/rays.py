@@ -36,6 +36,14 @@ def replicas(name: str = "networks", of: int | None = None) -> list[int]:
     ]
 
 
+def alive(pid: int) -> bool:
+    """Whether that process runs; one that has ended and waits to be noticed does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def cut(pid: int) -> None:
     """SIGKILL: nothing is tidied up."""
     os.kill(pid, signal.SIGKILL)

@@ -31,7 +31,7 @@ import torch
 import yaml
 from conftest import draw_photo
 from ray.exceptions import ActorDiedError
-from rays import children, cut, replicas, until
+from rays import alive, children, cut, replicas, until
 from test_public import jpeg
 
 from resnet_demo import drawing
@@ -309,7 +309,7 @@ def test_the_real_app_answers_the_same_and_leaves_nothing_behind() -> None:
         started = set(children(server.process.pid))
     finally:
         server.close()
-    assert until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in started), 30)
+    assert until(lambda: not any(alive(pid) for pid in started), 30)
 
 
 PAGE = """
@@ -355,6 +355,16 @@ def test_pages_that_join_a_cluster_share_its_replicas() -> None:
         for pid in started:
             with suppress(ProcessLookupError):
                 cut(pid)
+
+
+def test_ray_outlives_the_thread_that_started_it() -> None:
+    code = (
+        "import threading, time; from resnet_demo.cluster import join_ray; "
+        "starter = threading.Thread(target=join_ray); starter.start(); starter.join(); time.sleep(2); "
+        "import ray; print(ray.get(ray.remote(lambda: 'alive').remote(), timeout=30))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.stdout.strip() == "alive", done.stderr[-2000:]
 
 
 def test_an_address_where_nobody_answers_is_one_sentence() -> None:
