@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -58,12 +59,24 @@ def join_ray(address: str | None = None, cpus: int | None = None) -> dict[str, f
             )
         else:
             try:
+                knock(address)
                 code = {"working_dir": str(ROOT), "excludes": ELSEWHERE, "env_vars": NODE}
                 ray.init(address=address, runtime_env=code, **quiet)
-            except (ConnectionError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError) as error:
                 logging.getLogger(__name__).info("no cluster", exc_info=error)
                 raise EngineError(f"No Ray cluster answers at {address}.") from error
     return {name: float(amount) for name, amount in ray.cluster_resources().items()}
+
+
+def knock(address: str) -> None:
+    """See that somebody listens at host:port; Ray itself would try for a minute.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit() and "://" not in address:
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def lasting(start: Callable[[], Any]) -> None:
