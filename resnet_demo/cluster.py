@@ -46,9 +46,9 @@ def join_ray(address: str | None = None, cpus: int | None = None) -> dict[str, f
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address is None:
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-            os.environ.pop("RAY_ADDRESS", None)  # it would make Ray join that cluster
             lasting(
                 lambda: ray.init(
+                    "local",  # or it would join a cluster that happens to run here
                     num_cpus=cpus or cores(),
                     include_dashboard=False,
                     _node_ip_address="127.0.0.1",

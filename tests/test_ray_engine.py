@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -29,7 +28,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
 
 import torch
 import yaml
-from conftest import draw_photo
+from conftest import draw_photo, lively
 from ray.exceptions import ActorDiedError
 from rays import alive, children, cut, replicas, until
 from test_public import jpeg
@@ -44,12 +43,13 @@ from resnet_demo.handlers import sentence_of
 from resnet_demo.how import how_html
 from resnet_demo.inside import View, inside_html
 from resnet_demo.lessons import activation_html
+from resnet_demo.model import ResNet
 from resnet_demo.ray_engine import TRIES, RayEngine, Refused, deployment, stepwise, told
-from resnet_demo.records import Gate, Run
+from resnet_demo.records import Gate, Preprocessing, Run
 from resnet_demo.roadmap import roadmap_html
 from resnet_demo.served import ROOT, Server, Visitor, free_port
 from resnet_demo.transforms import open_photo
-from resnet_demo.weights import CheckpointError
+from resnet_demo.weights import Card, CheckpointError, save_checkpoint
 
 CLOSED = (Gate(residual=0), Gate(), Gate(shortcut=0.5), Gate(), Gate())
 STREAMS = ("residual", "shortcut", "pre_activation", "output")
@@ -91,7 +91,7 @@ def test_both_engines_are_what_the_page_asks_for(fleet: RayEngine, local: Engine
     engines: tuple[PhotoEngine, PhotoEngine] = fleet, local
     assert engines[0].default == engines[1].default == "test-net"
     assert engines[0].facts() == engines[1].facts()
-    assert len(replicas()) == 2
+    assert len(replicas(fleet.name)) == 2
 
 
 def test_answers_equal_the_local_engines(fleet: RayEngine, local: Engine) -> None:
@@ -160,9 +160,10 @@ def test_sentences_survive_the_trip(fleet: RayEngine, local: Engine) -> None:
 def test_an_unfit_checkpoint_is_refused_with_the_local_sentence(
     fleet: RayEngine, weights_dir: Path, tmp_path: Path
 ) -> None:
-    for path in weights_dir.iterdir():
-        shutil.copy(path, tmp_path)
-    (checkpoint,) = (p for p in tmp_path.glob("*.safetensors") if "probes" not in p.name)
+    model = lively(ResNet(3, widths=(4, 6)))
+    checkpoint = save_checkpoint(
+        model, Card("narrow", model.config, Preprocessing(32), ("cat", "dog")), tmp_path
+    )
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     recipe = Recipe("cpu", weights_dir, Own(checkpoint))
     sentences = []
@@ -215,8 +216,8 @@ def test_a_replica_killed_during_200_requests_loses_nothing(fleet: RayEngine, lo
     photos = [draw_photo(seed, 60, 50) for seed in range(10)]
     expected = [local.run(photo) for photo in photos]
     assert len({round(run.prediction.logit, 3) for run in expected}) == 10  # or a mix-up could hide
-    assert until(lambda: len(replicas()) == 2)
-    victim = replicas()[0]
+    assert until(lambda: len(replicas(fleet.name)) == 2)
+    victim = replicas(fleet.name)[0]
     answered = 0
     lock = threading.Lock()
 
@@ -234,16 +235,16 @@ def test_a_replica_killed_during_200_requests_loses_nothing(fleet: RayEngine, lo
     assert len(runs) == 200
     for i, run in enumerate(runs):
         equal(run, expected[i % 10])
-    assert victim not in replicas()
-    assert until(lambda: len(replicas()) == 2)  # and another one took its place
+    assert victim not in replicas(fleet.name)
+    assert until(lambda: len(replicas(fleet.name)) == 2)  # and another one took its place
 
 
 def test_with_every_replica_gone_a_visitor_waits_for_the_next(fleet: RayEngine, local: Engine) -> None:
-    for pid in replicas():
+    for pid in replicas(fleet.name):
         cut(pid)
     run = fleet.run(draw_photo(7))
     equal(run, local.run(draw_photo(7)))
-    assert until(lambda: len(replicas()) == 2)
+    assert until(lambda: len(replicas(fleet.name)) == 2)
 
 
 def test_a_photo_that_kills_is_given_up_and_a_long_wait_is_busy() -> None:
@@ -315,8 +316,9 @@ def test_the_real_app_answers_the_same_and_leaves_nothing_behind() -> None:
 PAGE = """
 import sys
 sys.path.insert(0, "tests")
-from conftest import draw_photo
+from conftest import draw_photo, lively
 from resnet_demo.engines import Fleet, Recipe
+from resnet_demo.model import ResNet
 from resnet_demo.ray_engine import RayEngine
 engine = RayEngine(Recipe("cpu"), Fleet(1, 1, address=sys.argv[1], cpus=1))
 print(engine.name, engine.run(draw_photo(3)).prediction.logit)
