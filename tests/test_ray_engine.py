@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -325,6 +326,14 @@ print(engine.name, engine.run(draw_photo(3)).prediction.logit)
 """
 
 
+def listens(port: int) -> bool:
+    """Whether somebody does."""
+    with suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    return False
+
+
 def test_pages_that_join_a_cluster_share_its_replicas() -> None:
     port = free_port()
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
@@ -336,11 +345,12 @@ def test_pages_that_join_a_cluster_share_its_replicas() -> None:
     )
     started: dict[int, str] = {}
     try:
+        assert until(lambda: listens(port))
         told_, served = [], []
         for _ in range(2):
             page = subprocess.run(
                 [sys.executable, "-c", PAGE, f"127.0.0.1:{port}"],
-                cwd=ROOT, env={**os.environ, **token, **quiet}, capture_output=True, text=True, timeout=150, check=False,
+                cwd=ROOT, env={**os.environ, **token, **quiet}, capture_output=True, text=True, timeout=80, check=False,
             )  # fmt: skip
             assert page.returncode == 0, page.stderr[-2000:]
             told_.append(page.stdout.split())
@@ -353,8 +363,9 @@ def test_pages_that_join_a_cluster_share_its_replicas() -> None:
     finally:
         started = children(head.pid)
         head.terminate()
-        head.wait(60)
-        for pid in started:
+        with suppress(subprocess.TimeoutExpired):
+            head.wait(10)
+        for pid in [head.pid, *started]:
             with suppress(ProcessLookupError):
                 cut(pid)
 
