@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -130,15 +130,17 @@ def folder(data: bytes, photos: int) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
-        few = max(16, photos // 4)
-        on_ray: Callable[[str], list[str]] = lambda out: ["--engine", "ray", "--out", str(base / out)]  # noqa: E731
-        rates = {}
-        for way, options in (("ray", on_ray), ("local", lambda _: [])):
-            short, _ = spend(few, options(f"{way}-few-out"), base / f"{way}-few")
-            long, _ = spend(photos, options(f"{way}-out"), base / way)
-            rates[f"folder_{way}_photos_per_s"] = (photos - few) / max(long - short, 1e-9)
-            rates[f"folder_{way}_start_s"] = max(0.0, short - few / rates[f"folder_{way}_photos_per_s"])
-    return rates
+        seconds, said = spend(photos, ["--engine", "ray", "--out", str(base / "out")], base / "ray")
+        on_ray = float(json.loads(said.splitlines()[-1])["photos_per_s"])
+        short, _ = spend(max(16, photos // 4), [], base / "few")
+        long, _ = spend(photos, [], base / "many")
+    here = (photos - max(16, photos // 4)) / (long - short) if long > short else photos / long
+    return {
+        "folder_ray_photos_per_s": on_ray,
+        "folder_ray_start_s": seconds - photos / on_ray,
+        "folder_local_photos_per_s": here,
+        "folder_local_start_s": max(0.0, long - photos / here),
+    }
 
 
 def sizing(figures: dict[str, float], here: int) -> str:

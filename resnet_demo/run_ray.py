@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import sys
 import time
@@ -108,7 +109,8 @@ class Forward:
         self.engine, self.network, self.side = Engine(device=device), network, side
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        """Rows of one pass."""
+        """Rows of one pass, and when it began."""
+        began = time.time()
         errors = json.loads(item["errors"])
         pixels = np.frombuffer(item["pixels"], np.uint8).reshape(-1, self.side, self.side, 3)
         answers = iter(self.answers(list(pixels)))
@@ -116,7 +118,7 @@ class Forward:
         for path, sentence in zip(json.loads(item["paths"]), errors, strict=True):
             answer = sentence or next(answers)
             rows.append(row_of(path, answer) if isinstance(answer, Run) else failed_row(path, answer))
-        return {"part": item["part"], "start": item["start"], "rows": json.dumps(rows)}
+        return {"part": item["part"], "start": item["start"], "rows": json.dumps(rows), "began": began}
 
     def answers(self, pixels: list[NDArray[np.uint8]]) -> list[Run | str]:
         """A run for each, or the sentence that says why not; one that fails spoils no other."""
@@ -216,8 +218,8 @@ def passes(paths: Sequence[str], parts: Sequence[int], per_part: int) -> Iterato
 
 def answered(
     items: list[dict[str, Any]], opening: Opening, forward: tuple[Any, ...], has: dict[str, float]
-) -> Iterator[tuple[int, int, list[dict[str, Any]]]]:
-    """(part, index of the first photo, rows) of every pass, in order."""
+) -> Iterator[tuple[int, int, list[dict[str, Any]], float]]:
+    """(part, index of the first photo, rows, when it began) of every pass, in order."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
@@ -232,7 +234,7 @@ def answered(
         .map(Forward, fn_constructor_args=forward, compute=ActorPoolStrategy(size=actors), **needs)
     )
     for row in data.iter_rows():
-        yield int(row["part"]), int(row["start"]), json.loads(row["rows"])
+        yield int(row["part"]), int(row["start"]), json.loads(row["rows"]), float(row["began"])
 
 
 def run_folder(
@@ -271,7 +273,7 @@ def run_folder(
     every = range(-(-len(paths) // per_part))
     sizes = [min(per_part, len(paths) - part * per_part) for part in every]
     todo = [part for part in every if not is_finished(part_path(out, part), sizes[part])]
-    done = 0
+    done, running = 0, 0.0
     if todo:
         try:
             has = join_ray(address)
@@ -282,14 +284,19 @@ def run_folder(
         opening = Opening(str(root), card.preprocessing)
         forward = (device, name, card.preprocessing.size, 1)
         total = sum(sizes[part] for part in todo)
+        first = math.inf
         with tqdm(total=total, unit="photo", disable=None) as bar:
-            for part, start, rows in answered(list(passes(paths, todo, per_part)), opening, forward, has):
+            for part, start, rows, began in answered(
+                list(passes(paths, todo, per_part)), opening, forward, has
+            ):
+                first = min(first, began)
                 gathered[part][start] = rows
                 bar.update(len(rows))
                 if sum(map(len, gathered[part].values())) == sizes[part]:
                     pieces = gathered.pop(part)
                     write_part(part_path(out, part), [row for at in sorted(pieces) for row in pieces[at]])
                     done += sizes[part]
+        running = time.time() - first  # from the first pass on: without starting up
         if address is None:
             leave_ray()
     seconds = time.perf_counter() - started
@@ -306,7 +313,7 @@ def run_folder(
                 "parts_done_before": len(sizes) - len(todo),
                 "photos_run": done,
                 "seconds": round(seconds, 2),
-                "photos_per_s": round(done / seconds, 2),
+                "photos_per_s": round(done / running, 2) if running else 0.0,
                 "out": str(out),
             }
         )
