@@ -66,16 +66,16 @@ def frame_answerer(
     engine: Deferred[PhotoEngine],
     names: Mapping[str, str],
     sentence_of: Callable[[Exception], str],
-    at_once: int = AT_ONCE,
+    at_once: int | None = None,
 ) -> Callable[[Any], dict[str, Any]]:
     """The function that the page calls with every frame.
 
     Args:
         names: what the menu shows -> name of the network.
         sentence_of: what to tell a visitor about an error.
-        at_once: frames in the server at a time.
+        at_once: frames in the server at a time; AT_ONCE when None.
     """
-    seats = threading.BoundedSemaphore(at_once)
+    seats = threading.BoundedSemaphore(AT_ONCE if at_once is None else at_once)
 
     def frame(request: Any) -> dict[str, Any]:
         """{"jpeg": data URL, "network": title on the menu, "block": index, "channels": those on the screen}
