@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -324,50 +321,6 @@ from resnet_demo.ray_engine import RayEngine
 engine = RayEngine(Recipe("cpu"), Fleet(1, 1, address=sys.argv[1], cpus=1))
 print(engine.name, engine.run(draw_photo(3)).prediction.logit)
 """
-
-
-def listens(port: int) -> bool:
-    """Whether somebody does."""
-    with suppress(OSError):
-        socket.create_connection(("127.0.0.1", port), 1).close()
-        return True
-    return False
-
-
-def test_pages_that_join_a_cluster_share_its_replicas() -> None:
-    port = free_port()
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
-    quiet = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_WAIT_POLICY": "PASSIVE"}
-    start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
-    start += ["--node-ip-address=127.0.0.1", "--num-cpus=1", "--include-dashboard=false"]
-    head = subprocess.Popen(
-        start, env={**os.environ, **token, **quiet}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    started: dict[int, str] = {}
-    try:
-        assert until(lambda: listens(port))
-        told_, served = [], []
-        for _ in range(2):
-            page = subprocess.run(
-                [sys.executable, "-c", PAGE, f"127.0.0.1:{port}"],
-                cwd=ROOT, env={**os.environ, **token, **quiet}, capture_output=True, text=True, timeout=80, check=False,
-            )  # fmt: skip
-            assert page.returncode == 0, page.stderr[-2000:]
-            told_.append(page.stdout.split())
-            served.append(replicas(of=head.pid))
-        assert told_[0] == told_[1]
-        assert served[0] == served[1]  # the second page found the replica of the first, still running
-        assert len(served[0]) == 1
-        expected = build_engine(Recipe("cpu")).run(draw_photo(3)).prediction.logit
-        assert float(told_[0][1]) == pytest.approx(expected, abs=1e-5)
-    finally:
-        started = children(head.pid)
-        head.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            head.wait(10)
-        for pid in [head.pid, *started]:
-            with suppress(ProcessLookupError):
-                cut(pid)
 
 
 def test_ray_outlives_the_thread_that_started_it() -> None:
