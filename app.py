@@ -7,9 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 # Read when torch is imported. By default OpenMP's threads spin while they wait for each other: with
@@ -26,6 +24,7 @@ import gradio as gr
 from resnet_demo import zerogpu
 from resnet_demo.deferred import Deferred
 from resnet_demo.endpoints import offer
+from resnet_demo.engines import NO_RAY, Fleet, Own, PhotoEngine, Recipe, Room, has_ray
 from resnet_demo.handlers import connect, sentence_of
 from resnet_demo.kept import KeptRuns
 from resnet_demo.live import frame_answerer
@@ -33,45 +32,33 @@ from resnet_demo.menu import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_me
 from resnet_demo.take import taker
 from resnet_demo.ui import build_page, page_options, read_static
 
-if TYPE_CHECKING:
-    from resnet_demo.engine import Engine
-
 DEVICES = ("auto", "cuda", "mps", "cpu")
 
 
-@dataclass(frozen=True)
-class Own:
-    """A network of one's own, from the command line."""
+def defer_engine(
+    device: str = "auto", weights: Path = WEIGHTS, own: Own | None = None, fleet: Fleet | None = None
+) -> Deferred[PhotoEngine]:
+    """An engine that loads and warms up the default network when first needed: in this process, which
+    imports torch then, or on a cluster, which starts then."""
+    recipe = Recipe(device, None if weights == WEIGHTS else weights, own)
 
-    checkpoint: Path
-    classes: Path | None = None
-    allow_pth: bool = False
+    def build() -> PhotoEngine:  # after the page is up: torch takes seconds
+        if fleet is not None:
+            from resnet_demo.ray_engine import RayEngine
 
+            return RayEngine(recipe, fleet)
+        from resnet_demo.engine import build_engine
 
-def defer_engine(device: str = "auto", weights: Path = WEIGHTS, own: Own | None = None) -> Deferred[Engine]:
-    """An engine that imports torch, loads and warms up the default network when first needed."""
-
-    def build() -> Engine:
-        from resnet_demo.engine import Engine, Source  # after the page is up: torch takes seconds
-        from resnet_demo.field import field_networks, own_network
-        from resnet_demo.weights import available_networks
-
-        networks: dict[str, Source] = {}
-        if own is not None:
-            is_ours = own.checkpoint.with_suffix(".json").is_file()
-            name = read_checkpoint(own.checkpoint).name
-            networks[name] = (
-                own.checkpoint if is_ours else own_network(own.checkpoint, own.classes, own.allow_pth)
-            )
-        engine = Engine({**networks, **available_networks(weights), **field_networks()}, device)
-        engine.network()
-        return engine
+        return build_engine(recipe)
 
     return Deferred(build)
 
 
-def build_demo(engine: Deferred[Engine], weights: Path = WEIGHTS, own: Own | None = None) -> gr.Blocks:
+def build_demo(
+    engine: Deferred[PhotoEngine], weights: Path = WEIGHTS, own: Own | None = None, room: Room | None = None
+) -> gr.Blocks:
     """The page, its events connected to ``engine``."""
+    room = room or Room()
     menu: list[MenuEntry] = [read_checkpoint(own.checkpoint)] if own else []
     menu += [*read_menu(weights), *FIELD]
     kept = KeptRuns()
@@ -79,14 +66,43 @@ def build_demo(engine: Deferred[Engine], weights: Path = WEIGHTS, own: Own | Non
     page = build_page(
         menu,
         kept.drop,
-        frame_answerer(engine, names, sentence_of),
+        frame_answerer(engine, names, sentence_of, room.frames),
         taker(kept, lambda: read_static("page.css")),
     )
     with page.demo:
-        connect(page, engine, menu, kept)
+        connect(page, engine, menu, kept, room.runs)
         offer(page, engine)
-    page.demo.queue(max_size=16)
+    page.demo.queue(max_size=room.waiting)
     return page.demo
+
+
+def fleet_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say where the networks run."""
+    more = parser.add_argument_group("more than one machine (docs/scaling.md)")
+    more.add_argument(
+        "--engine", default="local", choices=("local", "ray"), help="in this process, or on Ray Serve"
+    )
+    more.add_argument("--replicas", help="copies of the networks: N, or MIN:MAX by demand (default: 1)")
+    more.add_argument("--ray-address", help="of a running Ray cluster, or auto (default: start one here)")
+    more.add_argument("--replica-cpus", type=float, help="cores of each replica (default: shared out evenly)")
+    more.add_argument(
+        "--replica-gpus", type=float, help="GPUs of each, such as 0.25 (default: shared out evenly)"
+    )
+
+
+def chosen_fleet(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Fleet | None:
+    """What the options ask for; None for the engine in this process. Ends the program if it cannot be had."""
+    only_ray = (args.replicas, args.ray_address, args.replica_cpus, args.replica_gpus)
+    if args.engine == "local":
+        if any(option is not None for option in only_ray):
+            parser.error("--replicas, --ray-address, --replica-cpus and --replica-gpus need --engine ray")
+        return None
+    if not has_ray():
+        parser.error(NO_RAY)
+    try:
+        return Fleet(*Fleet.parse(args.replicas or "1"), *only_ray[1:])
+    except ValueError:
+        parser.error(f"--replicas {args.replicas}: N or MIN:MAX is needed, such as 2 or 1:8")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -114,31 +130,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="offer the experiments as MCP tools at /gradio_api/mcp/ (needs: pip install 'gradio[mcp]')",
     )
     parser.add_argument("--allow-pth", action="store_true", help="read the tensors of a .pth checkpoint")
+    fleet_options(parser)
     args = parser.parse_args(argv)
     if args.checkpoint and not args.checkpoint.is_file():
         parser.error(f"{args.checkpoint} is not a file")
     own = Own(args.checkpoint, args.classes, args.allow_pth) if args.checkpoint else None
+    fleet = chosen_fleet(parser, args)
 
     with own_folder():
-        return serve(args, own)
+        return serve(args, own, fleet)
 
 
-def serve(args: argparse.Namespace, own: Own | None) -> int:
+def serve(args: argparse.Namespace, own: Own | None, fleet: Fleet | None) -> int:
     """Launch the page and keep it up until SystemExit; the exit code when it cannot be launched."""
-    engine = defer_engine("cpu" if zerogpu.lent() else args.device, own=own)
+    room = Room() if fleet is None else Room.of(fleet.most)
+    engine = defer_engine("cpu" if zerogpu.lent() else args.device, own=own, fleet=fleet)
     if zerogpu.lent():
         zerogpu.borrow(engine)
-    demo = build_demo(engine, own=own)
-    engine.start()
+    demo = build_demo(engine, own=own, room=room)
     try:
         demo.launch(
             server_name=args.host,
             server_port=args.port,
             inbrowser=args.inbrowser,
             mcp_server=args.mcp,
+            max_threads=max(40, room.runs + room.frames + 16),
             prevent_thread_lock=True,  # or Gradio answers Ctrl-C with words of its own
             **page_options(),
         )
+        engine.start()  # importing torch would hold up the page
         while True:
             time.sleep(60)
     except OSError as error:

@@ -11,27 +11,28 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_demo.deferred import Deferred
+from resnet_demo.engines import PhotoEngine
 from resnet_demo.export import run_as_dict
 from resnet_demo.handlers import run_photo, sentence_of
 from resnet_demo.lessons import read_gates
 
 if TYPE_CHECKING:
-    from resnet_demo.engine import Engine
     from resnet_demo.records import Run
     from resnet_demo.ui import Page
 
+NO_PHOTO = "No photo arrived; send one as the first argument."
 
-def offer(page: Page, engine: Deferred[Engine]) -> None:
+
+def offer(page: Page, engine: Deferred[PhotoEngine]) -> None:
     """Make the endpoints, inside the ``demo`` context of ``page``."""
 
     def run(photo: Image.Image | None, network: str | None, gates: Any = None) -> Run:
         if photo is None:
-            raise gr.Error("No photo arrived; send one as the first argument.", print_exception=False)
+            raise gr.Error(NO_PHOTO, print_exception=False)
         if gates is None:
             return run_photo(engine, photo, network)
         try:
-            count = len({block for block, _ in engine.get().network(network).fields})
-            wanted = read_gates(gates, count)
+            wanted = read_gates(gates, engine.get().facts(network).blocks)
         except Exception as error:
             if isinstance(error, ValueError):
                 raise gr.Error(f"These gates cannot be read: {error}.", print_exception=False) from error
@@ -40,7 +41,12 @@ def offer(page: Page, engine: Deferred[Engine]) -> None:
 
     def predict(photo: Image.Image | None, network: str) -> dict[str, Any]:
         """Run one photo and describe what every residual block did."""
-        return run_as_dict(run(photo, network))
+        if photo is None:
+            raise gr.Error(NO_PHOTO, print_exception=False)
+        try:
+            return run_as_dict(engine.get().answer(photo, network))
+        except Exception as error:
+            raise gr.Error(sentence_of(error), print_exception=False) from error
 
     def switch_off(photo: Image.Image | None, network: str, gates: Any) -> dict[str, Any]:
         """Run one photo with branches turned down: gates holds [residual, shortcut], each 0..1, for every block."""
@@ -95,7 +101,7 @@ def offer(page: Page, engine: Deferred[Engine]) -> None:
     def gradient_flow(photo: Image.Image | None, depth: float, norms: bool) -> dict[str, Any]:
         """Gradient norms per block of a fresh network of that depth, with shortcuts and without."""
         if photo is None:
-            raise gr.Error("No photo arrived; send one as the first argument.", print_exception=False)
+            raise gr.Error(NO_PHOTO, print_exception=False)
         try:
             return asdict(engine.get().gradient_flow(run(photo, None), int(depth), bool(norms)))
         except gr.Error:

@@ -24,13 +24,25 @@ from torch import Tensor, nn
 
 from resnet_demo.capture import CapturedBlock, capture_blocks, measure_blocks, residual_blocks
 from resnet_demo.download import DownloadError, Progress, nothing
+from resnet_demo.engines import (
+    BUSY,
+    FAILED,
+    PATIENCE_S,
+    TOGETHER,
+    EngineError,
+    NetworkFacts,
+    Recipe,
+    as_pixels,
+    hear,
+    no_network,
+)
 from resnet_demo.experiments import class_activation, lesions
-from resnet_demo.field import FieldNetwork, OwnNetwork, load_field, load_own
+from resnet_demo.field import FieldNetwork, OwnNetwork, field_networks, load_field, load_own, own_network
 from resnet_demo.folded import fold_norms
 from resnet_demo.gates import gated
 from resnet_demo.gradients import gradient_flow
 from resnet_demo.layers import stages, time_layers, trace_layers, with_times
-from resnet_demo.mel import mel_picture
+from resnet_demo.menu import WEIGHTS, read_checkpoint
 from resnet_demo.probes import Probe, load_probes, read_outs
 from resnet_demo.receptive import receptive_fields
 from resnet_demo.records import (
@@ -49,7 +61,7 @@ from resnet_demo.records import (
     Timings,
 )
 from resnet_demo.together import StillBusyError, Together
-from resnet_demo.transforms import fit_photo, to_tensor
+from resnet_demo.transforms import to_tensor
 from resnet_demo.weights import Card, available_networks, load_checkpoint, read_card
 
 Source = Path | FieldNetwork | OwnNetwork
@@ -58,16 +70,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
-PATIENCE_S = 60.0  # seconds to wait for one's turn
-TOGETHER = 8  # photos that waited together and share one pass
-BUSY = "The network is busy with other people's photos; try again in a minute."
-FAILED = "The network failed on this photo; try another one."
 NO_GPU = "No GPU was free for this photo, so it ran on the CPU."
 FLOAT16_MAX = 6e4  # beyond this a stream is kept in float32
-
-
-class EngineError(RuntimeError):
-    """A run could not be done; the message is one sentence fit for the page."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Passed:
     notice: str = ""
 
 
+Counted = tuple[NDArray[np.float32], tuple[BlockNumbers, ...]]  # one photo's logits and what its blocks say
 Task = Literal["pass", "lesions"]
 
 
@@ -112,11 +117,35 @@ class LoadedNetwork:
         self.together: Together[Tensor, Passed] = Together(
             lambda photos: passed(self, torch.cat(list(photos)), ()), TOGETHER, lambda: turn(self)
         )
+        self.counting: Together[Tensor, Counted] = Together(
+            lambda photos: counted(self, torch.cat(list(photos))), TOGETHER, lambda: turn(self)
+        )
+
+    @property
+    def facts(self) -> NetworkFacts:
+        """What a caller needs to know of it."""
+        return NetworkFacts(self.name, len({block for block, _ in self.fields}), self.card.preprocessing)
 
     def copy_on(self, device: str) -> LoadedNetwork:
         """The same network once more, its weights on ``device``."""
         model = copy.deepcopy(self.model).to(device)
         return LoadedNetwork(self.name, model, self.card, torch.device(device))
+
+
+def together(share: Together[Tensor, T], x: Tensor) -> T:
+    """What ``share`` gives for ``x``; whatever goes wrong becomes one sentence.
+
+    Raises:
+        EngineError: the network stayed busy, or failed.
+    """
+    try:
+        return share(x, PATIENCE_S)
+    except StillBusyError:
+        raise EngineError(BUSY) from None
+    except EngineError:
+        raise
+    except RuntimeError as error:
+        raise EngineError(FAILED) from error
 
 
 @contextmanager
@@ -215,9 +244,7 @@ class Engine:
         """
         name = name or self.default
         if name not in self.networks:
-            raise EngineError(
-                f"There is no network called {name!r:.60}; choose one of {', '.join(self.networks)}."
-            )
+            raise no_network(name, self.networks)
         with self._loading[name]:  # one at a time, but a download of one holds up no other
             if name not in self._loaded:
                 try:
@@ -225,6 +252,10 @@ class Engine:
                 except DownloadError as error:
                     raise EngineError(str(error)) from error
             return self._loaded[name]
+
+    def facts(self, network: str | None = None, progress: Progress = nothing) -> NetworkFacts:
+        """What a caller needs to know of a network; args and errors as ``network``."""
+        return self.network(network, progress).facts
 
     def _load(self, name: str, progress: Progress) -> LoadedNetwork:
         network = self.read(name, progress)
@@ -297,18 +328,11 @@ class Engine:
             return self.run_batch([photo], network, gates)[0]
         started = time.perf_counter()
         net = self.network(network)
-        pixels = as_pixels(photo, net)
+        pixels = as_pixels(photo, net.facts)
         x = to_tensor(pixels, net.card.preprocessing)
         prepare = (time.perf_counter() - started) * 1e3
         shares = None if here else self._away("pass", net, x)
-        try:
-            share = shares[0] if shares else net.together(x, PATIENCE_S)
-        except StillBusyError:
-            raise EngineError(BUSY) from None
-        except EngineError:
-            raise
-        except RuntimeError as error:
-            raise EngineError(FAILED) from error
+        share = shares[0] if shares else together(net.together, x)
         if self.elsewhere is not None and not shares and not here:
             share = replace(share, notice=NO_GPU)
         return finish(net, pixels, share, prepare, (), started)
@@ -327,7 +351,7 @@ class Engine:
             return []
         started = time.perf_counter()
         net = self.network(network)
-        pixels = [as_pixels(photo, net) for photo in photos]
+        pixels = [as_pixels(photo, net.facts) for photo in photos]
         x = to_tensor(np.stack(pixels) if len(pixels) > 1 else pixels[0], net.card.preprocessing)
         prepare = (time.perf_counter() - started) * 1e3 / len(pixels)
         shares = self._away("pass", net, x, gates)
@@ -358,14 +382,7 @@ class Engine:
         Raises:
             EngineError, CheckpointError: one sentence fit for the page.
         """
-        name = network or self.listener()
-        if name is None:
-            raise EngineError("No network here listens: put the sound network and its card into weights/.")
-        if self.network(name).card.preprocessing.sense != "sound":
-            raise EngineError(
-                f"{name} sees and cannot hear a sound: give it a photo, or choose a network that listens."
-            )
-        return self.run(mel_picture(samples), name, gates)
+        return hear(self, samples, network, gates)
 
     def listener(self) -> str | None:
         """The first network that listens, or None."""
@@ -391,15 +408,26 @@ class Engine:
         prepare = (time.perf_counter() - started) * 1e3 / len(photos)
         with turn(net):
             try:
-                logits, blocks = or_on_cpu(net, lambda: measured(net, x))
+                rows = counted(net, x)
             except RuntimeError as error:
                 raise EngineError(FAILED) from error
         total = (time.perf_counter() - started) * 1e3 / len(photos)
-        spent, device = Timings(prepare, total - prepare, total), device_name(net.device)
-        return [
-            Numbers(net.name, device, predict(row, net.card), numbers, spent)
-            for row, numbers in zip(logits, blocks, strict=True)
-        ]
+        return [numbers_of(net, row, Timings(prepare, total - prepare, total)) for row in rows]
+
+    def answer(self, photo: Image.Image | NDArray[np.uint8], network: str | None = None) -> Run | Numbers:
+        """What ``run`` says in numbers, for those who do not look at the maps: no stream leaves the device.
+
+        Args and errors as ``run``.
+        """
+        if self.elsewhere is not None:
+            return self.run(photo, network)
+        started = time.perf_counter()
+        net = self.network(network)
+        x = to_tensor(as_pixels(photo, net.facts), net.card.preprocessing)
+        prepare = (time.perf_counter() - started) * 1e3
+        row = together(net.counting, x)
+        total = (time.perf_counter() - started) * 1e3
+        return numbers_of(net, row, Timings(prepare, total - prepare, total))
 
     def lesions(self, run: Run) -> Lesions:
         """The photo of ``run`` through its network with each branch removed, each shortcut, and, with
@@ -447,19 +475,23 @@ class Engine:
             raise EngineError(f"That depth cannot be shown: {error}.") from error
 
 
-def as_pixels(photo: Image.Image | NDArray[np.uint8], net: LoadedNetwork) -> NDArray[np.uint8]:
-    """What the network takes, (H, W, 3) uint8: a photo resized, or what is already so as it is.
+def build_engine(recipe: Recipe) -> Engine:
+    """An engine with the networks on offer, its default one loaded and warm.
 
     Raises:
-        EngineError: a photo for a network that listens.
+        EngineError, CheckpointError: one sentence fit for the page.
     """
-    if isinstance(photo, np.ndarray):
-        return photo
-    if net.card.preprocessing.sense == "sound":
-        raise EngineError(
-            f"{net.name} listens and cannot see a photo: give it a sound, or choose a network that sees."
+    networks: dict[str, Source] = {}
+    own = recipe.own
+    if own is not None:
+        is_ours = own.checkpoint.with_suffix(".json").is_file()
+        networks[read_checkpoint(own.checkpoint).name] = (
+            own.checkpoint if is_ours else own_network(own.checkpoint, own.classes, own.allow_pth)
         )
-    return fit_photo(photo, net.card.preprocessing)
+    networks |= {**available_networks(recipe.weights or WEIGHTS), **field_networks()}
+    engine = Engine(networks, recipe.device)
+    engine.network()
+    return engine
 
 
 def explain(net: LoadedNetwork, last: BlockStreams, logit: int) -> ClassActivation | None:
@@ -501,11 +533,21 @@ def passed(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate]) -> list[Passed]
     return [Passed(logits[i], blocks[i], each, milliseconds, device, net.notice) for i in range(len(x))]
 
 
-def measured(net: LoadedNetwork, x: Tensor) -> tuple[NDArray[np.float32], list[tuple[BlockNumbers, ...]]]:
-    """Logits (B, K) and the blocks' numbers for each photo of a batch (B, C, H, W). Hold the network's lock.
+def counted(net: LoadedNetwork, x: Tensor) -> list[Counted]:
+    """One forward pass of a batch (B, C, H, W) of which numbers alone are kept. Hold the network's lock.
 
     Everything is reduced where it is, for the whole batch at once: four numbers a block and photo reach the host.
+    A network whose device fails goes on on the CPU.
+
+    Raises:
+        RuntimeError: it failed on the CPU.
     """
+    logits, blocks = or_on_cpu(net, lambda: _measured(net, x))
+    return list(zip(logits, blocks, strict=True))
+
+
+def _measured(net: LoadedNetwork, x: Tensor) -> tuple[NDArray[np.float32], list[tuple[BlockNumbers, ...]]]:
+    """Logits (B, K) and the blocks' numbers for each photo of a batch (B, C, H, W)."""
     x = x.to(net.device, memory_format=torch.channels_last)
     with measure_blocks(net.model) as blocks:
         logits = net.model(x).float().cpu().numpy()
@@ -523,6 +565,12 @@ def measured(net: LoadedNetwork, x: Tensor) -> tuple[NDArray[np.float32], list[t
             )
         )
     return logits, found
+
+
+def numbers_of(net: LoadedNetwork, row: Counted, timings: Timings) -> Numbers:
+    """The record of one photo, from its share of a pass."""
+    logits, blocks = row
+    return Numbers(net.name, device_name(net.device), predict(logits, net.card), blocks, timings)
 
 
 def compute(net: LoadedNetwork, task: Task, x: NDArray[np.float32], gates: Sequence[Gate] = ()) -> Any:

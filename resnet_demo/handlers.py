@@ -21,6 +21,7 @@ from resnet_demo import examples
 from resnet_demo.compare import compare_html
 from resnet_demo.deferred import Deferred
 from resnet_demo.depth import decides_html, gradients_html
+from resnet_demo.engines import PhotoEngine
 from resnet_demo.how import how_html
 from resnet_demo.inside import View, inside_html
 from resnet_demo.kept import KeptRuns
@@ -37,7 +38,6 @@ from resnet_demo.sounds import EXAMPLES as SOUNDS
 from resnet_demo.take import GONE, take_html
 
 if TYPE_CHECKING:
-    from resnet_demo.engine import Engine
     from resnet_demo.ui import Page
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def sentence_of(error: Exception) -> str:
 
 
 def run_photo(
-    engine: Deferred[Engine],
+    engine: Deferred[PhotoEngine],
     photo: Image.Image | NDArray[np.uint8],
     network: str | None,
     gates: Sequence[Gate] = (),
@@ -89,7 +89,9 @@ def run_photo(
         raise gr.Error(sentence_of(error), print_exception=False) from error
 
 
-def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kept: KeptRuns) -> None:
+def connect(
+    page: Page, engine: Deferred[PhotoEngine], menu: Sequence[MenuEntry], kept: KeptRuns, at_once: int = 2
+) -> None:
     """Wire every event of ``page``.
 
     Args:
@@ -97,6 +99,7 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
         engine: built when first needed; the page must appear before it is.
         menu: the networks on offer, the default first.
         kept: where runs stay for redrawing; the session holds a key.
+        at_once: runs under way at a time, the API's among them; the others queue.
     """
     entries = {entry.name: entry for entry in menu}
     opened: dict[str | None, None] = {}  # the pages that this process has served, the oldest first
@@ -247,7 +250,7 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
     def on_network(network: str, progress: gr.Progress = gr.Progress()) -> None:  # noqa: B008 - how Gradio asks for it
         """Load the network, or fetch it, before the photo is run through it."""
         try:
-            engine.get().network(network, lambda share: progress(share, desc=f"Fetching {network}"))
+            engine.get().facts(network, lambda share: progress(share, desc=f"Fetching {network}"))
         except Exception as error:
             raise gr.Error(sentence_of(error), print_exception=False) from error
 
@@ -387,7 +390,7 @@ def connect(page: Page, engine: Deferred[Engine], menu: Sequence[MenuEntry], kep
         photo_inputs,
         [*after_photo, page.network],
         trigger_mode="always_last",
-        concurrency_limit=2,
+        concurrency_limit=at_once,
         **run_options,
     )
     page.sound.change(

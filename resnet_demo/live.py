@@ -12,19 +12,17 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_demo.deferred import Deferred
+from resnet_demo.engines import PhotoEngine
 from resnet_demo.inside import View, inside_html
 from resnet_demo.roadmap import roadmap_html
 from resnet_demo.transforms import PhotoError, open_photo
-
-if TYPE_CHECKING:
-    from resnet_demo.engine import Engine
 
 MAX_FRAME = 1_500_000  # characters of a data URL; a 640x480 JPEG has a tenth of it
 MOST_CHANNELS = 64
@@ -65,15 +63,19 @@ def locked_channels(wanted: object, count: int) -> NDArray[np.intp] | None:
 
 
 def frame_answerer(
-    engine: Deferred[Engine], names: Mapping[str, str], sentence_of: Callable[[Exception], str]
+    engine: Deferred[PhotoEngine],
+    names: Mapping[str, str],
+    sentence_of: Callable[[Exception], str],
+    at_once: int | None = None,
 ) -> Callable[[Any], dict[str, Any]]:
     """The function that the page calls with every frame.
 
     Args:
         names: what the menu shows -> name of the network.
         sentence_of: what to tell a visitor about an error.
+        at_once: frames in the server at a time; AT_ONCE when None.
     """
-    seats = threading.BoundedSemaphore(AT_ONCE)
+    seats = threading.BoundedSemaphore(AT_ONCE if at_once is None else at_once)
 
     def frame(request: Any) -> dict[str, Any]:
         """{"jpeg": data URL, "network": title on the menu, "block": index, "channels": those on the screen}

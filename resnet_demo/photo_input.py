@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
 from resnet_demo.transforms import PhotoError, open_photo
+
+# a photo of 50 megapixels takes 200 MB while it is opened: not one for every visitor at once
+OPENING = threading.BoundedSemaphore(2)
 
 
 class PhotoInput(gr.Image):
@@ -46,6 +50,7 @@ class PhotoInput(gr.Image):
         try:
             if not payload.path:
                 raise PhotoError("No photo file arrived. Send a JPEG, PNG, WebP, GIF, BMP or TIFF file.")
-            return open_photo(payload.path)
+            with OPENING:
+                return open_photo(payload.path)
         except PhotoError as error:
             raise gr.Error(str(error), print_exception=False) from None

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from resnet_demo.engine import Engine, EngineError
+from resnet_demo.engines import NO_RAY, has_ray
 from resnet_demo.export import run_as_dict, save_streams
 from resnet_demo.records import Numbers, Run
 from resnet_demo.transforms import PhotoError, fit_photo, open_photo
@@ -109,13 +110,32 @@ def write_lines(
     return failed
 
 
+def on_ray(args: argparse.Namespace) -> int:
+    """Hand the photos over to Ray Data."""
+    if not has_ray():
+        print(NO_RAY, file=sys.stderr)
+        return 2
+    from resnet_demo.run_ray import run_folder  # only here: the local way needs no Ray
+
+    if not args.out:
+        print("--engine ray needs --out, a folder for the Parquet files.", file=sys.stderr)
+        return 2
+    return run_folder(list(photos_in(args.photos)), args.out, args.network, args.device, args.ray_address)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m resnet_demo.run", description=__doc__)
     parser.add_argument("photos", type=Path, nargs="+", help="files, or folders that are searched for photos")
     parser.add_argument("--out", type=Path, help="folder for each photo's streams, <name>.npz")
     parser.add_argument("--network", help="a name on the menu (default: the first)")
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
+    parser.add_argument(
+        "--engine", default="local", choices=("local", "ray"), help="ray: numbers only, as Parquet into --out"
+    )
+    parser.add_argument("--ray-address", help="of a running Ray cluster, or auto (default: start one here)")
     args = parser.parse_args(argv)
+    if args.engine == "ray":
+        return on_ray(args)
     try:
         engine = Engine(device=args.device)
         paths = list(photos_in(args.photos))

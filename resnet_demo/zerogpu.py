@@ -28,10 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_demo.deferred import Deferred
+from resnet_demo.engines import PhotoEngine
 from resnet_demo.records import Gate
 
 if TYPE_CHECKING:
-    from resnet_demo.engine import Engine, Task
+    from resnet_demo.engine import Task
 
 SECONDS = 10  # the first call of a fork starts CUDA; one photo takes milliseconds
 
@@ -41,16 +42,17 @@ def lent() -> bool:
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
-def borrow(engine: Deferred[Engine]) -> None:
+def borrow(engine: Deferred[PhotoEngine]) -> None:
     """Let the photos of ``engine`` run on the GPU that ZeroGPU lends; call it in the main thread, before ``launch``.
 
     Args:
         engine: one for the CPU; it is built here and now.
     """
     spaces: Any = importlib.import_module("spaces")  # before torch: see above
-    from resnet_demo.engine import compute
+    from resnet_demo.engine import Engine, compute
 
     here = engine.get()
+    assert isinstance(here, Engine)  # a cluster has GPUs of its own
     on_gpu = {here.default: here.network().copy_on("cuda")}
 
     @spaces.GPU(duration=SECONDS)

@@ -29,6 +29,15 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 KNOWS = "This network has seen only cats and dogs, and must call everything one of them."
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Ray's processes and the other tests' servers stay apart."""
+    on_ray = [item for item in items if item.get_closest_marker("ray")]
+    if len(on_ray) < len(items):
+        command = "pytest tests/test_ray_engine.py tests/test_run_ray.py"
+        for item in on_ray:
+            item.add_marker(pytest.mark.skip(reason=f"in a process of its own: {command}"))
+
+
 def draw_photo(seed: int, width: int = 320, height: int = 240) -> Image.Image:
     """Coloured shapes on a gradient; another picture for every seed."""
     rng = np.random.default_rng(seed)

@@ -17,10 +17,10 @@ FLOORS = {
     for floor, rooms in {
         0: "deferred guard kept leaving records together",
         1: "model",
-        2: "capture download field folded gates gradients hearing "
-        "layers mel menu probes receptive sounds transforms weights",
+        2: "capture cluster download engines field folded gates gradients "
+        "hearing layers mel menu probes receptive sounds transforms weights",
         3: "charts compare depth drawing engine examples experiments export how "
-        "inside lessons links listening live panels roadmap take zerogpu",
+        "inside lessons links listening live panels ray_engine roadmap take zerogpu",
         4: "endpoints handlers photo_input sound_input ui",
         5: "app",
     }.items()
@@ -29,11 +29,13 @@ FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 SIDE = {
     "augment",
     "bench",
+    "bench_ray",
     "data",
     "evaluate",
     "fit_probes",
     "peers",
     "run",
+    "run_ray",
     "scaling",
     "served",
     "trace",
@@ -43,12 +45,9 @@ SIDE = {
     "walkthrough",
 }
 GRADIO = {"app", "endpoints", "handlers", "photo_input", "sound_input", "ui"}
-NO_TORCH = (
-    FLOORS[0]
-    | FLOORS[4]
-    | FLOORS[3] - {"engine", "experiments"}
-    | {"download", "hearing", "mel", "menu", "sounds"}
-)
+NO_TORCH = FLOORS[0] | FLOORS[4] | FLOORS[3] - {"engine", "experiments", "ray_engine"}
+NO_TORCH |= {"cluster", "download", "engines", "hearing", "mel", "menu", "sounds"}
+RAY = {"bench_ray", "cluster", "ray_engine", "run_ray"}
 
 
 def rooms() -> dict[str, Path]:
@@ -124,6 +123,11 @@ def test_gradio_stays_upstairs(room: str) -> None:
 @pytest.mark.parametrize("room", sorted(NO_TORCH))
 def test_torch_stays_out_of_drawing_and_page(room: str) -> None:
     assert not tops(rooms()[room]) & {"torch", "torchvision", "safetensors"}
+
+
+@pytest.mark.parametrize("room", sorted(rooms()))
+def test_ray_has_rooms_of_its_own(room: str) -> None:
+    assert room in RAY or not tops(rooms()[room]) & {"ray", "pyarrow"}
 
 
 def test_importing_the_app_starts_no_thread_and_loads_no_torch() -> None:
