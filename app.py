@@ -25,6 +25,7 @@ from resnet_demo import zerogpu
 from resnet_demo.deferred import Deferred
 from resnet_demo.endpoints import offer
 from resnet_demo.engines import NO_RAY, Fleet, Own, PhotoEngine, Recipe, Room, has_ray
+from resnet_demo.footprint import share_arenas
 from resnet_demo.handlers import connect, sentence_of
 from resnet_demo.kept import KeptRuns
 from resnet_demo.live import frame_answerer
@@ -72,7 +73,8 @@ def build_demo(
     with page.demo:
         connect(page, engine, menu, kept, room.runs)
         offer(page, engine)
-    page.demo.queue(max_size=room.waiting)
+    # Gradio's own default is 1, and the lowest limit of a group of events holds for all of them
+    page.demo.queue(max_size=room.waiting, default_concurrency_limit=room.runs)
     return page.demo
 
 
@@ -143,6 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def serve(args: argparse.Namespace, own: Own | None, fleet: Fleet | None) -> int:
     """Launch the page and keep it up until SystemExit; the exit code when it cannot be launched."""
+    share_arenas()
     room = Room() if fleet is None else Room.of(fleet.most)
     engine = defer_engine("cpu" if zerogpu.lent() else args.device, own=own, fleet=fleet)
     if zerogpu.lent():

