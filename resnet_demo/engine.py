@@ -45,6 +45,7 @@ from resnet_demo.records import (
 from resnet_demo.together import StillBusyError, Together
 from resnet_demo.transforms import fit_photo, to_tensor
 from resnet_demo.weights import Card, available_networks, load_checkpoint
+from resnet_demo.words import later
 
 Source = Path | FieldNetwork | OwnNetwork
 
@@ -53,8 +54,8 @@ log = logging.getLogger(__name__)
 DEVICES = ("auto", "cuda", "mps", "cpu")
 PATIENCE_S = 60.0  # seconds to wait for one's turn
 TOGETHER = 8  # photos that waited together and share one pass
-BUSY = "The network is busy with other people's photos; try again in a minute."
-FAILED = "The network failed on this photo; try another one."
+BUSY = later("The network is busy with other people's photos; try again in a minute.")
+FAILED = later("The network failed on this photo; try another one.")
 FLOAT16_MAX = 6e4  # beyond this a stream is kept in float32
 
 
@@ -158,7 +159,7 @@ class Engine:
         self.device = best_device(device)
         self.networks: dict[str, Source] = dict(available_networks() if networks is None else networks)
         if not self.networks:
-            raise EngineError("No network found: put a checkpoint and its card into weights/.")
+            raise EngineError(later("No network found: put a checkpoint and its card into weights/."))
         self._loaded: dict[str, LoadedNetwork] = {}
         self._loading = {name: threading.Lock() for name in self.networks}
 
@@ -184,14 +185,18 @@ class Engine:
         name = name or self.default
         if name not in self.networks:
             raise EngineError(
-                f"There is no network called {name!r:.60}; choose one of {', '.join(self.networks)}."
+                later(
+                    "There is no network called {name}; choose one of {names}.",
+                    name=f"{name!r:.60}",
+                    names=", ".join(self.networks),
+                )
             )
         with self._loading[name]:  # one at a time, but a download of one holds up no other
             if name not in self._loaded:
                 try:
                     self._loaded[name] = self._load(name, progress)
                 except DownloadError as error:
-                    raise EngineError(str(error)) from error
+                    raise EngineError(*error.args) from error
             return self._loaded[name]
 
     def _load(self, name: str, progress: Progress) -> LoadedNetwork:
@@ -317,7 +322,7 @@ class Engine:
         try:
             return gradient_flow(x, depth, norms, progress=progress)
         except ValueError as error:
-            raise EngineError(f"That depth cannot be shown: {error}.") from error
+            raise EngineError(later("That depth cannot be shown: {error}.", error=error)) from error
 
 
 def explain(net: LoadedNetwork, last: BlockStreams, logit: int) -> ClassActivation | None:
@@ -344,7 +349,9 @@ def passed(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate]) -> list[Passed]
         if net.device.type == "cpu":
             raise
         log.warning("%s failed on %s, falling back to the CPU", net.name, net.device, exc_info=True)
-        net.notice = f"{device_name(net.device)} failed, so this network now runs on the CPU."
+        net.notice = later(
+            "{device} failed, so this network now runs on the CPU.", device=device_name(net.device)
+        )
         net.device = torch.device("cpu")
         net.model.to(net.device)
         logits, blocks, spent = _forward(net, x, gates)

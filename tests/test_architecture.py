@@ -13,13 +13,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "resnet_demo"
 
 FLOORS = {
-    0: {"deferred", "guard", "kept", "records", "together"},
+    0: {"deferred", "guard", "kept", "records", "together", "words"},
     1: {"model"},
     2: {"capture", "download", "field", "gates", "gradients", "layers", "menu", "probes", "receptive"}
     | {"transforms", "weights"},
     3: {"charts", "compare", "depth", "drawing", "engine", "examples", "experiments", "export", "how"}
     | {"inside", "lessons", "links", "live", "panels", "roadmap", "take"},
-    4: {"endpoints", "handlers", "photo_input", "ui"},
+    4: {"endpoints", "handlers", "photo_input", "spoken", "ui"},
     5: {"app"},
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
@@ -38,7 +38,7 @@ SIDE = {
     "train",
     "walkthrough",
 }
-GRADIO = {"app", "endpoints", "handlers", "photo_input", "ui"}
+GRADIO = {"app", "endpoints", "handlers", "photo_input", "spoken", "ui"}
 NO_TORCH = FLOORS[0] | FLOORS[4] | FLOORS[3] - {"engine", "experiments"} | {"download", "menu"}
 
 

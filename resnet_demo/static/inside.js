@@ -28,8 +28,12 @@ function show(channel, focusIn) {
     picture.style.backgroundPosition = `${percent(at % columns, columns)}% ${percent(Math.floor(at / columns), rows)}%`;
     const zeros = Math.round(100 * Number(facts.zeros));
     const words = tiles[at].classList.contains('silent')
-      ? `<b>channel ${Number(channel)}</b>: silent for this photo`
-      : `<b>channel ${Number(channel)}</b>: ${facts.low} to ${facts.high}<br>mean ${facts.mean} · norm ${facts.norm} · ${zeros} % zeros<br>colours end at ${facts.end}`;
+      ? say('<b>channel {channel}</b>: silent for this photo', { channel: Number(channel) })
+      : say('<b>channel {channel}</b>: {low} to {high}<br>mean {mean} · norm {norm} · {zeros} % zeros<br>colours end at {end}', {
+          ...facts,
+          channel: Number(channel),
+          zeros,
+        });
     large.querySelector('p').innerHTML = words;
     if (focusIn === stream) tiles[at].focus();
   });
@@ -53,7 +57,12 @@ function outline(stream, column, row) {
     (100 * (right - left + 1)) / width}%;height:${(100 * (bottom - top + 1)) / height}%`;
   const name = stream.getAttribute('aria-label').split(':')[0];
   inside.querySelector('.seen + figcaption').textContent =
-    `row ${row + 1}, column ${column + 1} of ${name} sees ${right - left + 1}×${bottom - top + 1} pixels`;
+    say('row {row}, column {column} of {stream} sees {size} pixels', {
+      row: row + 1,
+      column: column + 1,
+      stream: name,
+      size: `${right - left + 1}×${bottom - top + 1}`,
+    });
 }
 
 function point(event) {

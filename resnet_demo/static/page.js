@@ -1,10 +1,23 @@
+// What the scripts say, in the language of the page; `spoken` is missing from an English one.
+window.say = (sentence, values = {}) =>
+  (window.spoken?.words[sentence] ?? sentence).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+
+// Gradio sets the language of the document from the browser, whatever the page speaks.
+(() => {
+  const language = window.spoken?.language ?? 'en';
+  const html = document.documentElement;
+  const tell = () => html.lang === language || (html.lang = language);
+  new MutationObserver(tell).observe(html, { attributeFilter: ['lang'] });
+  tell();
+})();
+
 // A camera that is refused or missing would fail in silence; say what happened and what to do.
 window.addEventListener('unhandledrejection', (event) => {
   const reasons = {
-    NotAllowedError: 'The browser was not allowed to use the camera. Allow it beside the address bar, or upload a photo.',
-    NotFoundError: 'No camera was found. Upload or paste a photo instead.',
-    NotReadableError: 'The camera is in use by another program. Close that program, or upload a photo.',
-    OverconstrainedError: 'This camera cannot give a usable picture. Choose another one, or upload a photo.',
+    NotAllowedError: say('The browser was not allowed to use the camera. Allow it beside the address bar, or upload a photo.'),
+    NotFoundError: say('No camera was found. Upload or paste a photo instead.'),
+    NotReadableError: say('The camera is in use by another program. Close that program, or upload a photo.'),
+    OverconstrainedError: say('This camera cannot give a usable picture. Choose another one, or upload a photo.'),
   };
   const sentence = reasons[event.reason && event.reason.name];
   if (!sentence) return;
