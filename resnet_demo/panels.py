@@ -6,7 +6,9 @@ from html import escape
 
 from resnet_demo.records import LayerTrace, Run
 from resnet_demo.roadmap import block_title, shape_text, significant
-from resnet_demo.words import known, label_of, say
+from resnet_demo.words import known, label_of, later, say
+
+INPUT = later("input")  # the one line of a trace that is not a layer
 
 
 def answer_html(run: Run | None, knows: str) -> str:
@@ -61,10 +63,10 @@ def trace_html(trace: tuple[LayerTrace, ...], block_names: tuple[str, ...] = ())
         shown = (
             f"{names[line.name]} <small>{escape(line.name)}</small>"
             if line.name in names
-            else escape(line.name)
+            else escape(say(line.name) if line.name == INPUT else line.name)
         )
         rows.append(
-            f"<tr><th scope='row'>{shown}</th><td>{escape(line.kind)}</td><td>{shape_text(line.shape)}</td>"
+            f"<tr><th scope='row'>{shown}</th><td>{escape(say(line.kind) if line.name == INPUT else line.kind)}</td><td>{shape_text(line.shape)}</td>"
             f"<td>{line.parameters:,}</td><td>{_flops(line.flops)}</td><td class='clock'>{ms}</td></tr>"
         )
     total_ms = sum(line.milliseconds or 0 for line in trace)

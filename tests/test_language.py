@@ -49,7 +49,10 @@ def browser() -> Iterator[Browser]:
 
 def visit(browser: Browser, address: str, locale: str) -> Page:
     context = browser.new_context(
-        viewport={"width": 1280, "height": 800}, reduced_motion="reduce", locale=locale, permissions=["camera"]
+        viewport={"width": 1280, "height": 800},
+        reduced_motion="reduce",
+        locale=locale,
+        permissions=["camera"],
     )
     page = context.new_page()
     page.goto(address)
@@ -102,9 +105,11 @@ def test_a_spanish_browser_sees_no_english(browser: Browser, server: str) -> Non
         if tab == "Apágalo":
             expect(page.locator("#lesions .knock").first).to_be_visible(timeout=WAIT)
             page.locator("#gates input.branch").first.fill("0")
-            expect(page.locator("#comparison [role=status]")).to_contain_text("El logit pasó de", timeout=WAIT)
+            expect(page.locator("#comparison [role=status]")).to_contain_text(
+                "El logit pasó de", timeout=WAIT
+            )
             expect(page.locator("#answer .notice")).to_contain_text("atenuadas", timeout=WAIT)
-        if tab == "El camino del gradiente":
+        if tab == "Vía del gradiente":
             expect(page.locator("#gradients .chart").first).to_be_visible(timeout=WAIT)
         if tab == "Comparar":
             page.locator("#pin").click()
@@ -112,7 +117,7 @@ def test_a_spanish_browser_sees_no_english(browser: Browser, server: str) -> Non
         if tab == "Llévatelo":
             page.locator("[data-what=report]").click()
             expect(page.locator("#take [role=status]")).to_contain_text("se entregó", timeout=WAIT)
-        if tab == "En directo":
+        if tab == "En vivo":
             page.locator(".live-start").click()
             expect(page.locator(".live-road button.cell")).to_have_count(5, timeout=WAIT)
             expect(page.locator(".live-speed")).to_contain_text("imágenes por segundo", timeout=WAIT)
@@ -155,7 +160,9 @@ def test_the_address_or_else_the_browser_chooses(
     )
     expect(page.locator("html")).to_have_attribute("lang", language)
     run_example(page)
-    expect(page.locator("#roadmap .words b").first).to_have_text({"en": "block 1", "es": "bloque 1"}[language])
+    expect(page.locator("#roadmap .words b").first).to_have_text(
+        {"en": "block 1", "es": "bloque 1"}[language]
+    )
     page.context.close()
 
 
