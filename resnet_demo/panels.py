@@ -60,13 +60,10 @@ def trace_html(trace: tuple[LayerTrace, ...], block_names: tuple[str, ...] = ())
     rows = []
     for line in trace:
         ms = "" if line.milliseconds is None else significant(line.milliseconds)
-        shown = (
-            f"{names[line.name]} <small>{escape(line.name)}</small>"
-            if line.name in names
-            else escape(say(line.name) if line.name == INPUT else line.name)
-        )
+        name, kind = (say(w) if line.name == INPUT else w for w in (line.name, line.kind))
+        shown = f"{names[line.name]} <small>{escape(name)}</small>" if line.name in names else escape(name)
         rows.append(
-            f"<tr><th scope='row'>{shown}</th><td>{escape(say(line.kind) if line.name == INPUT else line.kind)}</td><td>{shape_text(line.shape)}</td>"
+            f"<tr><th scope='row'>{shown}</th><td>{escape(kind)}</td><td>{shape_text(line.shape)}</td>"
             f"<td>{line.parameters:,}</td><td>{_flops(line.flops)}</td><td class='clock'>{ms}</td></tr>"
         )
     total_ms = sum(line.milliseconds or 0 for line in trace)

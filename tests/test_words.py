@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import copy
 import re
 import threading
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet_demo import words
-from resnet_demo.spoken import SAID, said_by_scripts
+from resnet_demo.spoken import SAID, Interpreter, language_of, said_by_scripts
 from resnet_demo.words import (
     Sentence,
     catalogue,
@@ -175,3 +176,57 @@ def test_the_address_wins_over_the_browser(asked: str | None, accepted: str | No
 @given(st.text(max_size=40), st.text(max_size=200))
 def test_no_header_breaks_it(asked: str, accepted: str) -> None:
     assert choose(asked, accepted) in languages()
+
+
+def test_who_sent_an_event_is_answered_in_their_language() -> None:
+    class Request:
+        def __init__(self, lang: str | None, accepted: str) -> None:
+            self.query_params = {"lang": lang} if lang else {}
+            self.headers = {"accept-language": accepted}
+
+    assert language_of(Request(None, "es")) == "es"
+    assert language_of(Request("en", "es")) == "en"
+    assert language_of(Request(None, "")) == language_of(None) == language_of([]) == "en"
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "language"),
+    [("/", "GET", "es"), ("/config", "GET", "es"), ("/", "POST", "en"), ("/gradio_api/info", "GET", "en")],
+)
+def test_the_language_of_a_page_is_spoken_while_it_is_made(path: str, method: str, language: str) -> None:
+    page = b'<!doctype html><html\n\tlang="en"><head></head>'
+    sent: list[dict] = []
+
+    async def app(scope, receive, send):
+        assert words.spoken() == language
+        start = {"type": "http.response.start", "status": 200, "headers": [(b"Content-Length", b"1")]}
+        await send(start)
+        await send({"type": "http.response.body", "body": page[:10], "more_body": True})
+        await send({"type": "http.response.body", "body": page[10:]})
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "headers": [(b"accept-language", b"es-ES")]}
+    asyncio.run(Interpreter(app)(scope, None, send))
+    body = b"".join(message.get("body", b"") for message in sent)
+    if language == "en":
+        assert body == page and sent[0]["headers"] == [(b"Content-Length", b"1")]
+        return
+    assert b'lang="es"' in body and b'value: "es"' in body and b'lang="en"' not in body
+    assert dict(sent[0]["headers"])[b"content-length"] == str(len(body)).encode()
+
+
+def test_an_answer_that_is_no_page_passes_unchanged() -> None:
+    sent: list[dict] = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b'{"lang": "en"}'})
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/config", "query_string": b"lang=es", "headers": []}
+    asyncio.run(Interpreter(app)(scope, None, send))
+    assert sent[1]["body"] == b'{"lang": "en"}'
