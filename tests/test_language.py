@@ -72,7 +72,9 @@ def english_left(said: list[str]) -> set[str]:
     for sentence, translated in ES.items():
         pieces = [" ".join(p.split()) for p in re.split(r"<[^>]*>|\{\w+\}", sentence)]
         piece = max(pieces, key=len).strip(" .,;:()…")
-        whole = rf"(?<![\w.{{]){re.escape(piece)}(?![\w(])"
+        whole = (
+            rf"(?<![\w.{{-]){re.escape(piece)}(?![\w(-]|[.],)"  # not in cats-and-dogs, nor in "norm., ReLU"
+        )
         if re.search("[A-Za-z]{2}", piece) and not re.search(whole, " ".join(translated.split())):
             left |= {piece} if re.search(whole, text) else set()
     return left
@@ -83,6 +85,7 @@ def test_the_check_for_english_finds_it() -> None:
         "block",
         "Drop a photo here – or – Click to choose",
         "on",
+        "photo",
     }
     assert english_left(["bloque 3", "logit"]) == set()
 
