@@ -11,6 +11,26 @@ window.say = (sentence, values = {}) =>
   tell();
 })();
 
+// Gradio translates most of its own words; of these it knows only the English.
+if (window.spoken) {
+  const names = {
+    'Upload file': say('Upload file'),
+    'Capture from camera': say('Capture from camera'),
+    'Paste from clipboard': say('Paste from clipboard'),
+    'Reset to default value': say('Reset to default value'),
+    'More tabs': say('More tabs'),
+    'number input for': say('number input for'),
+    'range slider for': say('range slider for'),
+  };
+  const mend = () =>
+    Object.entries(names).forEach(([english, said]) =>
+      document.querySelectorAll(`[aria-label^="${english}"]`).forEach((found) => {
+        found.setAttribute('aria-label', said + found.getAttribute('aria-label').slice(english.length));
+      }),
+    );
+  new MutationObserver(mend).observe(document.documentElement, { childList: true, subtree: true });
+}
+
 // A camera that is refused or missing would fail in silence; say what happened and what to do.
 window.addEventListener('unhandledrejection', (event) => {
   const reasons = {
