@@ -32,6 +32,7 @@ from resnet_demo.live import frame_answerer
 from resnet_demo.menu import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
 from resnet_demo.take import taker
 from resnet_demo.ui import build_page, page_options, read_static
+from resnet_demo.words import languages, speaking
 
 if TYPE_CHECKING:
     from resnet_demo.engine import Engine
@@ -85,6 +86,9 @@ def build_demo(engine: Deferred[Engine], weights: Path = WEIGHTS, own: Own | Non
     with page.demo:
         connect(page, engine, menu, kept)
         offer(page, engine)
+    for language in languages()[1:]:
+        with speaking(language):  # laid out again for its texts alone
+            page.demo.learn(language, build_page(menu).demo)
     page.demo.queue(max_size=16)
     return page.demo
 

@@ -51,6 +51,7 @@ from resnet_demo.records import (
 from resnet_demo.together import StillBusyError, Together
 from resnet_demo.transforms import fit_photo, to_tensor
 from resnet_demo.weights import Card, available_networks, load_checkpoint, read_card
+from resnet_demo.words import later
 
 Source = Path | FieldNetwork | OwnNetwork
 T = TypeVar("T")
@@ -60,9 +61,9 @@ log = logging.getLogger(__name__)
 DEVICES = ("auto", "cuda", "mps", "cpu")
 PATIENCE_S = 60.0  # seconds to wait for one's turn
 TOGETHER = 8  # photos that waited together and share one pass
-BUSY = "The network is busy with other people's photos; try again in a minute."
-FAILED = "The network failed on this photo; try another one."
-NO_GPU = "No GPU was free for this photo, so it ran on the CPU."
+BUSY = later("The network is busy with other people's photos; try again in a minute.")
+FAILED = later("The network failed on this photo; try another one.")
+NO_GPU = later("No GPU was free for this photo, so it ran on the CPU.")
 FLOAT16_MAX = 6e4  # beyond this a stream is kept in float32
 
 
@@ -190,7 +191,7 @@ class Engine:
         self.device = best_device(device)
         self.networks: dict[str, Source] = dict(available_networks() if networks is None else networks)
         if not self.networks:
-            raise EngineError("No network found: put a checkpoint and its card into weights/.")
+            raise EngineError(later("No network found: put a checkpoint and its card into weights/."))
         self._loaded: dict[str, LoadedNetwork] = {}
         self._loading = {name: threading.Lock() for name in self.networks}
 
@@ -216,14 +217,18 @@ class Engine:
         name = name or self.default
         if name not in self.networks:
             raise EngineError(
-                f"There is no network called {name!r:.60}; choose one of {', '.join(self.networks)}."
+                later(
+                    "There is no network called {name}; choose one of {names}.",
+                    name=f"{name!r:.60}",
+                    names=", ".join(self.networks),
+                )
             )
         with self._loading[name]:  # one at a time, but a download of one holds up no other
             if name not in self._loaded:
                 try:
                     self._loaded[name] = self._load(name, progress)
                 except DownloadError as error:
-                    raise EngineError(str(error)) from error
+                    raise EngineError(*error.args) from error
             return self._loaded[name]
 
     def _load(self, name: str, progress: Progress) -> LoadedNetwork:
@@ -360,10 +365,15 @@ class Engine:
         """
         name = network or self.listener()
         if name is None:
-            raise EngineError("No network here listens: put the sound network and its card into weights/.")
+            raise EngineError(
+                later("No network here listens: put the sound network and its card into weights/.")
+            )
         if self.network(name).card.preprocessing.sense != "sound":
             raise EngineError(
-                f"{name} sees and cannot hear a sound: give it a photo, or choose a network that listens."
+                later(
+                    "{name} sees and cannot hear a sound: give it a photo, or choose a network that listens.",
+                    name=name,
+                )
             )
         return self.run(mel_picture(samples), name, gates)
 
@@ -444,7 +454,7 @@ class Engine:
             # the fresh networks take three channels; a grey picture is given to each
             return gradient_flow(x.expand(-1, 3, -1, -1), depth, norms, progress=progress)
         except ValueError as error:
-            raise EngineError(f"That depth cannot be shown: {error}.") from error
+            raise EngineError(later("That depth cannot be shown: {error}.", error=error)) from error
 
 
 def as_pixels(photo: Image.Image | NDArray[np.uint8], net: LoadedNetwork) -> NDArray[np.uint8]:
@@ -457,7 +467,10 @@ def as_pixels(photo: Image.Image | NDArray[np.uint8], net: LoadedNetwork) -> NDA
         return photo
     if net.card.preprocessing.sense == "sound":
         raise EngineError(
-            f"{net.name} listens and cannot see a photo: give it a sound, or choose a network that sees."
+            later(
+                "{name} listens and cannot see a photo: give it a sound, or choose a network that sees.",
+                name=net.name,
+            )
         )
     return fit_photo(photo, net.card.preprocessing)
 
@@ -479,7 +492,9 @@ def or_on_cpu(net: LoadedNetwork, work: Callable[[], T]) -> T:
         if net.device.type == "cpu":
             raise
         log.warning("%s failed on %s, falling back to the CPU", net.name, net.device, exc_info=True)
-        net.notice = f"{device_name(net.device)} failed, so this network now runs on the CPU."
+        net.notice = later(
+            "{device} failed, so this network now runs on the CPU.", device=device_name(net.device)
+        )
         net.device = torch.device("cpu")
         net.model.to(net.device)
         return work()

@@ -13,6 +13,7 @@ import gradio as gr
 from PIL import Image
 
 from resnet_demo.transforms import PhotoError, open_photo
+from resnet_demo.words import error_of, later, say
 
 
 class PhotoInput(gr.Image):
@@ -30,7 +31,7 @@ class PhotoInput(gr.Image):
             str(url_or_file_path)
         ):
             raise gr.Error(
-                "Photos are not fetched from addresses. Save the photo and upload the file.",
+                say("Photos are not fetched from addresses. Save the photo and upload the file."),
                 print_exception=False,
             )
         return await super().async_move_resource_to_block_cache(url_or_file_path)
@@ -45,7 +46,9 @@ class PhotoInput(gr.Image):
             return None
         try:
             if not payload.path:
-                raise PhotoError("No photo file arrived. Send a JPEG, PNG, WebP, GIF, BMP or TIFF file.")
+                raise PhotoError(
+                    later("No photo file arrived. Send a JPEG, PNG, WebP, GIF, BMP or TIFF file.")
+                )
             return open_photo(payload.path)
         except PhotoError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            raise gr.Error(error_of(error), print_exception=False) from None

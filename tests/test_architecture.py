@@ -15,13 +15,13 @@ PACKAGE = ROOT / "resnet_demo"
 FLOORS = {
     floor: set(rooms.split())
     for floor, rooms in {
-        0: "deferred guard kept leaving records together",
+        0: "deferred guard kept leaving records together words",
         1: "model",
         2: "capture download field folded gates gradients hearing "
         "layers mel menu probes receptive sounds transforms weights",
         3: "charts compare depth drawing engine examples experiments export how "
         "inside lessons links listening live panels roadmap take zerogpu",
-        4: "endpoints handlers photo_input sound_input ui",
+        4: "endpoints handlers photo_input sound_input spoken ui",
         5: "app",
     }.items()
 }
@@ -42,7 +42,7 @@ SIDE = {
     "train_sound",
     "walkthrough",
 }
-GRADIO = {"app", "endpoints", "handlers", "photo_input", "sound_input", "ui"}
+GRADIO = {"app", "endpoints", "handlers", "photo_input", "sound_input", "spoken", "ui"}
 NO_TORCH = (
     FLOORS[0]
     | FLOORS[4]
