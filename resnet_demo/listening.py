@@ -12,7 +12,7 @@ from resnet_demo import drawing
 from resnet_demo.mel import BANDS, COLUMNS, HIGHEST, LOWEST, RANGE, centres, mel_picture, to_mel
 from resnet_demo.records import Run
 from resnet_demo.sounds import EXAMPLE_SEED, EXAMPLES, LENGTH, RATE, sound
-from resnet_demo.words import label_of, later, say
+from resnet_demo.words import grouped, label_of, later, say
 
 SOUND_WORDS = later("""<p>A residual network does not care what a picture shows: a sound, too, becomes one, time to the right and pitch
 upwards, and every panel shows what each block does with it. Take a steady tone, then the siren, and look under “Inside a
@@ -61,7 +61,7 @@ def heard_html(run: Run | None) -> str:
     """The answer in one line and the picture of the sound with its axes; the empty frame before there is a run."""
     low, high = float(to_mel(LOWEST)), float(to_mel(HIGHEST))
     ticks = "".join(
-        f'<span style="bottom:{100 * (float(to_mel(hertz)) - low) / (high - low):.1f}%">{hertz:,}</span>'
+        f'<span style="bottom:{100 * (float(to_mel(hertz)) - low) / (high - low):.1f}%">{grouped(hertz)}</span>'
         for hertz in TICKS
     )
     if run is None:
@@ -80,8 +80,8 @@ def heard_html(run: Run | None) -> str:
         columns=COLUMNS,
         step=f"{1000 * seconds / COLUMNS:.0f}",
         bands=BANDS,
-        low=f"{middle[0]:,.0f}",
-        high=f"{middle[-1]:,.0f}",
+        low=grouped(middle[0]),
+        high=grouped(middle[-1]),
         range=f"{RANGE:.0f}",
         seconds=f"{seconds:.2f}",
     )

@@ -6,7 +6,7 @@ from html import escape
 
 from resnet_demo.records import LayerTrace, Run
 from resnet_demo.roadmap import block_title, shape_text, significant
-from resnet_demo.words import known, label_of, later, say
+from resnet_demo.words import grouped, known, label_of, later, say
 
 INPUT = later("input")  # the one line of a trace that is not a layer
 
@@ -71,11 +71,11 @@ def trace_html(trace: tuple[LayerTrace, ...], block_names: tuple[str, ...] = ())
         shown = f"{names[line.name]} <small>{escape(name)}</small>" if line.name in names else escape(name)
         rows.append(
             f"<tr><th scope='row'>{shown}</th><td>{escape(kind)}</td><td>{shape_text(line.shape)}</td>"
-            f"<td>{line.parameters:,}</td><td>{_flops(line.flops)}</td><td class='clock'>{ms}</td></tr>"
+            f"<td>{grouped(line.parameters)}</td><td>{_flops(line.flops)}</td><td class='clock'>{ms}</td></tr>"
         )
     total_ms = sum(line.milliseconds or 0 for line in trace)
     total = (
-        f"<tr class='total'><th scope='row'>{say('all')}</th><td></td><td></td><td>{sum(t.parameters for t in trace):,}</td>"
+        f"<tr class='total'><th scope='row'>{say('all')}</th><td></td><td></td><td>{grouped(sum(t.parameters for t in trace))}</td>"
         f"<td>{_flops(sum(t.flops for t in trace))}</td><td class='clock'>{significant(total_ms)}</td></tr>"
     )
     caption = say(

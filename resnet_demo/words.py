@@ -126,6 +126,12 @@ def label_of(name: str) -> str:
     return known(name) if name in CLASSES else name
 
 
+def grouped(number: float) -> str:
+    """A whole number with its thousands apart. A comma there is English; elsewhere it would be the decimal one."""
+    text = f"{number:,.0f}"
+    return text if _language.get() == ENGLISH else text.replace(",", "\u202f")
+
+
 def error_of(error: BaseException) -> str:
     """The sentence an error was made with, said now."""
     found: Any = error.args[0] if error.args else ""

@@ -7,19 +7,7 @@ from test_browser import WAIT, Browser, browser, expect, photo_file, upload  # n
 
 axe_core = pytest.importorskip("axe_playwright_python.sync_playwright")
 
-PANELS = [
-    "inside",
-    "off",
-    "looks",
-    "decides",
-    "gradients",
-    "live",
-    "sound",
-    "compare",
-    "trace",
-    "take",
-    "how",
-]
+PANELS = ["inside", "off", "looks", "decides", "gradients", "live", "compare", "trace", "take", "how"]
 FILLED = {"off": "#lesions .knocks", "gradients": "#gradients svg"}
 
 

@@ -14,13 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet_demo import words
+from resnet_demo import sounds, words
+from resnet_demo.hearing import SoundError, open_sound
 from resnet_demo.spoken import SAID, Interpreter, language_of, said_by_scripts
 from resnet_demo.words import (
     Sentence,
     catalogue,
     choose,
     error_of,
+    grouped,
     known,
     label_of,
     languages,
@@ -141,6 +143,27 @@ def test_what_comes_from_outside_is_never_a_pattern() -> None:
         assert known("{0} of {x}") == "{0} of {x}"
         assert label_of("cat") == "gato" and label_of("{cat}") == "{cat}" and label_of("output") == "output"
         assert say("on {device}", device="{x}") == "en {x}"
+
+
+def test_the_kinds_of_sounds_are_translated() -> None:
+    with speaking("es"):
+        assert label_of("rising sweep") == "barrido ascendente"
+        assert all(label_of(name) != name for name in sounds.CLASSES)
+        assert str(sounds.CLASSES[0]) == "steady tone"  # what the API answers
+
+
+def test_thousands_are_apart_as_is_usual() -> None:
+    assert (grouped(7783.4), grouped(12), grouped(1234567)) == ("7,783", "12", "1,234,567")
+    with speaking("es"):
+        assert grouped(7783.4) == "7\u202f783" and grouped(12) == "12"
+
+
+def test_an_error_about_a_sound_is_told_in_the_visitors_language() -> None:
+    with speaking("es"):
+        with pytest.raises(SoundError) as found:
+            open_sound(b"no sound")
+        assert str(found.value).endswith("please upload a whole WAV, FLAC, OGG or MP3 file.")
+        assert error_of(found.value).endswith("sube un archivo WAV, FLAC, OGG o MP3 íntegro.")
 
 
 def test_values_may_be_named_as_anything() -> None:

@@ -21,14 +21,23 @@ if (window.spoken) {
     'More tabs': say('More tabs'),
     'number input for': say('number input for'),
     'range slider for': say('range slider for'),
+    'Record audio': say('Record audio'),
+    'Stop recording': say('Stop recording'),
+    'Adjust volume': say('Adjust volume'),
+    'Adjust playback speed to': say('Adjust playback speed to'),
   };
-  const mend = () =>
-    Object.entries(names).forEach(([english, said]) =>
-      document.querySelectorAll(`[aria-label^="${english}"]`).forEach((found) => {
-        found.setAttribute('aria-label', said + found.getAttribute('aria-label').slice(english.length));
-      }),
-    );
-  new MutationObserver(mend).observe(document.documentElement, { childList: true, subtree: true });
+  const steps = { 'Skip backwards by': say('Skip backwards'), 'Skip forward by': say('Skip forward') }; // how far is left out
+  const named = (english, name) =>
+    document.querySelectorAll(`[aria-label^="${english}"]`).forEach((found) => {
+      const label = name(found.getAttribute('aria-label'));
+      if (label !== found.getAttribute('aria-label')) found.setAttribute('aria-label', label);
+    });
+  const mend = () => {
+    for (const [english, said] of Object.entries(names)) named(english, (label) => said + label.slice(english.length));
+    for (const [english, said] of Object.entries(steps)) named(english, () => said);
+  };
+  const watched = { childList: true, subtree: true, attributeFilter: ['aria-label'] };
+  new MutationObserver(mend).observe(document.documentElement, watched);
 }
 
 // A camera or microphone that is refused or missing would fail in silence; say what happened and what to do.
