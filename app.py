@@ -32,6 +32,7 @@ from resnet_demo.live import frame_answerer
 from resnet_demo.menu import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
 from resnet_demo.take import taker
 from resnet_demo.ui import build_page, page_options, read_static
+from resnet_demo.words import languages, speaking
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 
@@ -73,6 +74,9 @@ def build_demo(
     with page.demo:
         connect(page, engine, menu, kept, room.runs)
         offer(page, engine)
+    for language in languages()[1:]:
+        with speaking(language):  # laid out again for its texts alone
+            page.demo.learn(language, build_page(menu).demo)
     # Gradio's own default is 1, and the lowest limit of a group of events holds for all of them
     page.demo.queue(max_size=room.waiting, default_concurrency_limit=room.runs)
     return page.demo

@@ -8,6 +8,9 @@ from resnet_demo import drawing
 from resnet_demo.inside import WIDE, View, choose_channels, scale_ends, streams_html
 from resnet_demo.records import Run
 from resnet_demo.roadmap import block_title, shape_text, significant
+from resnet_demo.words import label_of, later, say
+
+PICTURE = {"photo": later("The photo of this run"), "sound": later("The sound of this run")}
 
 
 def compare_html(pinned: Run | None, run: Run | None, view: View) -> str:
@@ -17,12 +20,14 @@ def compare_html(pinned: Run | None, run: Run | None, view: View) -> str:
     show the first by their own order, and the page says so.
     """
     if run is None:
-        return '<p class="is-empty">Two runs appear here side by side: give the page a photo first.</p>'
+        empty = say("Two runs appear here side by side: give the page a photo first.")
+        return f'<p class="is-empty">{empty}</p>'
     if pinned is None:
-        return (
-            '<p class="is-empty">Press “Pin this run”, then choose another photo, another network, or turn a branch '
-            "off: the two stand here side by side.</p>"
+        empty = say(
+            "Press “Pin this run”, then choose another photo, another network, or turn a branch off: the two stand here "
+            "side by side."
         )
+        return f'<p class="is-empty">{empty}</p>'
     index = min(view.block, len(pinned.blocks) - 1, len(run.blocks) - 1)
     first, second = pinned.blocks[index], run.blocks[index]
     channels = choose_channels(pinned, first, view)
@@ -30,30 +35,38 @@ def compare_html(pinned: Run | None, run: Run | None, view: View) -> str:
     if alike:
         ends = scale_ends((first, second), channels, view.scope)
         rows = [(pinned, first, channels, ends), (run, second, channels, ends)]
-        note = f"Block {index + 1} of both: the {len(channels)} channels that come first in the pinned run, on one scale."
+        note = say(
+            "Block {number} of both: the {count} channels that come first in the pinned run, on one scale.",
+            number=index + 1,
+            count=len(channels),
+        )
     else:
         own = choose_channels(run, second, view)
         rows = [
             (pinned, first, channels, scale_ends((first,), channels, view.scope)),
             (run, second, own, scale_ends((second,), own, view.scope)),
         ]
-        note = (
-            f"{block_title(index).capitalize()} has {first.shape[0]} channels in one network and {second.shape[0]} in the "
-            "other, so each shows its own, on its own scale."
+        note = say(
+            "{block} has {first} channels in one network and {second} in the other, so each shows its own, on its own "
+            "scale.",
+            block=block_title(index).capitalize(),
+            first=first.shape[0],
+            second=second.shape[0],
         )
     columns = 2 if len(channels) <= 4 else 4
     parts = []
-    for title, (which, block, chosen, scale) in zip(("pinned", "now"), rows, strict=True):
+    for title, (which, block, chosen, scale) in zip((say("pinned"), say("now")), rows, strict=True):
         best = which.prediction.confidences[0]
         photo = drawing.photo_url(which.photo)
         ratio = block.residual_norm / block.shortcut_norm if block.shortcut_norm else float("inf")
         smooth = " smooth" if block.shape[2] > WIDE else ""
-        gated = " · branches turned down" if which.gates else ""
+        gated = f" · {say('branches turned down')}" if which.gates else ""
+        label = escape(label_of(best.label))
         parts.append(
             f"""<article class="inside compared{smooth}" style="--columns:{columns};--rows:{-(-len(chosen) // columns)}"
- aria-label="{title}: {escape(best.label)}">
-<header><img src="{photo}" alt="The photo of this run"><p><b>{title}: {escape(best.label)} {100 * best.confidence:.1f} %</b>
-<span>{escape(which.network)} · {block_title(index)} · {shape_text(block.shape)} · ‖F(x)‖ ÷ ‖shortcut‖
+ aria-label="{title}: {label}">
+<header><img src="{photo}" alt="{say(PICTURE[which.sense])}"><p><b>{title}: {label} {100 * best.confidence:.1f} %</b>
+<span>{escape(which.network)} · {block_title(index)} · {shape_text(block.shape)} · {say("‖F(x)‖ ÷ ‖shortcut‖")}
  {significant(ratio)}{gated}</span></p></header>
 <div class="streams">{streams_html(which, block, chosen, scale, view)}</div></article>"""
         )

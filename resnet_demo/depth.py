@@ -10,39 +10,55 @@ from pathlib import Path
 
 from resnet_demo.charts import Series, line_chart, power_of_ten
 from resnet_demo.menu import WEIGHTS
-from resnet_demo.records import GradientFlow, Run
+from resnet_demo.records import GradientFlow, Run, Sense
 from resnet_demo.roadmap import block_title, significant
+from resnet_demo.words import label_of, later, say
 
 TWIN = WEIGHTS / "twin.json"
+TWINS = (later("with shortcuts"), later("without shortcuts"))  # the curves in it
+FRESH = {
+    "photo": later(
+        "Fresh networks of {depth} blocks with the same initial weights, this photo at 32×32 pixels, batch norm {norms}"
+        "<span class='clock'>; {milliseconds} ms for both</span>."
+    ),
+    "sound": later(
+        "Fresh networks of {depth} blocks with the same initial weights, this sound at 32×32 pixels, batch norm {norms}"
+        "<span class='clock'>; {milliseconds} ms for both</span>."
+    ),
+}
 
 
 def decides_html(run: Run | None) -> str:
     """The read-out after every block for this photo, and how often each is right in general."""
     if run is None:
-        return '<p class="is-empty">The answer after every block appears here.</p>'
+        return f'<p class="is-empty">{say("The answer after every block appears here.")}</p>'
     if not run.read_outs:
-        return (
-            f'<p class="is-empty">No read-outs were trained for {escape(run.network)}. They come with '
-            "cats-and-dogs; <code>python -m resnet_demo.fit_probes</code> makes them for a network of yours.</p>"
+        none = say(
+            "No read-outs were trained for {network}. They come with cats-and-dogs; "
+            "<code>python -m resnet_demo.fit_probes</code> makes them for a network of yours.",
+            network=escape(run.network),
         )
+        return f'<p class="is-empty">{none}</p>'
     label = run.prediction.label
     second = run.classes.index(label) == 1
     names = {block.name: i for i, block in enumerate(run.blocks)}
     rows = []
     for read in run.read_outs:
         chance = read.confidence if second else 1 - read.confidence
-        rows.append(
-            _read_row(
-                block_title(names[read.block]), chance, f"right on {100 * read.accuracy:.1f} % of photos"
-            )
-        )
+        right = say("right on {percent} % of photos", percent=f"{100 * read.accuracy:.1f}")
+        rows.append(_read_row(block_title(names[read.block]), chance, right))
     whole = run.prediction.confidences[0].confidence
-    rows.append(_read_row("the network", whole, "what it answers in the end", "whole"))
+    rows.append(_read_row(say("the network"), whole, say("what it answers in the end"), "whole"))
+    lead = say(
+        "How sure a linear read-out is of <b>{label}</b> if the network stopped after …",
+        label=escape(label_of(label)),
+    )
+    what = say(
+        "A read-out is a linear layer of its own, trained on the block's averaged maps while the network stayed as it is."
+    )
     return (
-        f'<p class="lead">How sure a linear read-out is of <b>{escape(label)}</b> if the network stopped after …</p>'
-        f'<div class="decides">{"".join(rows)}</div>'
-        f"<p class='small'>{_turn(run, second)} A read-out is a linear layer of its own, trained on the block's averaged "
-        "maps while the network stayed as it is.</p>"
+        f'<p class="lead">{lead}</p><div class="decides">{"".join(rows)}</div>'
+        f"<p class='small'>{_turn(run, second)} {what}</p>"
     )
 
 
@@ -57,43 +73,56 @@ def _turn(run: Run, second: bool) -> str:
     """From which block on all read-outs agree with the answer."""
     agree = [(read.logit > 0) == second for read in run.read_outs]
     if not agree[-1]:
-        return "Even after the last block the read-out disagrees with the network."
+        return say("Even after the last block the read-out disagrees with the network.")
     last_wrong = max((i for i, right in enumerate(agree) if not right), default=-1)
     if last_wrong < 0:
-        return "Every read-out agrees with the answer, from the first block on."
-    return f"From block {last_wrong + 2} on all of them agree with the answer."
+        return say("Every read-out agrees with the answer, from the first block on.")
+    return say("From block {number} on all of them agree with the answer.", number=last_wrong + 2)
 
 
-def gradients_html(flow: GradientFlow | None) -> str:
+def gradients_html(flow: GradientFlow | None, sense: Sense = "photo") -> str:
     """Norm of the gradient at every block, with shortcuts and without, on a logarithmic scale."""
     if flow is None:
-        return '<p class="is-empty">Two curves appear here for your photo: with shortcuts, and without.</p>'
+        empty = say("Two curves appear here for your photo: with shortcuts, and without.")
+        return f'<p class="is-empty">{empty}</p>'
     chart = line_chart(
         (
-            Series("with shortcuts", list(enumerate(flow.with_shortcuts)), accent=True),
-            Series("without", list(enumerate(flow.without))),
+            Series(say("with shortcuts"), list(enumerate(flow.with_shortcuts)), accent=True),
+            Series(say("without"), list(enumerate(flow.without))),
         ),
-        label=f"Norm of the gradient at each of {flow.depth} blocks, with shortcuts and without",
-        across="block (0: before the first)",
-        up="norm of the gradient",
+        label=say(
+            "Norm of the gradient at each of {depth} blocks, with shortcuts and without", depth=flow.depth
+        ),
+        across=say("block (0: before the first)"),
+        up=say("norm of the gradient"),
         logarithmic=True,
     )
-    return (
-        f'<p class="lead">On its way back from the logit to the first block, over {flow.depth} blocks, the gradient '
-        f"{_change(flow.with_shortcuts)} with shortcuts and {_change(flow.without)} without.</p>{chart}"
-        f"<p class='small'>Fresh networks of {flow.depth} blocks with the same initial weights, this photo at 32×32 pixels, "
-        f"batch norm {'in use, as while training' if flow.norms else 'left out'}<span class='clock'>; {flow.milliseconds:.0f} ms for both</span>.</p>"
+    lead = say(
+        "On its way back from the logit to the first block, over {depth} blocks, the gradient {with_shortcuts} with "
+        "shortcuts and {without} without.",
+        depth=flow.depth,
+        with_shortcuts=_change(flow.with_shortcuts),
+        without=_change(flow.without),
     )
+    how = say(
+        FRESH[sense],
+        depth=flow.depth,
+        norms=say("in use, as while training") if flow.norms else say("left out"),
+        milliseconds=f"{flow.milliseconds:.0f}",
+    )
+    return f"<p class=\"lead\">{lead}</p>{chart}<p class='small'>{how}</p>"
 
 
 def _change(curve: Sequence[float]) -> str:
     first, last = curve[0], curve[-1]
     if not first or not last:
-        return "dies completely"
+        return say("dies completely")
     ratio = first / last
-    way = "grows" if ratio >= 1 else "shrinks"
-    times = max(ratio, 1 / ratio)
-    return f"{way} {significant(times) if times < 1e4 else 'about ' + power_of_ten(round(math.log10(times)))}-fold"
+    factor = max(ratio, 1 / ratio)
+    times = significant(factor)
+    if factor >= 1e4:
+        times = say("about {power}", power=power_of_ten(round(math.log10(factor))))
+    return say("grows {times}-fold", times=times) if ratio >= 1 else say("shrinks {times}-fold", times=times)
 
 
 def read_twin(path: Path = TWIN) -> dict[str, list[tuple[float, float]]]:
@@ -103,10 +132,7 @@ def read_twin(path: Path = TWIN) -> dict[str, list[tuple[float, float]]]:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            name: [(float(x), float(y)) for x, y in data[name]]
-            for name in ("with shortcuts", "without shortcuts")
-        }
+        return {name: [(float(x), float(y)) for x, y in data[name]] for name in TWINS}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -116,16 +142,17 @@ def twin_html(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     if not curves:
         return ""
     chart = line_chart(
-        [Series(name, points, accent=name.startswith("with ")) for name, points in curves.items()],
-        label="Training loss of the network and of its twin without shortcuts over the first epochs",
-        across="epoch",
-        up="training loss",
+        [Series(say(name), points, accent=name.startswith("with ")) for name, points in curves.items()],
+        label=say("Training loss of the network and of its twin without shortcuts over the first epochs"),
+        across=say("epoch"),
+        up=say("training loss"),
     )
     last = {name: points[-1][1] for name, points in curves.items()}
-    return (
-        "<h4>Trained for real: this network and its twin without shortcuts</h4>"
-        f"{chart}<p class='small'>The same recipe, photos, seed and initial weights, the first "
-        f"{significant(max(x for x, _ in next(iter(curves.values()))), 1)} epochs: loss "
-        + " and ".join(f"{significant(v)} {name}" for name, v in last.items())
-        + ". At five blocks both learn; the difference grows with depth.</p>"
+    words = say(
+        "The same recipe, photos, seed and initial weights, the first {epochs} epochs: loss {losses}. At five blocks "
+        "both learn; the difference grows with depth.",
+        epochs=significant(max(x for x, _ in next(iter(curves.values()))), 1),
+        losses=say(" and ").join(f"{significant(v)} {say(name)}" for name, v in last.items()),
     )
+    title = say("Trained for real: this network and its twin without shortcuts")
+    return f"<h4>{title}</h4>{chart}<p class='small'>{words}</p>"

@@ -13,6 +13,8 @@ from http.client import HTTPException
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from resnet_demo.words import later
+
 CHUNK = 1 << 18  # bytes
 TIMEOUT = 20.0  # seconds without a byte
 MAX_BYTES = 500_000_000
@@ -40,7 +42,8 @@ def fetch(url: str, path: Path, sha256: str, progress: Progress = nothing, timeo
         DownloadError: no network, a cut connection, another file than the hash says, a full disk.
     """
     folder = _without_home(path.parent)
-    by_hand = f"put {path.name} from {url} into {folder} yourself"
+    by_hand = later("put {file} from {url} into {folder} yourself", file=path.name, url=url, folder=folder)
+    named: dict[str, object] = {"file": path.name, "by_hand": by_hand}
     if path.is_file():
         if _hash(path).startswith(sha256):
             progress(1.0)
@@ -58,7 +61,11 @@ def fetch(url: str, path: Path, sha256: str, progress: Progress = nothing, timeo
             partial = Path(file.name)
             total = int(response.headers.get("Content-Length") or 0)
             if total > MAX_BYTES:
-                raise DownloadError(f"{path.name} would be {total} bytes, more than expected; {by_hand}.")
+                raise DownloadError(
+                    later(
+                        "{file} would be {total} bytes, more than expected; {by_hand}.", total=total, **named
+                    )
+                )
             if total > shutil.disk_usage(path.parent).free:
                 raise OSError(errno.ENOSPC, "full")
             digest, arrived = hashlib.sha256(), 0
@@ -67,27 +74,43 @@ def fetch(url: str, path: Path, sha256: str, progress: Progress = nothing, timeo
                 digest.update(chunk)
                 arrived += len(chunk)
                 if arrived > MAX_BYTES:
-                    raise DownloadError(f"{path.name} is larger than expected; {by_hand}.")
+                    raise DownloadError(later("{file} is larger than expected; {by_hand}.", **named))
                 if total:
                     progress(arrived / total)
             file.flush()
         if total and arrived < total:
             raise DownloadError(
-                f"The connection was cut after {arrived} of {total} bytes; choose it again, or {by_hand}."
+                later(
+                    "The connection was cut after {arrived} of {total} bytes; choose it again, or {by_hand}.",
+                    arrived=arrived,
+                    total=total,
+                    by_hand=by_hand,
+                )
             )
         if not digest.hexdigest().startswith(sha256):
-            raise DownloadError(f"What arrived is not {path.name} (its SHA-256 is wrong); {by_hand}.")
+            raise DownloadError(
+                later("What arrived is not {file} (its SHA-256 is wrong); {by_hand}.", **named)
+            )
         os.replace(partial, path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DownloadError(
-                f"There is no room on the disk for {path.name}; make some, then choose it again."
+                later(
+                    "There is no room on the disk for {file}; make some, then choose it again.",
+                    file=path.name,
+                )
             ) from error
         if isinstance(error, PermissionError):
-            raise DownloadError(f"{folder} may not be written to; {by_hand}.") from error
-        raise DownloadError(f"{path.name} could not be fetched ({_reason(error)}); {by_hand}.") from error
+            raise DownloadError(
+                later("{folder} may not be written to; {by_hand}.", folder=folder, by_hand=by_hand)
+            ) from error
+        raise DownloadError(
+            later("{file} could not be fetched ({reason}); {by_hand}.", reason=_reason(error), **named)
+        ) from error
     except HTTPException as error:
-        raise DownloadError(f"The connection was cut; choose it again, or {by_hand}.") from error
+        raise DownloadError(
+            later("The connection was cut; choose it again, or {by_hand}.", by_hand=by_hand)
+        ) from error
     finally:
         if partial is not None:
             partial.unlink(missing_ok=True)
@@ -103,10 +126,10 @@ def _without_home(folder: Path) -> str:
 
 def _reason(error: OSError) -> str:
     if isinstance(error, urllib.error.HTTPError):
-        return f"the server answered {error.code}"
+        return later("the server answered {code}", code=error.code)
     if isinstance(error, TimeoutError) or "timed out" in str(error):
-        return "the server went silent"
-    return "no connection"
+        return later("the server went silent")
+    return later("no connection")
 
 
 def _hash(path: Path) -> str:

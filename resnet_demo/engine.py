@@ -63,6 +63,7 @@ from resnet_demo.records import (
 from resnet_demo.together import StillBusyError, Together
 from resnet_demo.transforms import to_tensor
 from resnet_demo.weights import Card, available_networks, load_checkpoint, read_card
+from resnet_demo.words import later
 
 Source = Path | FieldNetwork | OwnNetwork
 T = TypeVar("T")
@@ -70,7 +71,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
-NO_GPU = "No GPU was free for this photo, so it ran on the CPU."
+NO_GPU = later("No GPU was free for this photo, so it ran on the CPU.")
 FLOAT16_MAX = 6e4  # beyond this a stream is kept in float32
 
 
@@ -219,7 +220,7 @@ class Engine:
         self.device = best_device(device)
         self.networks: dict[str, Source] = dict(available_networks() if networks is None else networks)
         if not self.networks:
-            raise EngineError("No network found: put a checkpoint and its card into weights/.")
+            raise EngineError(later("No network found: put a checkpoint and its card into weights/."))
         self._loaded: dict[str, LoadedNetwork] = {}
         self._loading = {name: threading.Lock() for name in self.networks}
 
@@ -250,7 +251,7 @@ class Engine:
                 try:
                     self._loaded[name] = self._load(name, progress)
                 except DownloadError as error:
-                    raise EngineError(str(error)) from error
+                    raise EngineError(*error.args) from error
             return self._loaded[name]
 
     def facts(self, network: str | None = None, progress: Progress = nothing) -> NetworkFacts:
@@ -472,7 +473,7 @@ class Engine:
             # the fresh networks take three channels; a grey picture is given to each
             return gradient_flow(x.expand(-1, 3, -1, -1), depth, norms, progress=progress)
         except ValueError as error:
-            raise EngineError(f"That depth cannot be shown: {error}.") from error
+            raise EngineError(later("That depth cannot be shown: {error}.", error=error)) from error
 
 
 def build_engine(recipe: Recipe) -> Engine:
@@ -511,7 +512,9 @@ def or_on_cpu(net: LoadedNetwork, work: Callable[[], T]) -> T:
         if net.device.type == "cpu":
             raise
         log.warning("%s failed on %s, falling back to the CPU", net.name, net.device, exc_info=True)
-        net.notice = f"{device_name(net.device)} failed, so this network now runs on the CPU."
+        net.notice = later(
+            "{device} failed, so this network now runs on the CPU.", device=device_name(net.device)
+        )
         net.device = torch.device("cpu")
         net.model.to(net.device)
         return work()

@@ -19,11 +19,12 @@ from resnet_demo.download import Progress, nothing
 from resnet_demo.mel import mel_picture
 from resnet_demo.records import Gate, GradientFlow, Lesions, Numbers, Preprocessing, Run
 from resnet_demo.transforms import fit_photo
+from resnet_demo.words import later
 
 PATIENCE_S = 60.0  # seconds to wait for one's turn
 TOGETHER = 6  # photos that share one pass; with eight the server is a tenth faster, and holds more memory
-BUSY = "The network is busy with other people's photos; try again in a minute."
-FAILED = "The network failed on this photo; try another one."
+BUSY = later("The network is busy with other people's photos; try again in a minute.")
+FAILED = later("The network failed on this photo; try another one.")
 NO_RAY = "Ray is not installed; run: pip install -r requirements-ray.txt"
 
 
@@ -33,7 +34,13 @@ class EngineError(RuntimeError):
 
 def no_network(name: str, networks: Iterable[str]) -> EngineError:
     """The error for a name that is not on the menu."""
-    return EngineError(f"There is no network called {name!r:.60}; choose one of {', '.join(networks)}.")
+    return EngineError(
+        later(
+            "There is no network called {name}; choose one of {names}.",
+            name=f"{name!r:.60}",
+            names=", ".join(networks),
+        )
+    )
 
 
 def has_ray() -> bool:
@@ -69,7 +76,10 @@ def as_pixels(photo: Image.Image | NDArray[np.uint8], facts: NetworkFacts) -> ND
         return photo
     if facts.preprocessing.sense == "sound":
         raise EngineError(
-            f"{facts.name} listens and cannot see a photo: give it a sound, or choose a network that sees."
+            later(
+                "{name} listens and cannot see a photo: give it a sound, or choose a network that sees.",
+                name=facts.name,
+            )
         )
     return fit_photo(photo, facts.preprocessing)
 
@@ -136,10 +146,13 @@ def hear(
     """
     name = network or engine.listener()
     if name is None:
-        raise EngineError("No network here listens: put the sound network and its card into weights/.")
+        raise EngineError(later("No network here listens: put the sound network and its card into weights/."))
     if engine.facts(name).preprocessing.sense != "sound":
         raise EngineError(
-            f"{name} sees and cannot hear a sound: give it a photo, or choose a network that listens."
+            later(
+                "{name} sees and cannot hear a sound: give it a photo, or choose a network that listens.",
+                name=name,
+            )
         )
     return engine.run(mel_picture(samples), name, gates)
 

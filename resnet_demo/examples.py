@@ -13,9 +13,17 @@ from importlib.resources import files
 from PIL import Image, ImageDraw
 
 from resnet_demo.drawing import data_url
+from resnet_demo.words import later
 
 SHIPPED = {"lion": "lion.jpg", "cheetah": "cheetah1.jpg", "tower": "tower.jpg"}
-EXAMPLES = (*SHIPPED, "a drawn cat", "a drawn dog")
+TITLES = {  # the names in addresses and in code -> how the page calls them
+    "lion": later("lion"),
+    "cheetah": later("cheetah"),
+    "tower": later("tower"),
+    "a drawn cat": later("a drawn cat"),
+    "a drawn dog": later("a drawn dog"),
+}
+EXAMPLES = tuple(TITLES)
 THUMBNAIL = 96  # pixels
 
 

@@ -21,25 +21,34 @@ from resnet_demo.lessons import activation_html
 from resnet_demo.panels import answer_html, trace_html
 from resnet_demo.records import BlockStreams, Gate, Numbers, Run
 from resnet_demo.roadmap import roadmap_html
+from resnet_demo.words import label_of, later, say, spoken
 
 TILE = 96  # pixels a map at least, in the sheets
 SHEET_COLUMNS = 8
 SHEET_CHANNELS = 64
 PACKAGES = ("torch", "torchvision", "gradio", "numpy", "pillow")
 
-README = """# One {sense} through {network}
+TITLES = {
+    "photo": later("One photo through {network}"),
+    "sound": later("One sound through {network}"),
+}
+PICTURES = {
+    "photo": later("the photo as the network took it"),
+    "sound": later("the sound as the network took it"),
+}
+README = later("""# {title}
 
-The network answered {label} ({confidence:.1f} %). In this archive:
+The network answered {label} ({percent} %). In this archive:
 
 - `record.json`: the answer, and for every block the shapes and Euclidean norms of its streams
 - `streams.npz`: every stream as it was, an array (channels, height, width) named `block/stream`; read it with
   `numpy.load("streams.npz")`. `pre_activation = residual + shortcut`, `output = relu(pre_activation)`
-- `photo.png`: the {sense} as the network took it
+- `photo.png`: {picture}
 - `sheets/`: each block's streams as pictures, the {channels} most active channels at most, in rows of {columns}.
   F(x), shortcut and sum share one signed scale a block (blue below zero, red above); the file name ends in the scale's end
 - `report.html`: one page to read or print
 - `reproduce.py`: the code that makes this run again
-"""
+""")
 
 
 def run_as_dict(run: Run | Numbers) -> dict[str, Any]:
@@ -154,31 +163,33 @@ def report_html(run: Run, view: View, style: str) -> str:
     parts = [
         answer_html(run, ""),
         roadmap_html(run, view.block),
-        f"<h2>Inside block {min(view.block, len(run.blocks) - 1) + 1}</h2>",
+        f"<h2>{say('Inside block {number}', number=min(view.block, len(run.blocks) - 1) + 1)}</h2>",
         inside_html(run, view),
-        "<h2>Where it looks</h2>",
+        f"<h2>{say('Where it looks')}</h2>",
         activation_html(run),
-        "<h2>Layer by layer</h2>",
+        f"<h2>{say('Layer by layer')}</h2>",
         trace_html(run.trace, tuple(b.name for b in run.blocks)),
     ]
     body = re.sub(r"<button ([^>]*)>", r"<div \1>", "".join(parts)).replace("</button>", "</div>")
     made = ", ".join(f"{name} {number}" for name, number in versions().items())
-    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{escape(best.label)} · {escape(run.network)}</title><style>{style}
+    label = escape(label_of(best.label))
+    return f"""<!doctype html><html lang="{spoken()}"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{label} · {escape(run.network)}</title><style>{style}
 body {{ font-family: system-ui, sans-serif; max-width: 1200px; margin: 20px auto; padding: 0 16px; color: #0f172a; background: #fff; }}
 .large, .opacity {{ display: none; }} @media print {{ h2 {{ break-before: page; }} }}</style>
-<h1>One {run.sense} through {escape(run.network)}</h1>{body}
+<h1>{say(TITLES[run.sense], network=escape(run.network))}</h1>{body}
 <p class="small">{escape(run.device)}, {run.timings.total:.0f} ms; {made}</p></html>"""
 
 
 def bundle(run: Run, view: View, style: str) -> bytes:
     """Everything of a run as a ZIP archive."""
     best = run.prediction.confidences[0]
-    readme = README.format(
-        sense=run.sense,
-        network=run.network,
-        label=best.label,
-        confidence=100 * best.confidence,
+    readme = say(
+        README,
+        title=say(TITLES[run.sense], network=run.network),
+        picture=say(PICTURES[run.sense]),
+        label=label_of(best.label),
+        percent=f"{100 * best.confidence:.1f}",
         channels=SHEET_CHANNELS,
         columns=SHEET_COLUMNS,
     )

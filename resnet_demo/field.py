@@ -20,6 +20,7 @@ from resnet_demo.download import Progress, fetch, nothing
 from resnet_demo.menu import FIELD
 from resnet_demo.records import Preprocessing
 from resnet_demo.weights import Card, CheckpointError, load_strictly, read_tensors
+from resnet_demo.words import later
 
 SERVER = "https://download.pytorch.org/models/"
 FILES = {  # torchvision's IMAGENET1K_V1; each name ends in the first eight digits of its SHA-256
@@ -108,7 +109,11 @@ def own_network(path: Path, classes: Path | None = None, allow_pickle: bool = Fa
             raise ValueError
     except (OSError, ValueError, RecursionError):
         raise CheckpointError(
-            f"{names.name} must be a JSON list of class names, in the order of {path.name}'s outputs."
+            later(
+                "{names} must be a JSON list of class names, in the order of {file}'s outputs.",
+                names=names.name,
+                file=path.name,
+            )
         ) from None
     return OwnNetwork(path.stem, path, tuple(listed), allow_pickle)
 
@@ -124,7 +129,13 @@ def load_own(network: OwnNetwork) -> tuple[nn.Module, Card]:
     wanted = 2 if count == 1 else count
     if len(network.classes) != wanted:
         raise CheckpointError(
-            f"{network.path.name} has {count} outputs, which need {wanted} class names, not {len(network.classes)}."
+            later(
+                "{file} has {count} outputs, which need {wanted} class names, not {found}.",
+                file=network.path.name,
+                count=count,
+                wanted=wanted,
+                found=len(network.classes),
+            )
         )
     knows = f"This network is your own, {network.path.name}; it knows {len(network.classes)} classes."
     return model, Card(network.name, None, Preprocessing(SIDE, "crop"), network.classes, knows=knows)
@@ -144,17 +155,30 @@ def read_state(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise CheckpointError(
-                f"{path.name} is larger than {MAX_BYTES} bytes, which is the most that is read."
+                later(
+                    "{file} is larger than {most} bytes, which is the most that is read.",
+                    file=path.name,
+                    most=MAX_BYTES,
+                )
             )
         if path.suffix == ".safetensors":
             return read_tensors(path.name, path.read_bytes())
         if not allow_pickle:
             raise CheckpointError(
-                f"{path.name} is not a .safetensors file; convert it, or allow pickled tensors with --allow-pth."
+                later(
+                    "{file} is not a .safetensors file; convert it, or allow pickled tensors with --allow-pth.",
+                    file=path.name,
+                )
             )
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise CheckpointError(f"{path.name} could not be read: {error.strerror or 'no such file'}.") from None
+        raise CheckpointError(
+            later(
+                "{file} could not be read: {reason}.",
+                file=path.name,
+                reason=error.strerror or "no such file",
+            )
+        ) from None
     except (
         RuntimeError,
         pickle.UnpicklingError,
@@ -166,12 +190,12 @@ def read_state(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(
-            f"{path.name} is damaged, or holds more than tensors; it was not loaded."
+            later("{file} is damaged, or holds more than tensors; it was not loaded.", file=path.name)
         ) from error
     if not isinstance(state, dict) or not all(
         isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
     ):
-        raise CheckpointError(f"{path.name} is not a state dict of tensors.")
+        raise CheckpointError(later("{file} is not a state dict of tensors.", file=path.name))
     return state
 
 
@@ -199,6 +223,8 @@ def build(state: Mapping[str, Tensor], name: str) -> nn.Module:
             width_per_group=first.shape[0] // groups,
         )
     except (LookupError, ValueError, IndexError, ZeroDivisionError, TypeError, RuntimeError):
-        raise CheckpointError(f"{name} is not the state dict of one of torchvision's ResNets.") from None
+        raise CheckpointError(
+            later("{file} is not the state dict of one of torchvision's ResNets.", file=name)
+        ) from None
     load_strictly(model, dict(state), name)
     return model.eval()

@@ -36,6 +36,7 @@ from resnet_demo.records import Gate, Prediction, Run
 from resnet_demo.roadmap import roadmap_html
 from resnet_demo.sounds import EXAMPLES as SOUNDS
 from resnet_demo.take import GONE, take_html
+from resnet_demo.words import error_of, later, say
 
 if TYPE_CHECKING:
     from resnet_demo.ui import Page
@@ -44,7 +45,7 @@ log = logging.getLogger(__name__)
 
 RADIO_BLOCKS = 8  # with more, the road map alone chooses the block
 
-RESTARTED = (
+RESTARTED = later(
     "The demo was started again since you gave it a photo; give it the photo once more."  # as in page.js
 )
 MOST_PAGES = 20_000  # open pages remembered, a few bytes each
@@ -71,9 +72,9 @@ class Linked:
 def sentence_of(error: Exception) -> str:
     """What to tell a visitor about ``error``; anything unexpected is logged and not shown."""
     if type(error).__name__ in ("EngineError", "CheckpointError", "PhotoError", "SoundError"):
-        return str(error)
+        return error_of(error)
     log.error("a run failed", exc_info=error)
-    return "Something went wrong while the network ran; try the photo again, or another one."
+    return say("Something went wrong while the network ran; try the photo again, or another one.")
 
 
 def run_photo(
@@ -112,7 +113,7 @@ def connect(
         """The visitor's run; None before there is one."""
         run = kept.get(key)
         if key and run is None:
-            raise gr.Error(GONE, print_exception=False)
+            raise gr.Error(say(GONE), print_exception=False)
         return run
 
     def block_choices(count: int, block: int) -> Any:
@@ -250,7 +251,9 @@ def connect(
     def on_network(network: str, progress: gr.Progress = gr.Progress()) -> None:  # noqa: B008 - how Gradio asks for it
         """Load the network, or fetch it, before the photo is run through it."""
         try:
-            engine.get().facts(network, lambda share: progress(share, desc=f"Fetching {network}"))
+            engine.get().facts(
+                network, lambda share: progress(share, desc=say("Fetching {network}", network=network))
+            )
         except Exception as error:
             raise gr.Error(sentence_of(error), print_exception=False) from error
 
@@ -259,11 +262,12 @@ def connect(
     ) -> tuple[Any, ...]:
         run = recall(key)
         if run is None:
-            raise gr.Error("Give the page a photo first, then move a slider.", print_exception=False)
+            raise gr.Error(say("Give the page a photo first, then move a slider."), print_exception=False)
         try:
             gates = read_gates(event.gates, len(run.blocks))
         except ValueError as error:
-            raise gr.Error(f"These sliders cannot be read: {error}.", print_exception=False) from error
+            sentence = say("These sliders cannot be read: {error}.", error=error_of(error))
+            raise gr.Error(sentence, print_exception=False) from error
         gated = run_photo(engine, run.photo, run.network, gates)
         if key != pinned_key:
             kept.retire(key)
@@ -291,7 +295,7 @@ def connect(
             flow = engine.get().gradient_flow(run, int(depth), norms == "in use", progress)
         except Exception as error:
             raise gr.Error(sentence_of(error), print_exception=False) from error
-        return gradients_html(flow)
+        return gradients_html(flow, run.sense)
 
     def drawn(key: str | None, pinned_key: str | None, view: View) -> tuple[str, str, str, str]:
         """What changes with the view: inside a block, the comparison, how it works, what is saved.
@@ -300,7 +304,7 @@ def connect(
         """
         run = recall(key)
         if run is None and session() is not None and session() not in opened:
-            raise gr.Error(RESTARTED, print_exception=False)
+            raise gr.Error(say(RESTARTED), print_exception=False)
         compared = compare_html(kept.get(pinned_key), run, view)
         return inside_html(run, view), compared, how_html(run, view.block), take_html(run, key, view)
 
@@ -332,7 +336,7 @@ def connect(
     def on_pin(key: str | None, pinned_key: str | None, view: View) -> tuple[Any, ...]:
         run = recall(key)
         if run is None:
-            raise gr.Error("Give the page a photo first, then pin its run.", print_exception=False)
+            raise gr.Error(say("Give the page a photo first, then pin its run."), print_exception=False)
         if pinned_key != key:
             kept.retire(pinned_key)
         return key, compare_html(run, run, view)

@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_demo.sounds import LENGTH, RATE
+from resnet_demo.words import later
 
-ALLOWED = "WAV, FLAC, OGG or MP3"  # for sentences
+ALLOWED = later("WAV, FLAC, OGG or MP3")  # for sentences
 FORMATS = {"WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "MPEG", "AIFF", "AU", "CAF"}
 MAX_BYTES = 10_000_000  # as the server's own limit on uploads
 MAX_CHANNELS = 8
@@ -57,18 +58,25 @@ def open_sound(source: bytes | str | Path | BinaryIO) -> NDArray[np.float32]:
     """
     samples, rate = _decode(_read(source))
     if not np.isfinite(samples).all():
-        raise SoundError("The sound holds samples that are not numbers: please save it anew, as 16-bit WAV.")
+        raise SoundError(
+            later("The sound holds samples that are not numbers: please save it anew, as 16-bit WAV.")
+        )
     if len(samples) < SHORTEST * rate:
         raise SoundError(
-            f"The sound lasts {1000 * len(samples) / rate:.0f} ms; at least {1000 * SHORTEST:.0f} ms are needed: "
-            "please record a longer one."
+            later(
+                "The sound lasts {found} ms; at least {least} ms are needed: please record a longer one.",
+                found=f"{1000 * len(samples) / rate:.0f}",
+                least=f"{1000 * SHORTEST:.0f}",
+            )
         )
     scale = max(float(np.abs(samples).max()), SILENT)  # first, so that no square overflows
     stretch = loudest(samples / scale - (samples / scale).mean(), rate)
     largest = float(np.abs(stretch).max(initial=0.0))
     if largest * scale < SILENT:
         raise SoundError(
-            "The sound is silent: please check that the right microphone is chosen and not muted, and record again."
+            later(
+                "The sound is silent: please check that the right microphone is chosen and not muted, and record again."
+            )
         )
     found = resample(stretch / largest, rate)
     return (found / max(1.0, float(np.abs(found).max()))).astype(np.float32)
@@ -108,7 +116,7 @@ def resample(samples: NDArray[np.float64], rate: int) -> NDArray[np.float64]:
 
 def _read(source: bytes | str | Path | BinaryIO) -> bytes:
     """At most MAX_BYTES from wherever they are."""
-    with _one_sentence("The upload did not arrive as a readable file: please upload the sound again."):
+    with _one_sentence(later("The upload did not arrive as a readable file: please upload the sound again.")):
         if isinstance(source, bytes):
             data = source
         elif isinstance(source, str | Path):
@@ -119,10 +127,13 @@ def _read(source: bytes | str | Path | BinaryIO) -> bytes:
         else:
             data = bytes(source.read(MAX_BYTES + 1))
     if not data:
-        raise SoundError("The file is empty: please record or upload a sound.")
+        raise SoundError(later("The file is empty: please record or upload a sound."))
     if len(data) > MAX_BYTES:
         raise SoundError(
-            f"The file has more than {MAX_BYTES // 10**6} MB, the most allowed: please upload a shorter sound."
+            later(
+                "The file has more than {most} MB, the most allowed: please upload a shorter sound.",
+                most=MAX_BYTES // 10**6,
+            )
         )
     return data
 
@@ -131,19 +142,29 @@ def _decode(data: bytes) -> tuple[NDArray[np.float64], int]:
     """(N,) the mean of the channels of the first MOST_SECONDS, and the samples a second."""
     import soundfile  # here, not above: the page is built without it
 
-    damaged = f"This is damaged or no sound that can be read: please upload a whole {ALLOWED} file."
+    damaged = later(
+        "This is damaged or no sound that can be read: please upload a whole {allowed} file.", allowed=ALLOWED
+    )
     with _one_sentence(damaged), soundfile.SoundFile(io.BytesIO(data)) as file:
         if file.format not in FORMATS:
             raise SoundError(damaged)
         rate, channels = int(file.samplerate), int(file.channels)
         if not 1 <= channels <= MAX_CHANNELS:
             raise SoundError(
-                f"The sound has {channels} channels; at most {MAX_CHANNELS} are allowed: please save it with one or two."
+                later(
+                    "The sound has {channels} channels; at most {most} are allowed: please save it with one or two.",
+                    channels=channels,
+                    most=MAX_CHANNELS,
+                )
             )
         if not RATES[0] <= rate <= RATES[1]:
             raise SoundError(
-                f"The sound has {rate} samples a second; {RATES[0]} to {RATES[1]} are allowed: "
-                "please save it with 44100."
+                later(
+                    "The sound has {rate} samples a second; {low} to {high} are allowed: please save it with 44100.",
+                    rate=rate,
+                    low=RATES[0],
+                    high=RATES[1],
+                )
             )
         most = int(MOST_SECONDS * rate)
         blocks: list[NDArray[np.float64]] = []
@@ -154,7 +175,7 @@ def _decode(data: bytes) -> tuple[NDArray[np.float64], int]:
             blocks.append(block.mean(axis=1))
             most -= len(block)
     if not blocks:
-        raise SoundError("The sound has a header but no samples: please record or upload it again.")
+        raise SoundError(later("The sound has a header but no samples: please record or upload it again."))
     return np.concatenate(blocks), rate
 
 

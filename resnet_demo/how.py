@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from resnet_demo.records import Run
 from resnet_demo.roadmap import block_title, shape_text, significant
+from resnet_demo.words import later, say
 
+TITLES = {"photo": later("{block} for your photo"), "sound": later("{block} for your sound")}
+CONV1, CONV3 = later("1×1 conv"), later("3×3 conv")
+NORM, NORM_RELU = later("norm"), later("norm, ReLU")
 BRANCHES = {  # class of the block -> the layers of its residual branch
-    "ResidualBlock": (("3×3 conv", "norm, ReLU"), ("3×3 conv", "norm, max-pool")),
-    "BasicBlock": (("3×3 conv", "norm, ReLU"), ("3×3 conv", "norm")),
-    "Bottleneck": (("1×1 conv", "norm, ReLU"), ("3×3 conv", "norm, ReLU"), ("1×1 conv", "norm")),
+    "ResidualBlock": ((CONV3, NORM_RELU), (CONV3, later("norm, max-pool"))),
+    "BasicBlock": ((CONV3, NORM_RELU), (CONV3, NORM)),
+    "Bottleneck": ((CONV1, NORM_RELU), (CONV3, NORM_RELU), (CONV1, NORM)),
 }
 
 
@@ -16,7 +20,7 @@ def how_html(run: Run | None, index: int) -> str:
     """One block as boxes and arrows: shapes and norms of this photo, or their names before there is one."""
     kind = "ResidualBlock"
     if run is None:
-        title, shape, where = "A residual block", ("C × H × W", "C′ × H′ × W′"), ""
+        title, shape = say("A residual block"), ("C × H × W", "C′ × H′ × W′")
         branch = shortcut = total = output = ""
     else:
         index = min(index, len(run.blocks) - 1)
@@ -24,30 +28,34 @@ def how_html(run: Run | None, index: int) -> str:
         kind = next((line.kind for line in run.trace if line.name == block.name), kind)
         place = next((i for i, line in enumerate(run.trace) if line.name == block.name), 0)
         into = shape_text(run.trace[place - 1].shape) if place else ""
-        title, shape, where = (
-            block_title(index).capitalize(),
-            (into, shape_text(block.shape)),
-            f" for your {run.sense}",
-        )
-        branch, shortcut = (
-            f"norm {significant(block.residual_norm)}",
-            f"norm {significant(block.shortcut_norm)}",
-        )
+        title = say(TITLES[run.sense], block=block_title(index).capitalize())
+        shape = into, shape_text(block.shape)
+        branch = say("norm {value}", value=significant(block.residual_norm))
+        shortcut = say("norm {value}", value=significant(block.shortcut_norm))
         squares = float((block.pre_activation.astype("float32") ** 2).sum())
-        total, output = f"norm {significant(squares**0.5)}", f"norm {significant(block.output_norm)}"
+        total = say("norm {value}", value=significant(squares**0.5))
+        output = say("norm {value}", value=significant(block.output_norm))
     layers = BRANCHES.get(kind, BRANCHES["ResidualBlock"])
     width = 360 / len(layers) - 20
     boxes = "".join(
-        _box(160 + i * (width + 20), 45, width, name, below, "f") for i, (name, below) in enumerate(layers)
+        _box(160 + i * (width + 20), 45, width, say(name), say(below), "f")
+        for i, (name, below) in enumerate(layers)
     )
-    return f"""<figure class="how"><svg viewBox="0 0 900 250" role="img" aria-label="{title}{where}: the input goes through the
- residual branch, {branch}, and around it on the shortcut, {shortcut}; the two are added and pass a ReLU, {output}">
+    label = say(
+        "{title}: the input goes through the residual branch, {residual}, and around it on the shortcut, {shortcut}; "
+        "the two are added and pass a ReLU, {output}",
+        title=title,
+        residual=branch,
+        shortcut=shortcut,
+        output=output,
+    )
+    return f"""<figure class="how"><svg viewBox="0 0 900 250" role="img" aria-label="{label}">
 <path d="M115 175 H645 M695 175 H740"/><path class="f" d="M135 175 V70 H670 V150"/>
 {_box(10, 150, 105, "x", shape[0])}{boxes}{_box(520, 45, 120, "F(x)", branch, "f")}
-{_box(270, 150, 180, "shortcut", shortcut)}
+{_box(270, 150, 180, say("shortcut"), shortcut)}
 <circle cx="670" cy="175" r="24"/><text class="big" x="670" y="184">+</text><text x="670" y="225">{total}</text>
-{_box(740, 150, 150, "ReLU → output", output)}<text x="815" y="225">{shape[1]}</text>
-<text class="title" x="10" y="28">{title}{where}</text></svg></figure>"""
+{_box(740, 150, 150, say("ReLU → output"), output)}<text x="815" y="225">{shape[1]}</text>
+<text class="title" x="10" y="28">{title}</text></svg></figure>"""
 
 
 def _box(x: float, y: float, width: float, name: str, below: str, kind: str = "") -> str:

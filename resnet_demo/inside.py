@@ -16,6 +16,7 @@ from resnet_demo.mel import COLUMNS, HIGHEST, HOP, LOWEST
 from resnet_demo.records import BlockStreams, ReceptiveField, Run
 from resnet_demo.roadmap import AS_SEEN, block_title, significant
 from resnet_demo.sounds import RATE
+from resnet_demo.words import later, say
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,12 @@ class View:
 
 
 STREAMS = (
-    ("residual", "F(x)", "residual branch", True),
-    ("shortcut", "shortcut", "what goes around", True),
-    ("pre_activation", "sum", "F(x) + shortcut", True),
-    ("output", "output", "ReLU(sum)", False),
+    ("residual", "F(x)", later("residual branch"), True),
+    ("shortcut", later("shortcut"), later("what goes around"), True),
+    ("pre_activation", later("sum"), later("F(x) + shortcut"), True),
+    ("output", later("output"), later("ReLU(sum)"), False),
 )
+SILENT = {"photo": later("silent for this photo"), "sound": later("silent for this sound")}
 OPERATORS = ("+", "=", "→")
 WIDE = 72  # maps of more columns are larger than a tile on the screen
 
@@ -77,8 +79,12 @@ def inside_html(run: Run | None, view: View, locked: NDArray[np.intp] | None = N
     """
     if run is None:
         return (
-            '<div class="inside is-empty"><p>After a photo, every block shows its residual branch, its '
-            "shortcut, their sum and its output, channel by channel.</p></div>"
+            '<div class="inside is-empty"><p>'
+            + say(
+                "After a photo, every block shows its residual branch, its shortcut, their sum and its output, "
+                "channel by channel."
+            )
+            + "</p></div>"
         )
     index = min(view.block, len(run.blocks) - 1)  # the last network may have had more blocks
     block = run.blocks[index]
@@ -120,24 +126,33 @@ def _overview(run: Run, block: BlockStreams, view: View, shown: int) -> str:
     c, h, w = block.shape
     ratio = block.residual_norm / block.shortcut_norm if block.shortcut_norm else float("inf")
     facts = [
-        ("‖F(x)‖ ÷ ‖shortcut‖", significant(ratio)),
-        ("cosine between the two", significant(block.cosine)),
-        ("silent channels", f"{100 * silent_share(block):.0f} %"),
-        ("shown", f"{shown} of {c} channels, each {h}×{w}"),
+        (say("‖F(x)‖ ÷ ‖shortcut‖"), significant(ratio)),
+        (say("cosine between the two"), significant(block.cosine)),
+        (say("silent channels"), f"{100 * silent_share(block):.0f} %"),
+        (
+            say("shown"),
+            say("{shown} of {count} channels, each {shape}", shown=shown, count=c, shape=f"{h}×{w}"),
+        ),
     ]
     if view.order == "contribution" and block.name not in run.contributions:
-        facts.append(("order", "mean activation: no share of the logit is known for this block"))
+        facts.append((say("order"), say("mean activation: no share of the logit is known for this block")))
     rows = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
     field = run.fields.get((block.name, "output"))
-    sees = f"one place of the output sees {field.size}×{field.size} pixels" if field else ""
+    size = f"{field.size}×{field.size}" if field else ""
+    sees = say("one place of the output sees {size} pixels", size=size) if field else ""
     if field and run.sense == "sound":
-        size = min(field.size, COLUMNS)
-        sees = f"one place of the output hears {1000 * size * HOP // RATE} ms of {size} bands"
+        bands = min(field.size, COLUMNS)
+        sees = say(
+            "one place of the output hears {milliseconds} ms of {bands} bands",
+            milliseconds=1000 * bands * HOP // RATE,
+            bands=bands,
+        )
+    adds = say("what F(x) adds to the output, ±{end}", end=significant(end))
     return f"""<div class="overview">
-<figure><div class="seen"><img src="{photo}" alt="{AS_SEEN[run.sense]}"><u></u></div>
+<figure><div class="seen"><img src="{photo}" alt="{say(AS_SEEN[run.sense])}"><u></u></div>
 <figcaption data-rest="{sees}">{sees}</figcaption></figure>
-<figure><img class="added" src="{picture}" alt="What the residual branch adds to each place, on average over the channels">
-<figcaption>what F(x) adds to the output, ±{significant(end)}</figcaption></figure>
+<figure><img class="added" src="{picture}" alt="{say("What the residual branch adds to each place, on average over the channels")}">
+<figcaption>{adds}</figcaption></figure>
 <dl class="facts">{rows}</dl></div>"""
 
 
@@ -158,7 +173,8 @@ def streams_html(
         scale = ends[0] if signed else ends[1]
         colours = drawing.DIVERGING if signed else view.colours
         sees = run.fields.get((block.name, field))
-        grids.append(_grid(field, name, meaning, signed, maps, channels, scale, columns, view, colours, sees))
+        words = say(name), say(meaning), say(SILENT[run.sense])
+        grids.append(_grid(field, *words, signed, maps, channels, scale, columns, view, colours, sees))
     return "".join(grids)
 
 
@@ -166,6 +182,7 @@ def _grid(
     field: str,
     name: str,
     meaning: str,
+    silence: str,
     signed: bool,
     maps: drawing.Maps,
     channels: np.ndarray,
@@ -191,9 +208,8 @@ def _grid(
             "end": significant(float(ends[k]))
         }
         silent = " silent" if flat else ""
-        spoken = f"{name}, channel {channel}, " + (
-            "silent for this photo" if flat else f"from {facts['low']} to {facts['high']}"
-        )
+        found = silence if flat else say("from {low} to {high}", low=facts["low"], high=facts["high"])
+        spoken = say("{stream}, channel {channel}, {found}", stream=name, channel=channel, found=found)
         tiles.append(
             f'<button type="button" class="tile{silent}" data-channel="{channel}" tabindex="{0 if k == 0 else -1}" '
             f'aria-label="{spoken}" title="{spoken}" data-facts="{escape(json.dumps(facts))}">'

@@ -11,8 +11,13 @@ import numpy as np
 from resnet_demo import drawing
 from resnet_demo.records import Gate, Lesions, Prediction, Run
 from resnet_demo.roadmap import SHORT, block_title, significant
+from resnet_demo.words import label_of, later, say
 
 SHARES_SHOWN = 8  # channels with the largest shares of the logit
+STRENGTH = {
+    "photo": later("Strength of the colours over the photo"),
+    "sound": later("Strength of the colours over the sound"),
+}
 
 
 def gates_html(blocks: int, enabled: bool, gates: Sequence[Gate] = ()) -> str:
@@ -27,40 +32,50 @@ def gates_html(blocks: int, enabled: bool, gates: Sequence[Gate] = ()) -> str:
 
     columns = "".join(
         f'<fieldset data-gate="{i}"><legend>{block_title(i)}</legend>'
-        + slider("branch", gate.residual, "F(x)", f"{block_title(i)}: how much of the residual branch F(x)")
-        + slider("short", gate.shortcut, "shortcut", f"{block_title(i)}: how much of the shortcut")
+        + slider(
+            "branch",
+            gate.residual,
+            "F(x)",
+            say("{block}: how much of the residual branch F(x)", block=block_title(i)),
+        )
+        + slider(
+            "short",
+            gate.shortcut,
+            say("shortcut"),
+            say("{block}: how much of the shortcut", block=block_title(i)),
+        )
         + "</fieldset>"
         for i, gate in enumerate(gates or [Gate()] * blocks)
     )
     return (
         f'<div class="gates{" many" if blocks > SHORT else ""}" style="--blocks:{blocks}">{columns}</div>'
-        f'<button type="button" id="reset-gates"{off}>Open everything again</button>'
+        f'<button type="button" id="reset-gates"{off}>{say("Open everything again")}</button>'
     )
 
 
 def comparison_html(whole: Prediction | None, run: Run | None) -> str:
     """The answer of the whole network and, below it, with the visitor's switches."""
     if whole is None or run is None:
-        return '<p class="comparison is-empty">Give the page a photo, then move a slider: the answer before and after appears here.</p>'
+        empty = say("Give the page a photo, then move a slider: the answer before and after appears here.")
+        return f'<p class="comparison is-empty">{empty}</p>'
 
     def row(name: str, prediction: Prediction) -> str:
         chance = chance_of(prediction, whole.label, run.classes)
         return (
             f'<div class="class-row"><span class="label">{name}</span><span class="bar" aria-hidden="true">'
-            f'<i style="width:{100 * chance:.2f}%"></i></span><span class="percent">{escape(whole.label)} '
+            f'<i style="width:{100 * chance:.2f}%"></i></span><span class="percent">{escape(label_of(whole.label))} '
             f"{100 * chance:.1f} %</span></div>"
         )
 
-    changed = run.prediction.label != whole.label
-    verdict = f" It now says <b>{escape(run.prediction.label)}</b>." if changed else ""
-    note = (
-        f"The logit moved from {significant(whole.logit)} to {significant(run.prediction.logit)}.{verdict}"
-        if run.gates
-        else "Every branch is open: both are the same network."
-    )
+    note = say("Every branch is open: both are the same network.")
+    if run.gates:
+        before, after = significant(whole.logit), significant(run.prediction.logit)
+        note = say("The logit moved from {before} to {after}.", before=before, after=after)
+        if run.prediction.label != whole.label:
+            note += " " + say("It now says <b>{label}</b>.", label=escape(label_of(run.prediction.label)))
     return (
-        f'<div class="answer comparison"><div class="classes">{row("whole network", whole)}'
-        f'{row("with your switches", run.prediction)}</div><p role="status">{note}</p></div>'
+        f'<div class="answer comparison"><div class="classes">{row(say("whole network"), whole)}'
+        f'{row(say("with your switches"), run.prediction)}</div><p role="status">{note}</p></div>'
     )
 
 
@@ -74,8 +89,8 @@ def chance_of(prediction: Prediction, label: str, classes: Sequence[str]) -> flo
 def lesions_html(lesions: Lesions | None, run: Run | None) -> str:
     """Each branch knocked out in turn, and all sets of branches by how many they keep."""
     if lesions is None or run is None:
-        return '<p class="is-empty">What every block is worth for this photo appears here.</p>'
-    label, whole = escape(lesions.label), lesions.whole
+        return f'<p class="is-empty">{say("What every block is worth for this photo appears here.")}</p>'
+    label, whole = escape(label_of(lesions.label)), lesions.whole
 
     def bars(title: str, found: Sequence[float], kind: str) -> str:
         rows = "".join(
@@ -87,17 +102,20 @@ def lesions_html(lesions: Lesions | None, run: Run | None) -> str:
         )
         return f'<section class="knock {kind}"><h4>{title}</h4><div class="answer"><div class="classes">{rows}</div></div></section>'
 
+    sets = say("all {count} sets of residual branches", count=len(lesions.paths))
     paths = (
-        f'<section class="knock"><h4>all {len(lesions.paths)} sets of residual branches</h4>{_paths(lesions, label)}</section>'
+        f'<section class="knock"><h4>{sets}</h4>{_paths(lesions, label)}</section>'
         if len(lesions.paths)
         else ""
     )
-    return (
-        f'<p class="lead">How sure the network is of <b>{label}</b> ({100 * whole:.1f} % as a whole, the thin line) '
-        "with one thing taken away:</p>"
-        f'<div class="knocks">{bars("without F(x) of …", list(lesions.without_branch), "branch")}'
-        f"{bars('without the shortcut of …', list(lesions.without_shortcut), 'short')}{paths}</div>"
+    lead = say(
+        "How sure the network is of <b>{label}</b> ({percent} % as a whole, the thin line) with one thing taken away:",
+        label=label,
+        percent=f"{100 * whole:.1f}",
     )
+    branches = bars(say("without F(x) of …"), list(lesions.without_branch), "branch")
+    shortcuts = bars(say("without the shortcut of …"), list(lesions.without_shortcut), "short")
+    return f'<p class="lead">{lead}</p><div class="knocks">{branches}{shortcuts}{paths}</div>'
 
 
 def _paths(lesions: Lesions, label: str) -> str:
@@ -111,10 +129,16 @@ def _paths(lesions: Lesions, label: str) -> str:
         length = kept.bit_count()
         spread = (seen[length] - (totals[length] - 1) / 2) * min(3.2, 0.75 * step / max(totals))
         seen[length] += 1
-        names = ", ".join(str(i + 1) for i in range(count) if kept >> i & 1) or "none"
+        names = ", ".join(str(i + 1) for i in range(count) if kept >> i & 1) or say("none")
+        told = say(
+            "branches kept: {names}; {label} {percent} %",
+            names=names,
+            label=label,
+            percent=f"{100 * sure:.1f}",
+        )
         dots.append(
             f'<circle cx="{44 + length * step + spread:.1f}" cy="{150 - 140 * sure:.1f}" r="{3.4 if count < 6 else 2}">'
-            f"<title>branches kept: {names}; {label} {100 * sure:.1f} %</title></circle>"
+            f"<title>{told}</title></circle>"
         )
     grid = "".join(
         f'<line x1="26" x2="310" y1="{y}" y2="{y}"/><text x="22" y="{y + 4}" text-anchor="end">{text}</text>'
@@ -123,17 +147,19 @@ def _paths(lesions: Lesions, label: str) -> str:
     ticks = "".join(
         f'<text x="{44 + k * step}" y="168" text-anchor="middle">{k}</text>' for k in range(count + 1)
     )
+    spoken = say(
+        "Confidence in {label} for every set of residual branches, by number of branches kept", label=label
+    )
     return (
-        f'<svg class="paths" viewBox="-14 0 330 190" role="img" aria-label="Confidence in {label} for every set of residual '
-        f'branches, by number of branches kept">{grid}{"".join(dots)}{ticks}'
-        '<text x="164" y="186" text-anchor="middle">residual branches kept</text></svg>'
+        f'<svg class="paths" viewBox="-14 0 330 190" role="img" aria-label="{spoken}">{grid}{"".join(dots)}{ticks}'
+        f'<text x="164" y="186" text-anchor="middle">{say("residual branches kept")}</text></svg>'
     )
 
 
 def activation_html(run: Run | None) -> str:
     """Each place's share of the logit over the photo, at native resolution and smoothed; each channel's share."""
     if run is None or run.activation is None:
-        return '<p class="is-empty">Where the answer comes from appears here.</p>'
+        return f'<p class="is-empty">{say("Where the answer comes from appears here.")}</p>'
     found = run.activation
     end = float(np.abs(found.places).max())
     ends = np.array([end], np.float32)
@@ -142,32 +168,44 @@ def activation_html(run: Run | None) -> str:
     )
     photo = drawing.photo_url(run.photo)
     h, w = found.places.shape
-    negative, positive = (run.classes[0], run.classes[1]) if len(run.classes) == 2 else ("against", "for")
+    negative, positive = say("against"), say("for")
+    if len(run.classes) == 2:
+        negative, positive = (label_of(name) for name in run.classes)
     overlays = "".join(
         f'<figure><div class="overlay"><img src="{photo}" alt=""><img class="{kind}" src="{picture}" alt="{alt}"></div>'
         f"<figcaption>{caption}</figcaption></figure>"
         for kind, alt, caption in (
-            ("native", "Share of each place", f"exact, {h}×{w} places"),
-            ("smooth", "Share of each place, smoothed", f"smoothed, {h}×{w} → {run.photo.shape[0]}"),
+            ("native", say("Share of each place"), say("exact, {size} places", size=f"{h}×{w}")),
+            (
+                "smooth",
+                say("Share of each place, smoothed"),
+                say("smoothed, {size} → {pixels}", size=f"{h}×{w}", pixels=run.photo.shape[0]),
+            ),
         )
     )
     order = np.argsort(-np.abs(found.channels))[:SHARES_SHOWN]
     largest = float(np.abs(found.channels[order]).max(initial=0)) or 1.0
     rows = "".join(
-        f'<div class="share"><span>channel {c}</span><span class="both"><i class="{"up" if found.channels[c] > 0 else "down"}" '
+        f'<div class="share"><span>{say("channel {channel}", channel=c)}</span><span class="both"><i class="{"up" if found.channels[c] > 0 else "down"}" '
         f'style="width:{50 * abs(float(found.channels[c])) / largest:.1f}%"></i></span>'
         f"<span>{significant(float(found.channels[c]))}</span></div>"
         for c in order
     )
+    total = say(
+        "all {count} channels {sum} + bias {bias} = logit <b>{logit}</b>",
+        count=len(found.channels),
+        sum=significant(found.logit - found.bias),
+        bias=significant(found.bias),
+        logit=significant(found.logit),
+    )
     return (
         f'<div class="looks"><div class="overlays">{overlays}</div>'
-        f'<section class="shares"><h4>channels with the largest shares of the logit</h4>{rows}'
-        f'<p class="sum">all {len(found.channels)} channels {significant(found.logit - found.bias)} + bias '
-        f"{significant(found.bias)} = logit <b>{significant(found.logit)}</b></p></section></div>"
+        f'<section class="shares"><h4>{say("channels with the largest shares of the logit")}</h4>{rows}'
+        f'<p class="sum">{total}</p></section></div>'
         f'<div class="legend looks-legend"><i style="background:{drawing.css_gradient(drawing.DIVERGING)}"></i>'
         f"<span>{escape(negative)} −{significant(end)}</span><span>0</span><span>{escape(positive)} {significant(end)}</span></div>"
-        '<label class="opacity">strength of the colours <input type="range" min="0" max="1" step="0.05" value="0.6" '
-        'aria-label="Strength of the colours over the photo"></label>'
+        f'<label class="opacity">{say("strength of the colours")} <input type="range" min="0" max="1" step="0.05" '
+        f'value="0.6" aria-label="{say(STRENGTH[run.sense])}"></label>'
     )
 
 
@@ -178,8 +216,8 @@ def read_gates(values: object, blocks: int) -> tuple[Gate, ...]:
         ValueError: anything else, or a number outside 0..1.
     """
     if not isinstance(values, list) or len(values) != blocks:
-        raise ValueError(f"one pair of numbers for each of {blocks} blocks is needed")
+        raise ValueError(later("one pair of numbers for each of {blocks} blocks is needed", blocks=blocks))
     try:
         return tuple(Gate(float(residual), float(shortcut)) for residual, shortcut in values)
     except TypeError as error:
-        raise ValueError("a gate is a pair of numbers in 0..1") from error
+        raise ValueError(later("a gate is a pair of numbers in 0..1")) from error

@@ -23,15 +23,19 @@ from resnet_demo.engines import PhotoEngine
 from resnet_demo.inside import View, inside_html
 from resnet_demo.roadmap import roadmap_html
 from resnet_demo.transforms import PhotoError, open_photo
+from resnet_demo.words import label_of, later, say, speaking
 
 MAX_FRAME = 1_500_000  # characters of a data URL; a 640x480 JPEG has a tenth of it
 MOST_CHANNELS = 64
 AT_ONCE = 16  # frames in the server at a time
 
-LIVE_HTML = """<div class="live" data-state="off">
-<div class="live-side"><div class="live-video"><video muted playsinline aria-label="The camera"></video><p>The camera is off.</p></div>
-<div class="live-buttons"><button type="button" class="live-start">Start the camera</button>
-<button type="button" class="live-inspect" disabled>Pause and inspect this frame</button></div>
+
+def live_html() -> str:
+    """The panel with the camera off."""
+    return f"""<div class="live" data-state="off">
+<div class="live-side"><div class="live-video"><video muted playsinline aria-label="{say("The camera")}"></video><p>{say("The camera is off.")}</p></div>
+<div class="live-buttons"><button type="button" class="live-start">{say("Start the camera")}</button>
+<button type="button" class="live-inspect" disabled>{say("Pause and inspect this frame")}</button></div>
 <p class="live-speed" role="status"></p></div>
 <div class="live-results"><div class="answer"><div class="classes"></div></div><div class="live-road"></div></div>
 <div class="live-inside"></div></div>"""
@@ -44,13 +48,17 @@ def open_frame(jpeg: object) -> Image.Image:
         PhotoError: too long, or no picture.
     """
     if not isinstance(jpeg, str) or not jpeg.startswith("data:image/"):
-        raise PhotoError("That is no frame: a picture as a data URL is needed.")
+        raise PhotoError(later("That is no frame: a picture as a data URL is needed."))
     if len(jpeg) > MAX_FRAME:
-        raise PhotoError(f"The frame has {len(jpeg)} characters; at most {MAX_FRAME} are taken.")
+        raise PhotoError(
+            later(
+                "The frame has {count} characters; at most {most} are taken.", count=len(jpeg), most=MAX_FRAME
+            )
+        )
     try:
         return open_photo(base64.b64decode(jpeg.partition(",")[2], validate=True))
     except binascii.Error:
-        raise PhotoError("That is no frame: its data cannot be read.") from None
+        raise PhotoError(later("That is no frame: its data cannot be read.")) from None
 
 
 def locked_channels(wanted: object, count: int) -> NDArray[np.intp] | None:
@@ -78,14 +86,18 @@ def frame_answerer(
     seats = threading.BoundedSemaphore(AT_ONCE if at_once is None else at_once)
 
     def frame(request: Any) -> dict[str, Any]:
-        """{"jpeg": data URL, "network": title on the menu, "block": index, "channels": those on the screen}
-        to HTML and confidences."""
+        """{"jpeg": data URL, "network": title on the menu, "block": index, "channels": those on the screen,
+        "language"} to HTML and confidences."""
+        with speaking(str(request.get("language")) if isinstance(request, dict) else None):
+            return answered(request)
+
+    def answered(request: Any) -> dict[str, Any]:
         if not seats.acquire(blocking=False):
             return {"busy": True}
         try:
             started = time.perf_counter()
             if not isinstance(request, dict):
-                raise PhotoError("That is no frame.")
+                raise PhotoError(later("That is no frame."))
             photo = open_frame(request.get("jpeg"))
             title = str(request.get("network") or "")
             run = engine.get().run(photo, names.get(title, title) or None, here=True)
@@ -93,7 +105,7 @@ def frame_answerer(
             block = max(0, min(block, len(run.blocks) - 1)) if isinstance(block, int) else 0
             road = re.sub(r' id="[^"]*"', "", roadmap_html(run, block))  # the page has these ids already
             return {
-                "classes": [[c.label, c.confidence] for c in run.prediction.confidences],
+                "classes": [[label_of(c.label), c.confidence] for c in run.prediction.confidences],
                 "roadmap": road,
                 "inside": inside_html(
                     run,

@@ -6,7 +6,17 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-IMAGENET = "This network has seen the 1,000 classes of ImageNet, from goldfish to toilet paper; people are none of them."
+from resnet_demo.words import later
+
+IMAGENET = later(
+    "This network has seen the 1,000 classes of ImageNet, from goldfish to toilet paper; people are none of them."
+)
+KNOWN = (
+    later("This network has seen only cats and dogs, and must call everything one of them."),
+    later(
+        "Trained only on sounds that this project's own program made; it must call every sound one of its ten kinds."
+    ),
+)  # in cards
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 
@@ -58,7 +68,7 @@ def read_checkpoint(checkpoint: Path) -> MenuEntry:
     try:
         return _entry(checkpoint)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return MenuEntry(checkpoint.stem, f"This network is your own, {checkpoint.name}.", 8)
+        return MenuEntry(checkpoint.stem, later("This network is your own, {file}.", file=checkpoint.name), 8)
 
 
 def _entry(checkpoint: Path) -> MenuEntry:

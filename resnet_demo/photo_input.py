@@ -14,6 +14,7 @@ import gradio as gr
 from PIL import Image
 
 from resnet_demo.transforms import PhotoError, open_photo
+from resnet_demo.words import error_of, later, say
 
 # a photo of 50 megapixels takes 200 MB while it is opened: not one for every visitor at once
 OPENING = threading.BoundedSemaphore(2)
@@ -34,7 +35,7 @@ class PhotoInput(gr.Image):
             str(url_or_file_path)
         ):
             raise gr.Error(
-                "Photos are not fetched from addresses. Save the photo and upload the file.",
+                say("Photos are not fetched from addresses. Save the photo and upload the file."),
                 print_exception=False,
             )
         return await super().async_move_resource_to_block_cache(url_or_file_path)
@@ -49,8 +50,10 @@ class PhotoInput(gr.Image):
             return None
         try:
             if not payload.path:
-                raise PhotoError("No photo file arrived. Send a JPEG, PNG, WebP, GIF, BMP or TIFF file.")
+                raise PhotoError(
+                    later("No photo file arrived. Send a JPEG, PNG, WebP, GIF, BMP or TIFF file.")
+                )
             with OPENING:
                 return open_photo(payload.path)
         except PhotoError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            raise gr.Error(error_of(error), print_exception=False) from None

@@ -81,7 +81,7 @@ def told(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
     except Exception as error:
         if type(error).__name__ in ("EngineError", "CheckpointError", "DownloadError"):
-            return Refused(type(error).__name__, str(error))
+            return Refused(type(error).__name__, error.args[0])  # still to be said in the visitor's language
         raise
 
 

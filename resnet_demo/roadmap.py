@@ -13,15 +13,19 @@ import numpy as np
 
 from resnet_demo import drawing
 from resnet_demo.records import BlockStreams, Gate, Run, Sense
+from resnet_demo.words import label_of, later, say
 
 WIDEST = 15.0  # pixels, for the largest norm on the map
 NARROWEST = 1.5
 OPEN = Gate()
 SHORT = 8  # blocks; a longer road is scrolled along
-INPUT = {"photo": ("photo", "as seen"), "sound": ("sound", "as heard")}
+INPUT = {
+    "photo": (later("photo"), later("as seen")),
+    "sound": (later("sound"), later("as heard")),
+}
 AS_SEEN = {
-    "photo": "The photo as the network saw it",
-    "sound": "The sound as the network heard it: time to the right, pitch upwards",
+    "photo": later("The photo as the network saw it"),
+    "sound": later("The sound as the network heard it: time to the right, pitch upwards"),
 }
 THUMBNAIL = (3, 48)  # maps a side, and pixels a map at most
 
@@ -29,7 +33,7 @@ THUMBNAIL = (3, 48)  # maps a side, and pixels a map at most
 def significant(value: float, digits: int = 2) -> str:
     """A number as people read it: two significant figures, a true minus, no exponent between 0.001 and 99999."""
     if not np.isfinite(value):
-        return "not a number"
+        return say("not a number")
     if value == 0:
         return "0"
     sign, value = ("−" if value < 0 else ""), abs(value)
@@ -42,7 +46,7 @@ def significant(value: float, digits: int = 2) -> str:
 
 def block_title(index: int) -> str:
     """What people call the block: counted from 1."""
-    return f"block {index + 1}"
+    return say("block {number}", number=index + 1)
 
 
 def shape_text(shape: Sequence[int]) -> str:
@@ -54,17 +58,18 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, sense: Sen
     """The map for one run, with block ``selected`` marked; without a run, the empty map of ``blocks``
     for a network that takes a photo, or a sound."""
     if run is None:
-        start = f'<div class="stop"><div class="thumb empty"></div><b>{INPUT[sense][0]}</b></div>'
+        start = f'<div class="stop"><div class="thumb empty"></div><b>{say(INPUT[sense][0])}</b></div>'
         empty = "".join(_empty_cell(i) for i in range(blocks))
-        end = '<div class="stop end"><b>answer</b></div>'
+        end = f'<div class="stop end"><b>{say("answer")}</b></div>'
         deep = " deep" if blocks > SHORT else ""
-        return f'<div class="roadmap is-empty{deep}" style="--blocks:{blocks}" role="group" aria-label="Road map of the network">{start}{empty}{end}</div>'
+        return f'<div class="roadmap is-empty{deep}" style="--blocks:{blocks}" role="group" aria-label="{say("Road map of the network")}">{start}{empty}{end}</div>'
 
     photo = drawing.photo_url(run.photo)
     height, width = run.photo.shape[:2]
+    name, taken = INPUT[run.sense]
     start = (
         f'<div class="stop"><img class="thumb" id="seen-photo" src="{photo}" '
-        f'alt="{AS_SEEN[run.sense]}"><b>{INPUT[run.sense][0]}</b><span>{INPUT[run.sense][1]}</span>'
+        f'alt="{say(AS_SEEN[run.sense])}"><b>{say(name)}</b><span>{say(taken)}</span>'
         f"<span>{width}×{height}</span></div>"
     )
     norms = [n for b in run.blocks for n in (b.residual_norm, b.shortcut_norm, b.output_norm)]
@@ -77,12 +82,12 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, sense: Sen
         incoming = block.output_norm
     best = run.prediction.confidences[0]
     end = (
-        f'<div class="stop end"><b>{escape(best.label)}</b><span>{100 * best.confidence:.1f} %</span>'
-        f"<span>logit {significant(run.prediction.logit)}</span></div>"
+        f'<div class="stop end"><b>{escape(label_of(best.label))}</b><span>{100 * best.confidence:.1f} %</span>'
+        f"<span>{say('logit')} {significant(run.prediction.logit)}</span></div>"
     )
     return (
         f'<div class="roadmap{" deep" if len(cells) > SHORT else ""}" style="--blocks:{len(cells)}" role="group" '
-        'aria-label="Road map of the network: choose a block">'
+        f'aria-label="{say("Road map of the network: choose a block")}">'
         f"{start}{''.join(cells)}{end}</div>"
     )
 
@@ -107,15 +112,19 @@ def _cell(
     roads = enters, width(block.shortcut_norm), width(block.residual_norm), width(block.output_norm)
     f_norm, s_norm = significant(block.residual_norm), significant(block.shortcut_norm)
     title, shape = block_title(index), shape_text(block.shape)
-    label = (
-        f"{title}, output {shape}. Norm of the residual branch {f_norm}, "
-        f"of the shortcut {s_norm}, of the output {significant(block.output_norm)}."
+    label = say(
+        "{block}, output {shape}. Norm of the residual branch {residual}, of the shortcut {shortcut}, of the output {output}.",
+        block=title,
+        shape=shape,
+        residual=f_norm,
+        shortcut=s_norm,
+        output=significant(block.output_norm),
     )
     return f"""<button type="button" class="cell{" selected" if selected else ""}" data-block="{index}"
  id="block-{index + 1}" aria-pressed="{str(selected).lower()}" aria-label="{label}">
 {_roads(*roads, f_norm, s_norm, gate)}
 <span class="map-picture"><img src="{strip_picture(block)}" alt=""></span>
-<span class="words"><b>{title}</b><span>{shape}</span><span class="norms">F(x) {f_norm}<br>shortcut {s_norm}</span></span>
+<span class="words"><b>{title}</b><span>{shape}</span><span class="norms">F(x) {f_norm}<br>{say("shortcut")} {s_norm}</span></span>
 </button>"""
 
 
@@ -171,5 +180,5 @@ def _roads(
         f'<svg class="wide" viewBox="0 0 200 92" preserveAspectRatio="none">{lines(False)}</svg>'
         f'<svg class="tall" viewBox="0 0 96 200" preserveAspectRatio="none">{lines(True)}</svg>'
         f'<span class="chip"><i>F(x)</i> {f_norm}</span><span class="plus">+</span>'
-        f'<span class="beside">shortcut {s_norm}</span></span>'
+        f'<span class="beside">{say("shortcut")} {s_norm}</span></span>'
     )

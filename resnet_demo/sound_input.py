@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_demo.hearing import SoundError, open_sound
+from resnet_demo.words import error_of, later, say
 
 
 class SoundInput(gr.Audio):
@@ -31,7 +32,7 @@ class SoundInput(gr.Audio):
             str(url_or_file_path)
         ):
             raise gr.Error(
-                "Sounds are not fetched from addresses. Save the sound and upload the file.",
+                say("Sounds are not fetched from addresses. Save the sound and upload the file."),
                 print_exception=False,
             )
         return await super().async_move_resource_to_block_cache(url_or_file_path)
@@ -46,7 +47,7 @@ class SoundInput(gr.Audio):
             return None
         try:
             if not payload.path:
-                raise SoundError("No sound file arrived. Send a WAV, FLAC, OGG or MP3 file.")
+                raise SoundError(later("No sound file arrived. Send a WAV, FLAC, OGG or MP3 file."))
             return open_sound(payload.path)
         except SoundError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            raise gr.Error(error_of(error), print_exception=False) from None

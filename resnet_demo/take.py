@@ -12,39 +12,45 @@ from resnet_demo.inside import View
 from resnet_demo.kept import KeptRuns
 from resnet_demo.records import Run
 from resnet_demo.roadmap import block_title
+from resnet_demo.words import later, say, speaking
 
-GONE = "The maps of this photo were put away to make room; give the page the photo again."
+GONE = later("The maps of this photo were put away to make room; give the page the photo again.")
 
 
 def take_html(run: Run | None, key: str | None, view: View) -> str:
     """Buttons for the files, and the code that makes this run again."""
     if run is None or key is None:
-        return '<p class="is-empty">After a photo, its pictures, streams and numbers can be saved here.</p>'
+        empty = say("After a photo, its pictures, streams and numbers can be saved here.")
+        return f'<p class="is-empty">{empty}</p>'
     index = min(view.block, len(run.blocks) - 1)
-    title = block_title(index)
+    title = block_title(index).capitalize()
     return f"""<div class="take" data-key="{escape(key)}" data-block="{index}">
 <div class="take-buttons">
-<button type="button" data-what="zip">Everything as a ZIP</button>
-<button type="button" data-what="output">{title.capitalize()}, output as PNG</button>
-<button type="button" data-what="residual">{title.capitalize()}, F(x) as PNG</button>
-<button type="button" data-what="report">A report as one page</button></div>
+<button type="button" data-what="zip">{say("Everything as a ZIP")}</button>
+<button type="button" data-what="output">{say("{block}, output as PNG", block=title)}</button>
+<button type="button" data-what="residual">{say("{block}, F(x) as PNG", block=title)}</button>
+<button type="button" data-what="report">{say("A report as one page")}</button></div>
 <p class="small" role="status"></p>
-<h4>The same from Python</h4>
+<h4>{say("The same from Python")}</h4>
 <pre><code>{escape(snippet(run, view))}</code></pre>
-<button type="button" data-what="copy">Copy the code</button></div>"""
+<button type="button" data-what="copy">{say("Copy the code")}</button></div>"""
 
 
 def taker(kept: KeptRuns, style: Callable[[], str]) -> Callable[[Any], dict[str, str]]:
     """The function that the page calls for a file; the key of a run is known to its visitor alone."""
 
     def take(request: Any) -> dict[str, str]:
-        """{"key", "block", "what"} to {"name", "type", "data": base64} or {"error": sentence}."""
+        """{"key", "block", "what", "language"} to {"name", "type", "data": base64} or {"error": sentence}."""
         if not isinstance(request, dict):
             return {"error": "That is no request for a file."}
+        with speaking(str(request.get("language"))):
+            return make(request)
+
+    def make(request: dict[str, Any]) -> dict[str, str]:
         key, what, block = request.get("key"), request.get("what"), request.get("block")
         run = kept.get(key) if isinstance(key, str) else None
         if run is None:
-            return {"error": GONE}
+            return {"error": say(GONE)}
         index = max(0, min(block, len(run.blocks) - 1)) if isinstance(block, int) else 0
         view = View(block=index)
         if what == "zip":
@@ -57,7 +63,7 @@ def taker(kept: KeptRuns, style: Callable[[], str]) -> Callable[[Any], dict[str,
             name, data = next((n, png) for n, png in found.items() if f"-{what}-" in n)
             kind = "image/png"
         else:
-            return {"error": "There is no such file."}
+            return {"error": say("There is no such file.")}
         return {"name": name, "type": kind, "data": base64.b64encode(data).decode()}
 
     return take

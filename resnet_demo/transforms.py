@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_demo.records import Preprocessing
+from resnet_demo.words import Sentence, later
 
 if TYPE_CHECKING:
     import torch
 
 # What phones and browsers produce. HEIF appears in Pillow only once a plug-in registers it.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
-ALLOWED = "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"  # for sentences
+ALLOWED = later("JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF")  # for sentences
 MAX_BYTES = 10_000_000  # as the server's own limit on uploads; a 12-megapixel JPEG has 3 to 6 MB
 MAX_PIXELS = 50_000_000  # what phones take; up to 200 MB while it is decoded
 MAX_PIXELS_COPIED = 25_000_000  # for COPYING, whose readers hold up to 15 bytes a pixel
@@ -67,8 +68,8 @@ _MAGIC = (  # how a file begins, and what to call it in a sentence
     (b"MM\0*", "TIFF"),
     (b"RIFF", "WebP"),
     (b"%PDF", "PDF"),
-    (b"<", "drawing or web page"),
-    (b"PK", "ZIP archive"),
+    (b"<", later("drawing or web page")),
+    (b"PK", later("ZIP archive")),
 )
 # Bytes a value of each TIFF type takes, 0 for unknown types; as float, so that products do not overflow.
 _TYPE_BYTES = np.array([0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 0], np.float64)
@@ -99,7 +100,11 @@ def open_photo(source: bytes | str | Path | BinaryIO) -> Image.Image:
     data = _read(source)
     kind = _what_arrived(data)
     with _one_sentence(
-        f"This {kind} is damaged or no photo that can be read: please upload a whole {ALLOWED}."
+        later(
+            "This {kind} is damaged or no photo that can be read: please upload a whole {allowed}.",
+            kind=kind,
+            allowed=ALLOWED,
+        )
     ):
         _check_tags(data)
         Image.init()
@@ -109,7 +114,11 @@ def open_photo(source: bytes | str | Path | BinaryIO) -> Image.Image:
         limit = min(MAX_SCANS, MAX_SCANNED // max(1, image.width * image.height))
         if scans > limit:
             raise PhotoError(
-                f"The JPEG has {scans} scans; at its size {limit} are allowed: please save it anew."
+                later(
+                    "The JPEG has {scans} scans; at its size {limit} are allowed: please save it anew.",
+                    scans=scans,
+                    limit=limit,
+                )
             )
     with image:
         return to_rgb(image)
@@ -125,8 +134,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
         PhotoError: if it is too large or its pixels cannot be read.
     """
     _check_size(image)
-    name = f"{image.format or 'photo'} of {image.width} by {image.height} pixels"
-    with _one_sentence(f"The {name} is damaged or cut off: please upload a whole copy of it."):
+    sentence = later(
+        "The {kind} of {width} by {height} pixels is damaged or cut off: please upload a whole copy of it.",
+        kind=image.format or later("photo"),
+        width=image.width,
+        height=image.height,
+    )
+    with _one_sentence(sentence):
         image.draft(None, (KEEP_SIDE, KEEP_SIDE))  # JPEG only: decodes at 1/2, 1/4 or 1/8
         image.load()
         turn = _UPRIGHT.get(_orientation(image))
@@ -214,7 +228,7 @@ class _Metered(io.BytesIO):
 
 def _read(source: bytes | str | Path | BinaryIO) -> bytes:
     """At most MAX_BYTES from wherever they are."""
-    with _one_sentence("The upload did not arrive as a readable file: please upload the photo again."):
+    with _one_sentence(later("The upload did not arrive as a readable file: please upload the photo again.")):
         if isinstance(source, bytes):
             data = source
         elif isinstance(source, str | Path):
@@ -225,10 +239,13 @@ def _read(source: bytes | str | Path | BinaryIO) -> bytes:
         else:
             data = bytes(source.read(MAX_BYTES + 1))
     if not data:
-        raise PhotoError("The file is empty: please upload a photo.")
+        raise PhotoError(later("The file is empty: please upload a photo."))
     if len(data) > MAX_BYTES:
         raise PhotoError(
-            f"The file has more than {MAX_BYTES // 10**6} MB, the most allowed: please upload a smaller copy."
+            later(
+                "The file has more than {most} MB, the most allowed: please upload a smaller copy.",
+                most=MAX_BYTES // 10**6,
+            )
         )
     return data
 
@@ -236,12 +253,12 @@ def _read(source: bytes | str | Path | BinaryIO) -> bytes:
 def _what_arrived(data: bytes) -> str:
     """The kind of a file that Pillow could not open, from its first bytes."""
     if data[4:8] == b"ftyp":
-        return "AVIF" if data[8:12] in (b"avif", b"avis") else "HEIC photo or video"
-    return next((name for magic, name in _MAGIC if data[:64].lstrip().startswith(magic)), "file")
+        return "AVIF" if data[8:12] in (b"avif", b"avis") else later("HEIC photo or video")
+    return next((name for magic, name in _MAGIC if data[:64].lstrip().startswith(magic)), later("file"))
 
 
 @contextmanager
-def _one_sentence(sentence: str) -> Iterator[None]:
+def _one_sentence(sentence: Sentence) -> Iterator[None]:
     """Whatever goes wrong inside becomes ``PhotoError(sentence)``.
 
     Damaged files make Pillow raise OSError, ValueError, SyntaxError, IndexError, struct.error,
@@ -252,7 +269,7 @@ def _one_sentence(sentence: str) -> Iterator[None]:
     except PhotoError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(f"over {MAX_PIXELS // 10**6}", MAX_PIXELS) from error
+        raise _too_large(later("over {number}", number=MAX_PIXELS // 10**6), MAX_PIXELS) from error
     except Exception as error:
         raise PhotoError(sentence) from error
 
@@ -294,7 +311,10 @@ def _check_size(image: Image.Image) -> None:
     limit = MAX_PIXELS_COPIED if image.format in COPYING else MAX_PIXELS
     if max(width, height) > MAX_SIDE:
         raise PhotoError(
-            f"The photo has a side of over {MAX_SIDE} pixels, the most allowed: please upload a smaller copy."
+            later(
+                "The photo has a side of over {most} pixels, the most allowed: please upload a smaller copy.",
+                most=MAX_SIDE,
+            )
         )
     if width * height > limit:
         raise _too_large(f"{math.ceil(width * height / 1e5) / 10:.1f}", limit)
@@ -302,7 +322,11 @@ def _check_size(image: Image.Image) -> None:
 
 def _too_large(megapixels: str, limit: int) -> PhotoError:
     return PhotoError(
-        f"The photo has {megapixels} megapixels; {limit // 10**6} are allowed: please upload a smaller copy."
+        later(
+            "The photo has {megapixels} megapixels; {most} are allowed: please upload a smaller copy.",
+            megapixels=megapixels,
+            most=limit // 10**6,
+        )
     )
 
 

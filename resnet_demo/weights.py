@@ -24,6 +24,7 @@ from resnet_demo.capture import capture_blocks
 from resnet_demo.menu import WEIGHTS
 from resnet_demo.model import ResNet, ResNetConfig
 from resnet_demo.records import Preprocessing
+from resnet_demo.words import later
 
 MAX_BYTES = 500_000_000  # a ResNet-152 has 241 MB; nothing larger is read into memory
 MAX_HEADER = 1_000_000  # bytes; that of a network with a thousand tensors has a tenth of it
@@ -153,8 +154,12 @@ def load_checkpoint(path: Path) -> tuple[ResNet, Card]:
     digest = hashlib.sha256(payload).hexdigest()
     if digest != card.sha256:
         raise CheckpointError(
-            f"{path.name} is not the file its card describes (SHA-256 {digest[:8]}…, not {card.sha256[:8]}…); "
-            "fetch it again."
+            later(
+                "{file} is not the file its card describes (SHA-256 {found}…, not {wanted}…); fetch it again.",
+                file=path.name,
+                found=digest[:8],
+                wanted=card.sha256[:8],
+            )
         )
     try:
         if card.config is None:
@@ -162,7 +167,10 @@ def load_checkpoint(path: Path) -> tuple[ResNet, Card]:
         model = ResNet.from_config(card.config)
     except (TypeError, ValueError, RuntimeError) as error:  # widths no whole numbers, or beyond memory
         raise CheckpointError(
-            f"{path.with_suffix('.json').name} describes a network that cannot be built; restore it from the project."
+            later(
+                "{file} describes a network that cannot be built; restore it from the project.",
+                file=path.with_suffix(".json").name,
+            )
         ) from error
     load_strictly(model, read_tensors(path.name, payload), path.name)
     return model.eval(), card
@@ -179,7 +187,7 @@ def read_card(path: Path) -> Card:
         return Card.from_json(_read(card_path, MAX_HEADER).decode("utf-8"))
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise CheckpointError(
-            f"{card_path.name} is not a model card; restore it from the project."
+            later("{file} is not a model card; restore it from the project.", file=card_path.name)
         ) from error
 
 
@@ -190,17 +198,25 @@ def read_tensors(name: str, payload: bytes) -> dict[str, Tensor]:
         CheckpointError: empty, truncated, not safetensors, or with a header beyond MAX_HEADER.
     """
     if len(payload) < 8:
-        raise CheckpointError(f"{name} is empty or cut off ({len(payload)} bytes); fetch it again.")
+        raise CheckpointError(
+            later(
+                "{file} is empty or cut off ({count} bytes); fetch it again.", file=name, count=len(payload)
+            )
+        )
     header = int.from_bytes(payload[:8], "little")
     if header > MAX_HEADER:
         raise CheckpointError(
-            f"{name} is not a safetensors checkpoint, or its header is larger than {MAX_HEADER} bytes."
+            later(
+                "{file} is not a safetensors checkpoint, or its header is larger than {most} bytes.",
+                file=name,
+                most=MAX_HEADER,
+            )
         )
     try:
         return load_safetensors(payload)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{name} is damaged or not a safetensors checkpoint; fetch it again."
+            later("{file} is damaged or not a safetensors checkpoint; fetch it again.", file=name)
         ) from error
 
 
@@ -212,20 +228,40 @@ def load_strictly(model: nn.Module, tensors: dict[str, Tensor], name: str) -> No
     """
     state = model.state_dict()
     if missing := sorted(state.keys() - tensors.keys()):
-        raise CheckpointError(f"{name} lacks {len(missing)} of the network's tensors, such as {missing[0]}.")
+        raise CheckpointError(
+            later(
+                "{file} lacks {count} of the network's tensors, such as {key}.",
+                file=name,
+                count=len(missing),
+                key=missing[0],
+            )
+        )
     if extra := sorted(tensors.keys() - state.keys()):
         raise CheckpointError(
-            f"{name} has {len(extra)} tensors that the network has not, such as {extra[0]!r:.60}."
+            later(
+                "{file} has {count} tensors that the network has not, such as {key}.",
+                file=name,
+                count=len(extra),
+                key=f"{extra[0]!r:.60}",
+            )
         )
     for key, tensor in tensors.items():
         if tensor.shape != state[key].shape:
             raise CheckpointError(
-                f"{name} holds {key} as {tuple(tensor.shape)}, but the network needs {tuple(state[key].shape)}."
+                later(
+                    "{file} holds {key} as {found}, but the network needs {needed}.",
+                    file=name,
+                    key=key,
+                    found=tuple(tensor.shape),
+                    needed=tuple(state[key].shape),
+                )
             )
     fitted = {key: tensor.to(state[key].dtype) for key, tensor in tensors.items()}
     for key, tensor in fitted.items():  # as they will be used: a large float64 overflows here
         if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{name} holds values that are not finite, in {key}.")
+            raise CheckpointError(
+                later("{file} holds values that are not finite, in {key}.", file=name, key=key)
+            )
     model.load_state_dict(fitted, strict=True)
 
 
@@ -237,18 +273,28 @@ def _shippable(tensor: Tensor) -> Tensor:
 def _read(path: Path, most: int) -> bytes:
     try:
         if path.is_dir():
-            raise CheckpointError(f"{path.name} is a directory, not a file.")
+            raise CheckpointError(later("{file} is a directory, not a file.", file=path.name))
         size = path.stat().st_size
         if size > most:
-            raise CheckpointError(f"{path.name} has {size} bytes; at most {most} are read.")
+            raise CheckpointError(
+                later(
+                    "{file} has {size} bytes; at most {most} are read.", file=path.name, size=size, most=most
+                )
+            )
         return path.read_bytes()
     except FileNotFoundError:
-        raise CheckpointError(f"{path.name} is missing from {path.absolute().parent.name}/.") from None
+        raise CheckpointError(
+            later("{file} is missing from {folder}/.", file=path.name, folder=path.absolute().parent.name)
+        ) from None
     except PermissionError:
-        raise CheckpointError(f"{path.name} may not be read: no permission.") from None
+        raise CheckpointError(later("{file} may not be read: no permission.", file=path.name)) from None
     except OSError as error:
         raise CheckpointError(
-            f"{path.name} could not be read: {error.strerror or 'input/output error'}."
+            later(
+                "{file} could not be read: {reason}.",
+                file=path.name,
+                reason=error.strerror or "input/output error",
+            )
         ) from error
 
 

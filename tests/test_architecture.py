@@ -15,13 +15,13 @@ PACKAGE = ROOT / "resnet_demo"
 FLOORS = {
     floor: set(rooms.split())
     for floor, rooms in {
-        0: "deferred footprint guard kept leaving records together",
+        0: "deferred footprint guard kept leaving records together words",
         1: "model",
         2: "capture cluster download engines field folded gates gradients "
         "hearing layers mel menu probes receptive sounds transforms weights",
         3: "charts compare depth drawing engine examples experiments export how "
         "inside lessons links listening live panels ray_engine roadmap take zerogpu",
-        4: "endpoints handlers photo_input sound_input ui",
+        4: "endpoints handlers photo_input sound_input spoken ui",
         5: "app",
     }.items()
 }
@@ -44,7 +44,7 @@ SIDE = {
     "train_sound",
     "walkthrough",
 }
-GRADIO = {"app", "endpoints", "handlers", "photo_input", "sound_input", "ui"}
+GRADIO = {"app", "endpoints", "handlers", "photo_input", "sound_input", "spoken", "ui"}
 NO_TORCH = FLOORS[0] | FLOORS[4] | FLOORS[3] - {"engine", "experiments", "ray_engine"}
 NO_TORCH |= {"cluster", "download", "engines", "hearing", "mel", "menu", "sounds"}
 RAY = {"bench_ray", "cluster", "ray_engine", "run_ray"}

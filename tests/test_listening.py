@@ -14,6 +14,7 @@ from conftest import draw_photo
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from test_hearing import bad_files, well_said
+from test_language import EVERYTHING, english_left
 
 import app
 from resnet_demo.engine import Engine, EngineError
@@ -385,3 +386,45 @@ def test_the_panel_fits_the_screen(page: Page, listening: str, width: int) -> No
             .filter(e => parseFloat(getComputedStyle(e).fontSize) < 13).map(e => e.outerHTML.slice(0, 80))"""
     )
     assert small == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_the_panel(page: Page, listening: str, theme: str) -> None:
+    axe_core = pytest.importorskip("axe_playwright_python.sync_playwright")
+    opened(page, f"{listening}/?network=sounds&sound=chord&panel=sound&__theme={theme}")
+    expect(page.locator("#heard img.heard-picture")).to_be_visible(timeout=WAIT)
+    page.wait_for_timeout(1000)
+    found = [
+        (fault["id"], [node["html"][:120] for node in fault["nodes"]])
+        for fault in axe_core.Axe().run(page).response["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
+    assert not found
+
+
+def test_a_spanish_visitor_hears_no_english(page: Page, listening: str) -> None:
+    opened(page, f"{listening}/?lang=es")
+    page.get_by_role("tab", name="Sonido").first.click()
+    page.locator("#sound-4").click()
+    expect(page.locator("#heard .heard-answer b")).to_contain_text("barrido ascendente", timeout=WAIT)
+    expect(page.locator("#answer .knows")).to_contain_text("Entrenada solo con sonidos")
+    page.wait_for_url("**sound=rising+sweep*")  # an address means the same in every language
+    page.wait_for_timeout(1500)  # the player comes up
+    said: set[str] = set(page.evaluate(EVERYTHING))
+    for tab in page.locator("#panels [role=tab]").all_inner_texts():
+        page.locator("#panels [role=tab]", has_text=tab).first.click()
+        page.wait_for_timeout(300)
+        said |= set(page.evaluate(EVERYTHING))
+    page.get_by_role("tab", name="Dentro de un bloque").first.click()
+    page.locator(".stream[data-stream=output] .tile i").first.hover()
+    expect(page.locator(".seen + figcaption")).to_contain_text("de salida oye de")
+    assert english_left(sorted(said)) == set()
+    assert {"trémolo", "Retroceder", "bloque 1 con tu sonido".capitalize()} <= said
+    page.get_by_role("link", name="English").click()
+    expect(page.locator("#answer .label").first).to_have_text("rising sweep", timeout=WAIT)
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_every_panel_has_its_tab_in_sight(page: Page, listening: str, language: str) -> None:
+    opened(page, f"{listening}/?lang={language}")
+    expect(page.locator("#panels .overflow-menu")).to_be_hidden()

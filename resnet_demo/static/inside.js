@@ -27,9 +27,16 @@ function show(channel, focusIn) {
     picture.style.backgroundSize = `${100 * columns}% ${100 * rows}%`;
     picture.style.backgroundPosition = `${percent(at % columns, columns)}% ${percent(Math.floor(at / columns), rows)}%`;
     const zeros = Math.round(100 * Number(facts.zeros));
+    const silent = inside.dataset.axes
+      ? say('<b>channel {channel}</b>: silent for this sound', { channel: Number(channel) })
+      : say('<b>channel {channel}</b>: silent for this photo', { channel: Number(channel) });
     const words = tiles[at].classList.contains('silent')
-      ? `<b>channel ${Number(channel)}</b>: silent for this photo`
-      : `<b>channel ${Number(channel)}</b>: ${facts.low} to ${facts.high}<br>mean ${facts.mean} · norm ${facts.norm} · ${zeros} % zeros<br>colours end at ${facts.end}`;
+      ? silent
+      : say('<b>channel {channel}</b>: {low} to {high}<br>mean {mean} · norm {norm} · {zeros} % zeros<br>colours end at {end}', {
+          ...facts,
+          channel: Number(channel),
+          zeros,
+        });
     large.querySelector('p').innerHTML = words;
     if (focusIn === stream) tiles[at].focus();
   });
@@ -53,6 +60,7 @@ function outline(stream, column, row) {
     (100 * (right - left + 1)) / width}%;height:${(100 * (bottom - top + 1)) / height}%`;
   const name = stream.getAttribute('aria-label').split(':')[0];
   const caption = inside.querySelector('.seen + figcaption');
+  const place = { row: row + 1, column: column + 1, stream: name };
   if (inside.dataset.axes) {
     // the rows of a sound's picture are mel bands, the lowest at the bottom; see mel.py
     const [step, low, high] = inside.dataset.axes.split(' ').map(Number);
@@ -62,11 +70,18 @@ function outline(stream, column, row) {
       return Math.round(700 * (10 ** ((mel(low) + share * (mel(high) - mel(low))) / 2595) - 1));
     };
     // a band reaches from the middle of the one below to the middle of the one above
-    caption.textContent = `column ${column + 1}, row ${row + 1} of ${name} hears ${left * step} to ${
-      (right + 1) * step} ms, ${hertz(bottom + 1)} to ${hertz(top - 1)} Hz`;
+    caption.textContent = say('column {column}, row {row} of {stream} hears {begin} to {end} ms, {low} to {high} Hz', {
+      ...place,
+      begin: left * step,
+      end: (right + 1) * step,
+      low: hertz(bottom + 1),
+      high: hertz(top - 1),
+    });
   } else {
-    caption.textContent =
-      `row ${row + 1}, column ${column + 1} of ${name} sees ${right - left + 1}×${bottom - top + 1} pixels`;
+    caption.textContent = say('row {row}, column {column} of {stream} sees {size} pixels', {
+      ...place,
+      size: `${right - left + 1}×${bottom - top + 1}`,
+    });
   }
 }
 

@@ -62,14 +62,25 @@
         const button = event.target.closest?.('[data-example], [data-sound]');
         if (kind === 'click' && button) {
           window.leaveExample();
-          if (button.dataset.sound) sound = button.title;
-          else example = button.title;
+          if (button.dataset.sound) sound = button.dataset.name;
+          else example = button.dataset.name;
         }
         plan();
       },
       true,
     );
   }
+
+  // Another language is another address: what the page shows comes along, but for a photo.
+  document.addEventListener('click', (event) => {
+    const link = event.target.closest?.('.languages a');
+    if (!link) return;
+    event.preventDefault();
+    if (touched) write();
+    const params = new URLSearchParams(location.search);
+    params.set('lang', link.hreflang);
+    location.search = params;
+  });
 
   // The server restores the rest; a panel is opened as a visitor would open it, once there is something in it.
   // On narrow screens most tabs are in a menu, where only their words tell which is which.

@@ -83,13 +83,13 @@ async function loop(mine, video) {
     shown = `${network} ${block}`;
     let told;
     try {
-      told = await server.frame({ jpeg, network, block, channels });
+      told = await server.frame({ jpeg, network, block, channels, language: window.spoken?.language });
     } catch {
-      told = { error: 'The server cannot be reached; trying again.' };
+      told = { error: say('The server cannot be reached; trying again.') };
     }
     if (mine !== turn) return;
     if (told.busy || told.error) {
-      find('.live-speed').textContent = told.error || 'Many people are live just now; trying again.';
+      find('.live-speed').textContent = told.error || say('Many people are live just now; trying again.');
       await pause(told.error ? 1000 : 200);
       continue;
     }
@@ -105,7 +105,11 @@ async function loop(mine, video) {
     const spent = performance.now() - started;
     pace = pace ? 0.9 * pace + 0.1 * spent : spent;
     find('.live-speed').textContent =
-      `${(1000 / pace).toFixed(0)} frames a second · ${pace.toFixed(0)} ms from frame to picture (${told.milliseconds.toFixed(0)} ms on the server)`;
+      say('{rate} frames a second · {pace} ms from frame to picture ({server} ms on the server)', {
+        rate: (1000 / pace).toFixed(0),
+        pace: pace.toFixed(0),
+        server: told.milliseconds.toFixed(0),
+      });
     find('.live-inspect').disabled = false;
     root().dataset.frames = Number(root().dataset.frames || 0) + 1;
   }
@@ -116,7 +120,7 @@ function stop(words) {
   stream?.getTracks().forEach((track) => track.stop());
   stream = null;
   root().dataset.state = 'off';
-  find('.live-start').textContent = 'Start the camera';
+  find('.live-start').textContent = say('Start the camera');
   find('.live-video p').textContent = words;
   find('video').srcObject = null;
 }
@@ -124,8 +128,8 @@ function stop(words) {
 async function start() {
   turn += 1;
   const mine = turn;
-  find('.live-start').textContent = 'Stop the camera';
-  find('.live-video p').textContent = 'Waiting for the camera …';
+  find('.live-start').textContent = say('Stop the camera');
+  find('.live-video p').textContent = say('Waiting for the camera …');
   try {
     if (!navigator.mediaDevices) throw new DOMException('', 'SecurityError');
     stream = await navigator.mediaDevices.getUserMedia({
@@ -133,15 +137,15 @@ async function start() {
     });
   } catch (error) {
     const reasons = {
-      NotAllowedError: 'The browser was not allowed to use the camera. Allow it beside the address bar.',
-      NotFoundError: 'No camera was found.',
-      NotReadableError: 'The camera is in use by another program.',
-      SecurityError: 'Browsers give the camera only to pages on this machine or over https.',
+      NotAllowedError: say('The browser was not allowed to use the camera. Allow it beside the address bar.'),
+      NotFoundError: say('No camera was found.'),
+      NotReadableError: say('The camera is in use by another program.'),
+      SecurityError: say('Browsers give the camera only to pages on this machine or over https.'),
     };
-    stop(reasons[error.name] || 'The camera cannot be used.');
+    stop(reasons[error.name] || say('The camera cannot be used.'));
     return;
   }
-  if (mine !== turn) return stop('The camera is off.');
+  if (mine !== turn) return stop(say('The camera is off.'));
   const video = find('video');
   video.srcObject = stream;
   await video.play();
@@ -152,10 +156,10 @@ async function start() {
 
 element.addEventListener('click', (event) => {
   if (event.target.closest('.live-start')) {
-    if (stream) stop('The camera is off.');
+    if (stream) stop(say('The camera is off.'));
     else start();
   } else if (event.target.closest('.live-inspect') && last) {
-    stop('Paused: the frame is the photo above now, and every panel is about it.');
+    stop(say('Paused: the frame is the photo above now, and every panel is about it.'));
     trigger('select', { jpeg: last });
   }
   const cell = event.target.closest('.live-road button.cell');

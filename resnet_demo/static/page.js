@@ -1,16 +1,58 @@
+// What the scripts say, in the language of the page; `spoken` is missing from an English one.
+window.say = (sentence, values = {}) =>
+  (window.spoken?.words[sentence] ?? sentence).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+
+// Gradio sets the language of the document from the browser, whatever the page speaks.
+(() => {
+  const language = window.spoken?.language ?? 'en';
+  const html = document.documentElement;
+  const tell = () => html.lang === language || (html.lang = language);
+  new MutationObserver(tell).observe(html, { attributeFilter: ['lang'] });
+  tell();
+})();
+
+// Gradio translates most of its own words; of these it knows only the English.
+if (window.spoken) {
+  const names = {
+    'Upload file': say('Upload file'),
+    'Capture from camera': say('Capture from camera'),
+    'Paste from clipboard': say('Paste from clipboard'),
+    'Reset to default value': say('Reset to default value'),
+    'More tabs': say('More tabs'),
+    'number input for': say('number input for'),
+    'range slider for': say('range slider for'),
+    'Record audio': say('Record audio'),
+    'Stop recording': say('Stop recording'),
+    'Adjust volume': say('Adjust volume'),
+    'Adjust playback speed to': say('Adjust playback speed to'),
+  };
+  const steps = { 'Skip backwards by': say('Skip backwards'), 'Skip forward by': say('Skip forward') }; // how far is left out
+  const named = (english, name) =>
+    document.querySelectorAll(`[aria-label^="${english}"]`).forEach((found) => {
+      const label = name(found.getAttribute('aria-label'));
+      if (label !== found.getAttribute('aria-label')) found.setAttribute('aria-label', label);
+    });
+  const mend = () => {
+    for (const [english, said] of Object.entries(names)) named(english, (label) => said + label.slice(english.length));
+    for (const [english, said] of Object.entries(steps)) named(english, () => said);
+  };
+  const watched = { childList: true, subtree: true, attributeFilter: ['aria-label'] };
+  new MutationObserver(mend).observe(document.documentElement, watched);
+}
+
 // A camera or microphone that is refused or missing would fail in silence; say what happened and what to do.
 window.addEventListener('unhandledrejection', (event) => {
   const reasons = {
-    NotAllowedError: 'The browser was not allowed to use the camera. Allow it beside the address bar, or upload a photo.',
-    NotFoundError: 'No camera was found. Upload or paste a photo instead.',
-    NotReadableError: 'The camera is in use by another program. Close that program, or upload a photo.',
-    OverconstrainedError: 'This camera cannot give a usable picture. Choose another one, or upload a photo.',
+    NotAllowedError: say('The browser was not allowed to use the camera. Allow it beside the address bar, or upload a photo.'),
+    NotFoundError: say('No camera was found. Upload or paste a photo instead.'),
+    NotReadableError: say('The camera is in use by another program. Close that program, or upload a photo.'),
+    OverconstrainedError: say('This camera cannot give a usable picture. Choose another one, or upload a photo.'),
   };
   const reason = event.reason || {};
   const recording = /microphone/i.test(reason.message) || document.getElementById('sound')?.offsetParent;
   const sentence =
     recording && (reasons[reason.name] || /microphone/i.test(reason.message))
-      ? 'The microphone could not be used. Allow it beside the address bar, or upload a sound.'
+      ? say('The microphone could not be used. Allow it beside the address bar, or upload a sound.')
       : reasons[reason.name];
   if (!sentence) return;
   event.preventDefault();
@@ -47,7 +89,7 @@ window.addEventListener('unhandledrejection', (event) => {
       note.remove();
       clearInterval(waiting);
     } else if (config() && photo && !note.isConnected) {
-      note.textContent = 'The demo was started again since you gave it a photo; give it the photo once more.';
+      note.textContent = say('The demo was started again since you gave it a photo; give it the photo once more.');
       photo.after(note);
     }
   }, 300);

@@ -17,24 +17,24 @@ element.addEventListener('click', async (event) => {
     const code = panel.querySelector('code').textContent;
     try {
       await navigator.clipboard.writeText(code);
-      note.textContent = 'The code is on the clipboard.';
+      note.textContent = say('The code is on the clipboard.');
     } catch {
       getSelection().selectAllChildren(panel.querySelector('code'));
-      note.textContent = 'The code is selected; copy it with Ctrl-C or ⌘-C.';
+      note.textContent = say('The code is selected; copy it with Ctrl-C or ⌘-C.');
     }
     return;
   }
   button.disabled = true;
-  note.textContent = 'Making the file …';
+  note.textContent = say('Making the file …');
   try {
-    const made = await server.take({ key: panel.dataset.key, block: Number(panel.dataset.block), what: button.dataset.what });
+    const made = await server.take({ key: panel.dataset.key, block: Number(panel.dataset.block), what: button.dataset.what, language: window.spoken?.language });
     if (made.error) note.textContent = made.error;
     else {
       save(made);
-      note.textContent = `${made.name} was handed to the browser.`;
+      note.textContent = say('{name} was handed to the browser.', { name: made.name });
     }
   } catch {
-    note.textContent = 'The server cannot be reached; try again.';
+    note.textContent = say('The server cannot be reached; try again.');
   }
   button.disabled = false;
 });
