@@ -121,7 +121,7 @@ from resnet_demo.deferred import Deferred
 def build():
     from resnet_demo.engine import Engine
     from resnet_demo.weights import available_networks
-    path = next(iter(available_networks().values()))
+    path = next(iter(available_networks().values()))  # one that sees
     return Engine({"first": path, "later": path}, "cpu")
 engine = Deferred(build)
 zerogpu.borrow(engine)
