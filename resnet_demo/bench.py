@@ -40,6 +40,7 @@ from tqdm import tqdm
 
 from resnet_demo import run as folder_command
 from resnet_demo.capture import capture_blocks
+from resnet_demo.drawing import forget_photos
 from resnet_demo.engine import Engine
 from resnet_demo.examples import EXAMPLES, example
 from resnet_demo.how import how_html
@@ -143,6 +144,7 @@ def in_process(repetitions: int) -> dict[str, float]:
         wait()
 
     def page(gates: Sequence[Gate] = ()) -> None:
+        forget_photos()
         first_screen(engine.run(open_photo(data), gates=gates), view)
 
     times = interleaved(

@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import io
 import zlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Literal
 
 import cmap
@@ -134,6 +135,7 @@ def palette(name: str) -> bytes:
     return bytes((cmap.Colormap(name).lut(256)[:, :3] * 255 + 0.5).astype(np.uint8).tobytes())
 
 
+@lru_cache(maxsize=16)
 def css_gradient(name: str) -> str:
     """The colour map as a CSS gradient from left to right, for a legend."""
     colours = np.frombuffer(palette(name), np.uint8).reshape(256, 3)[::15]
@@ -154,6 +156,16 @@ def indexed_png(indices: Indices, colours: str) -> bytes:
     return _png(image)
 
 
+@cache
+def _encoders() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(2, thread_name_prefix="png")
+
+
+def picture_soon(indices: Indices, colours: str) -> Future[str]:
+    """Palette indices (H, W) as the URL of their PNG, encoded beside whoever goes on meanwhile."""
+    return _encoders().submit(lambda: data_url(indexed_png(indices, colours)))
+
+
 def photo_png(photo: NDArray[np.uint8]) -> bytes:
     """Encode an RGB photo (H, W, 3) without loss."""
     return _png(Image.fromarray(photo))
@@ -167,6 +179,16 @@ def _photo_url(pixels: bytes, height: int, width: int) -> str:
 def photo_url(photo: NDArray[np.uint8]) -> str:
     """An RGB photo (H, W, 3) as a URL. Encoded once for the panels of a run: they all show the same one."""
     return _photo_url(photo.tobytes(), *photo.shape[:2])
+
+
+def photo_soon(photo: NDArray[np.uint8]) -> Future[str]:
+    """``photo_url`` beside whoever goes on meanwhile."""
+    return _encoders().submit(photo_url, photo)
+
+
+def forget_photos() -> None:
+    """The next ``photo_url`` encodes its photo, whichever it is: for whoever measures what a new one costs."""
+    _photo_url.cache_clear()
 
 
 def data_url(png: bytes) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from html import escape
 from typing import Literal
@@ -89,8 +91,11 @@ def inside_html(run: Run | None, view: View, locked: NDArray[np.intp] | None = N
     index = min(view.block, len(run.blocks) - 1)  # the last network may have had more blocks
     block = run.blocks[index]
     channels = choose_channels(run, block, view) if locked is None else locked
-    columns = 2 if len(channels) <= 4 else 4
-    grids = streams_html(run, block, channels, scale_ends((block,), channels, view.scope), view)
+    ends = scale_ends((block,), channels, view.scope)
+    sheets = draw_sheets(block, channels, ends, view)
+    overview = _overview(run, block, view, len(channels))  # while the sheets are being encoded
+    grids = streams_html(run, block, channels, ends, view, sheets)
+    columns = columns_for(channels)
     smooth = " smooth" if block.shape[2] > WIDE else ""  # averaged by the browser, not dropped
     height, width = run.photo.shape[:2]
     # for a sound, what a pixel is: milliseconds across; up, an equal share of the mels between two frequencies
@@ -98,7 +103,7 @@ def inside_html(run: Run | None, view: View, locked: NDArray[np.intp] | None = N
     return f"""<div class="inside{smooth}" data-block="{index}" data-photo="{width} {height}"{axes}
  style="--columns:{columns};--rows:{-(-len(channels) // columns)}">
 <h3>{block_title(index).capitalize()}</h3>
-{_overview(run, block, view, len(channels))}
+{overview}
 <div class="streams">{grids}</div></div>"""
 
 
@@ -156,25 +161,56 @@ def _overview(run: Run, block: BlockStreams, view: View, shown: int) -> str:
 <dl class="facts">{rows}</dl></div>"""
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """One stream's maps (K, H, W) of the channels on show, and their picture, which may still be on its way."""
+
+    maps: NDArray[np.float32]
+    colours: str
+    picture: Future[str]
+
+
+def columns_for(channels: NDArray[np.intp]) -> int:
+    """Tiles in a row of a grid."""
+    return 2 if len(channels) <= 4 else 4
+
+
+def draw_sheets(
+    block: BlockStreams,
+    channels: NDArray[np.intp],
+    ends: tuple[NDArray[np.float32], NDArray[np.float32]],
+    view: View,
+) -> list[Sheet]:
+    """The four streams of one block as pictures, in the order of STREAMS."""
+    sheets = []
+    for field, *_, signed in STREAMS:
+        maps = getattr(block, field)[channels].astype(np.float32)
+        tiles = drawing.quantise(maps, ends[0] if signed else ends[1], signed)
+        colours = drawing.DIVERGING if signed else view.colours
+        picture = drawing.picture_soon(drawing.mosaic(tiles, columns_for(channels)), colours)
+        sheets.append(Sheet(maps, colours, picture))
+    return sheets
+
+
 def streams_html(
     run: Run,
     block: BlockStreams,
     channels: NDArray[np.intp],
     ends: tuple[NDArray[np.float32], NDArray[np.float32]],
     view: View,
+    sheets: Sequence[Sheet] | None = None,
 ) -> str:
-    """The four grids of one block with the operators between them."""
-    columns = 2 if len(channels) <= 4 else 4
+    """The four grids of one block with the operators between them; ``sheets`` are drawn here when None."""
     grids = []
-    for i, (field, name, meaning, signed) in enumerate(STREAMS):
+    drawn = draw_sheets(block, channels, ends, view) if sheets is None else sheets
+    for i, ((field, name, meaning, signed), sheet) in enumerate(zip(STREAMS, drawn, strict=True)):
         if i:
             grids.append(f'<span class="operator" aria-hidden="true">{OPERATORS[i - 1]}</span>')
-        maps = getattr(block, field)[channels].astype(np.float32)
-        scale = ends[0] if signed else ends[1]
-        colours = drawing.DIVERGING if signed else view.colours
         sees = run.fields.get((block.name, field))
         words = say(name), say(meaning), say(SILENT[run.sense])
-        grids.append(_grid(field, *words, signed, maps, channels, scale, columns, view, colours, sees))
+        grids.append(
+            _grid(field, *words, signed, sheet, channels, ends[0] if signed else ends[1], view, sees)
+        )
     return "".join(grids)
 
 
@@ -184,16 +220,13 @@ def _grid(
     meaning: str,
     silence: str,
     signed: bool,
-    maps: drawing.Maps,
+    sheet: Sheet,
     channels: np.ndarray,
     ends: np.ndarray,
-    columns: int,
     view: View,
-    colours: str,
     sees: ReceptiveField | None,
 ) -> str:
-    sheet = drawing.mosaic(drawing.quantise(maps, ends, signed), columns)
-    picture = drawing.data_url(drawing.indexed_png(sheet, colours))
+    maps, columns = sheet.maps, columns_for(channels)
     places = f"{maps.shape[2]} {maps.shape[1]}"
     window = f"{sees.jump} {sees.low} {sees.high}" if sees else ""
     rows = -(-len(channels) // columns)
@@ -221,10 +254,10 @@ def _grid(
     else:
         low, zero, end = ("−max", "0", "max") if signed else ("0", "", "max")
     legend = (
-        f'<div class="legend"><i style="background:{drawing.css_gradient(colours)}"></i>'
+        f'<div class="legend"><i style="background:{drawing.css_gradient(sheet.colours)}"></i>'
         f"<span>{low}</span><span>{zero}</span><span>{end}</span></div>"
     )
-    return f"""<section class="stream" data-stream="{field}" data-places="{places}" data-sees="{window}" aria-label="{name}: {meaning}" style="--sheet:url({picture})">
+    return f"""<section class="stream" data-stream="{field}" data-places="{places}" data-sees="{window}" aria-label="{name}: {meaning}" style="--sheet:url({sheet.picture.result()})">
 <h4>{name}<small>{meaning}</small></h4>
 <div class="tiles" role="group">{"".join(tiles)}</div>{legend}
 <div class="large" aria-live="polite"><i></i><p></p></div></section>"""

@@ -6,6 +6,7 @@ as the norm of what travels on it for this photo, on one scale for the whole map
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -32,7 +33,7 @@ THUMBNAIL = (3, 48)  # maps a side, and pixels a map at most
 
 def significant(value: float, digits: int = 2) -> str:
     """A number as people read it: two significant figures, a true minus, no exponent between 0.001 and 99999."""
-    if not np.isfinite(value):
+    if not math.isfinite(value):
         return say("not a number")
     if value == 0:
         return "0"
@@ -40,7 +41,7 @@ def significant(value: float, digits: int = 2) -> str:
     if not 1e-3 <= value < 1e5:
         return f"{sign}{value:.{digits - 1}e}"
     rounded = float(f"{value:.{digits - 1}e}")  # 9.96 has two figures as 10, not as 10.0
-    places = max(0, digits - 1 - int(np.floor(np.log10(rounded))))
+    places = max(0, digits - 1 - math.floor(math.log10(rounded)))
     return f"{sign}{value:.{places}f}"
 
 
@@ -64,14 +65,9 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, sense: Sen
         deep = " deep" if blocks > SHORT else ""
         return f'<div class="roadmap is-empty{deep}" style="--blocks:{blocks}" role="group" aria-label="{say("Road map of the network")}">{start}{empty}{end}</div>'
 
-    photo = drawing.photo_url(run.photo)
+    photo = drawing.photo_soon(run.photo)  # while the blocks are drawn
     height, width = run.photo.shape[:2]
     name, taken = INPUT[run.sense]
-    start = (
-        f'<div class="stop"><img class="thumb" id="seen-photo" src="{photo}" '
-        f'alt="{say(AS_SEEN[run.sense])}"><b>{say(name)}</b><span>{say(taken)}</span>'
-        f"<span>{width}×{height}</span></div>"
-    )
     norms = [n for b in run.blocks for n in (b.residual_norm, b.shortcut_norm, b.output_norm)]
     largest = max(filter(np.isfinite, norms), default=1.0) or 1.0
     cells: list[str] = []
@@ -80,6 +76,11 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, sense: Sen
         gate = run.gates[i] if run.gates else OPEN
         cells.append(_cell(block, i, i == selected, incoming, largest, gate))
         incoming = block.output_norm
+    start = (
+        f'<div class="stop"><img class="thumb" id="seen-photo" src="{photo.result()}" '
+        f'alt="{say(AS_SEEN[run.sense])}"><b>{say(name)}</b><span>{say(taken)}</span>'
+        f"<span>{width}×{height}</span></div>"
+    )
     best = run.prediction.confidences[0]
     end = (
         f'<div class="stop end"><b>{escape(label_of(best.label))}</b><span>{100 * best.confidence:.1f} %</span>'
