@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
-# Read when torch is imported. By default OpenMP's threads spin while they wait for each other: with
-# the cores busy, a pass of many small layers then took 8 s instead of 0.06 s.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from resnet_demo.footprint import OPENMP, share_arenas
 from resnet_demo.leaving import own_folder, stop_when_asked
+
+os.environ.update({**OPENMP, **os.environ})  # read when torch is imported
 
 if __name__ == "__main__":
     stop_when_asked()  # importing gradio takes seconds, in which Ctrl-C is no error either
@@ -25,7 +25,6 @@ from resnet_demo import zerogpu
 from resnet_demo.deferred import Deferred
 from resnet_demo.endpoints import offer
 from resnet_demo.engines import NO_RAY, Fleet, Own, PhotoEngine, Recipe, Room, has_ray
-from resnet_demo.footprint import share_arenas
 from resnet_demo.handlers import connect, sentence_of
 from resnet_demo.kept import KeptRuns
 from resnet_demo.live import frame_answerer

@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the app sets it
+from resnet_demo.footprint import OPENMP
+
+os.environ.update({**OPENMP, **os.environ})  # as app.py does
 
 import argparse
 import base64

@@ -7,9 +7,9 @@ tables of docs/scaling.md; the last line is JSON.
 
 from __future__ import annotations
 
-import os
+from resnet_demo.footprint import OPENMP
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the app sets it
+os.environ.update({**OPENMP, **os.environ})  # as app.py does
 
 import argparse
 import base64

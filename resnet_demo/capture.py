@@ -168,18 +168,19 @@ def _hooked(model: nn.Module, putter: Callable[[str], Put]) -> Iterator[None]:
     if not blocks:
         raise ValueError(f"{type(model).__name__} has no residual block (conv1, bn2, downsample) to capture.")
     handles: list[RemovableHandle] = []
-    was_training = {module: module.training for module in model.modules()}
+    training = [module for module in model.modules() if module.training]
     try:
         for name, block in blocks.items():
             handles += _hook_block(block, putter(name))
-        model.eval()
+        if training:
+            model.eval()
         with torch.inference_mode():
             yield
     finally:
         for handle in handles:
             handle.remove()
-        for module, training in was_training.items():
-            module.training = training
+        for module in training:
+            module.training = True
 
 
 def _hook_block(block: Any, put: Put) -> list[RemovableHandle]:

@@ -19,11 +19,12 @@ except ImportError:
     ray = None
 
 from resnet_demo.engines import NO_RAY, EngineError
+from resnet_demo.footprint import OPENMP
 
 ROOT = Path(__file__).resolve().parent.parent
 OBJECTS = 3 << 30  # bytes of the object store: twice what the page keeps of runs, and those under way
 ELSEWHERE = ["/.*", "/docs", "/tests", "/runs", "**/__pycache__"]  # what another machine does not need
-NODE = {"OMP_WAIT_POLICY": "PASSIVE", "RAY_USAGE_STATS_ENABLED": "0"}  # as the app sets them for itself
+NODE = {**OPENMP, "RAY_USAGE_STATS_ENABLED": "0"}  # as the app sets them for itself
 
 
 def join_ray(address: str | None = None, cpus: int | None = None) -> dict[str, float]:

@@ -107,23 +107,13 @@ def inside_html(run: Run | None, view: View, locked: NDArray[np.intp] | None = N
 <div class="streams">{grids}</div></div>"""
 
 
-def added(block: BlockStreams) -> NDArray[np.float32]:
-    """What the residual branch adds to each place of the block's output, (H, W), averaged over the channels:
-    ReLU(F(x) + shortcut) - ReLU(shortcut)."""
-    # in float32 from the start: numpy's arithmetic on float16 takes ten times as long
-    shortcut, output = block.shortcut.astype(np.float32), block.output.astype(np.float32)
-    with np.errstate(invalid="ignore"):  # infinity minus infinity is drawn as nothing
-        difference: NDArray[np.float32] = output.mean(0) - np.maximum(shortcut, 0, out=shortcut).mean(0)
-    return difference
-
-
 def silent_share(block: BlockStreams) -> float:
     """Share of the block's output channels that are zero everywhere for this photo, 0..1."""
     return float((block.activity == 0).mean())
 
 
 def _overview(run: Run, block: BlockStreams, view: View, shown: int) -> str:
-    difference = added(block)
+    difference = block.added
     end = float(np.abs(difference[np.isfinite(difference)]).max(initial=0.0))
     indices = drawing.quantise(difference[None], np.array([end], np.float32), signed=True)[0]
     picture = drawing.data_url(drawing.indexed_png(indices, drawing.DIVERGING))

@@ -88,6 +88,7 @@ class BlockStreams:
         output: the sum after the activation.
         residual_norm, shortcut_norm, output_norm: Euclidean norms over all of a stream, float32.
         cosine: cosine of the angle between residual and shortcut, -1..1; 0 if one is zero.
+        means: what ``activity`` gives, from whoever had the output in float32 at hand.
     """
 
     name: str
@@ -99,6 +100,7 @@ class BlockStreams:
     shortcut_norm: float
     output_norm: float
     cosine: float
+    means: NDArray[np.float32] | None = field(default=None, repr=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -108,10 +110,21 @@ class BlockStreams:
 
     @cached_property
     def activity(self) -> NDArray[np.float32]:
-        """Mean |a| of each channel of the output, (C,) float32; what channels are ranked by, computed once."""
+        """Mean |a| of each channel of the output, (C,) float32; what channels are ranked by."""
+        if self.means is not None:
+            return self.means
         flat = self.output.reshape(len(self.output), -1).astype(np.float32, copy=False)
         means: NDArray[np.float32] = np.abs(flat).mean(axis=1)
         return means
+
+    @cached_property
+    def added(self) -> NDArray[np.float32]:
+        """What the residual branch adds to each place of the output, (H, W) float32, averaged over the channels:
+        ReLU(F(x) + shortcut) - ReLU(shortcut)."""
+        shortcut, output = self.shortcut.astype(np.float32), self.output.astype(np.float32)
+        with np.errstate(invalid="ignore"):  # infinity minus infinity is drawn as nothing
+            gain: NDArray[np.float32] = output.mean(0) - np.maximum(shortcut, 0, out=shortcut).mean(0)
+        return gain
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that open photos share the cores
+from resnet_demo.footprint import OPENMP
+
+os.environ.update({**OPENMP, **os.environ})  # as app.py does
 
 import argparse
 import json

@@ -13,7 +13,9 @@ from pathlib import Path
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["GRADIO_SSR_MODE"] = "False"
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as app.py does
+from resnet_demo.footprint import OPENMP
+
+os.environ.update({**OPENMP, **os.environ})  # as app.py does
 
 import numpy as np
 import pytest

@@ -200,3 +200,11 @@ def test_where_it_looks_and_the_lesions_agree_with_the_logit(engine: Engine) -> 
     off = engine.run(run.photo, gates=[Gate(residual=0), *[Gate()] * 4])
     answer = run.classes.index(whole.label)
     assert found.without_branch[0] == pytest.approx(off.prediction.chances[answer], abs=1e-4)
+
+
+def test_what_is_measured_on_the_device_is_what_the_streams_say(engine: Engine) -> None:
+    """Means are taken in float32 where the streams are; the page could take them from its own too."""
+    for block in engine.run(draw_photo(3)).blocks:
+        assert block.means is not None
+        bare = replace(block, means=None)
+        assert np.allclose(block.activity, bare.activity, atol=1e-3, rtol=1e-3)  # those are of float16
