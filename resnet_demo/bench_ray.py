@@ -7,6 +7,8 @@ tables of docs/scaling.md; the last line is JSON.
 
 from __future__ import annotations
 
+import os
+
 from resnet_demo.footprint import OPENMP
 
 os.environ.update({**OPENMP, **os.environ})  # as app.py does
