@@ -30,7 +30,7 @@ from resnet_demo.transforms import to_tensor
 from resnet_demo.weights import CheckpointError, available_networks, load_checkpoint
 
 DECAY = 1e-4  # of the standardised weights; keeps nearly collinear channels from cancelling each other
-BATCH = 32
+BATCH = 8  # as in evaluate.py
 
 
 def pooled_outputs(

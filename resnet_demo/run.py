@@ -34,7 +34,7 @@ from resnet_demo.transforms import PhotoError, fit_photo, open_photo
 from resnet_demo.weights import CheckpointError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo", ".avif"}
-BATCH = 16
+BATCH = 8  # as in evaluate.py
 AHEAD = 4 * BATCH  # photos opened before their turn
 
 

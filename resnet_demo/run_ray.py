@@ -34,7 +34,7 @@ from resnet_demo.records import Preprocessing, Run
 from resnet_demo.transforms import PhotoError, fit_photo, open_photo
 
 PART = 1000  # photos a file
-BATCH = 16  # photos a pass
+BATCH = 8  # photos a pass, as in evaluate.py
 BLOCK = 4  # passes a task
 FORWARD_CPUS, OPENING_CPUS = 0.75, 0.25  # of a core that both share: a forward takes several times as long
 MANIFEST = "manifest.json"
