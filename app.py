@@ -11,7 +11,7 @@ from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
-from resnet_demo.footprint import OPENMP, share_arenas
+from resnet_demo.footprint import OPENMP, give_back, share_arenas
 from resnet_demo.leaving import own_folder, stop_when_asked
 
 os.environ.update({**OPENMP, **os.environ})  # read when torch is imported
@@ -19,7 +19,6 @@ os.environ.update({**OPENMP, **os.environ})  # read when torch is imported
 if __name__ == "__main__":
     stop_when_asked()  # importing gradio takes seconds, in which Ctrl-C is no error either
 
-import gradio as gr
 
 from resnet_demo import zerogpu
 from resnet_demo.deferred import Deferred
@@ -29,10 +28,12 @@ from resnet_demo.handlers import connect, sentence_of
 from resnet_demo.kept import KeptRuns
 from resnet_demo.live import frame_answerer
 from resnet_demo.menu import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
+from resnet_demo.spoken import SpokenBlocks
 from resnet_demo.take import taker
 from resnet_demo.ui import build_page, page_options, read_static
 from resnet_demo.words import languages, speaking
 
+GIVE_BACK_S = 5.0
 DEVICES = ("auto", "cuda", "mps", "cpu")
 
 
@@ -55,13 +56,21 @@ def defer_engine(
     return Deferred(build)
 
 
+def read_whole_menu(weights: Path = WEIGHTS, own: Own | None = None) -> list[MenuEntry]:
+    """The networks on offer, the default first."""
+    return [*([read_checkpoint(own.checkpoint)] if own else []), *read_menu(weights), *FIELD]
+
+
 def build_demo(
-    engine: Deferred[PhotoEngine], weights: Path = WEIGHTS, own: Own | None = None, room: Room | None = None
-) -> gr.Blocks:
-    """The page, its events connected to ``engine``."""
+    engine: Deferred[PhotoEngine],
+    weights: Path = WEIGHTS,
+    own: Own | None = None,
+    room: Room | None = None,
+    in_every_language: bool = True,
+) -> SpokenBlocks:
+    """The page, its events connected to ``engine``; in English alone until ``translate`` is called, if so wanted."""
     room = room or Room()
-    menu: list[MenuEntry] = [read_checkpoint(own.checkpoint)] if own else []
-    menu += [*read_menu(weights), *FIELD]
+    menu = read_whole_menu(weights, own)
     kept = KeptRuns()
     names = {entry.title or entry.name: entry.name for entry in menu}
     page = build_page(
@@ -73,12 +82,18 @@ def build_demo(
     with page.demo:
         connect(page, engine, menu, kept, room.runs)
         offer(page, engine)
-    for language in languages()[1:]:
-        with speaking(language):  # laid out again for its texts alone
-            page.demo.learn(language, build_page(menu).demo)
+    if in_every_language:
+        translate(page.demo, menu)
     # Gradio's own default is 1, and the lowest limit of a group of events holds for all of them
     page.demo.queue(max_size=room.waiting, default_concurrency_limit=room.runs)
     return page.demo
+
+
+def translate(demo: SpokenBlocks, menu: Sequence[MenuEntry]) -> None:
+    """Teach the page every other language: it is laid out again in each, for its texts alone."""
+    for language in languages()[1:]:
+        with speaking(language):
+            demo.learn(language, build_page(menu).demo)
 
 
 def fleet_options(parser: argparse.ArgumentParser) -> None:
@@ -153,7 +168,7 @@ def serve(args: argparse.Namespace, own: Own | None, fleet: Fleet | None) -> int
     engine = defer_engine("cpu" if zerogpu.lent() else args.device, own=own, fleet=fleet)
     if zerogpu.lent():
         zerogpu.borrow(engine)
-    demo = build_demo(engine, own=own, room=room)
+    demo = build_demo(engine, own=own, room=room, in_every_language=False)
     try:
         demo.launch(
             server_name=args.host,
@@ -164,9 +179,12 @@ def serve(args: argparse.Namespace, own: Own | None, fleet: Fleet | None) -> int
             prevent_thread_lock=True,  # or Gradio answers Ctrl-C with words of its own
             **page_options(),
         )
-        engine.start()  # importing torch would hold up the page
+        # the page is up; what would have held it up comes now
+        translate(demo, read_whole_menu(own=own))
+        engine.start()
         while True:
-            time.sleep(60)
+            time.sleep(GIVE_BACK_S)
+            give_back()
     except OSError as error:
         taken = "empty port" in str(error)  # Gradio's words are for whoever writes the program
         why = "its port is in use; choose another with --port." if taken else str(error)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Literal
 
-import cmap
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -132,6 +131,8 @@ def shrink(maps: Maps, side: int) -> Maps:
 @lru_cache(maxsize=16)
 def palette(name: str) -> bytes:
     """256 RGB triples of a colour map, as bytes."""
+    import cmap  # here: it takes a tenth of a second, and the page is there before the first picture
+
     return bytes((cmap.Colormap(name).lut(256)[:, :3] * 255 + 0.5).astype(np.uint8).tobytes())
 
 

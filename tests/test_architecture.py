@@ -44,7 +44,7 @@ SIDE = {
     "train_sound",
     "walkthrough",
 }
-GRADIO = {"app", "endpoints", "handlers", "photo_input", "sound_input", "spoken", "ui"}
+GRADIO = {"endpoints", "handlers", "photo_input", "sound_input", "spoken", "ui"}
 NO_TORCH = FLOORS[0] | FLOORS[4] | FLOORS[3] - {"engine", "experiments", "ray_engine"}
 NO_TORCH |= {"cluster", "download", "engines", "hearing", "mel", "menu", "sounds"}
 RAY = {"bench_ray", "cluster", "ray_engine", "run_ray"}
