@@ -158,10 +158,10 @@ def test_passes_stay_inside_their_part() -> None:
     every = [(p["part"], p["start"], json.loads(p["paths"])) for p in passes(paths, range(3), 20)]
     assert [path for _, _, some in every for path in some] == paths
     assert [(part, start, len(some)) for part, start, some in every] == [
-        (0, 0, 16), (0, 16, 4), (1, 20, 16), (1, 36, 4), (2, 40, 5),
+        (0, 0, 8), (0, 8, 8), (0, 16, 4), (1, 20, 8), (1, 28, 8), (1, 36, 4), (2, 40, 5),
     ]  # fmt: skip
     later = [(p["part"], p["start"], json.loads(p["paths"])) for p in passes(paths, [1, 2], 20)]
-    assert later == every[2:]
+    assert later == every[3:]
 
 
 def test_a_part_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
