@@ -76,7 +76,7 @@ def page_ms(engine: PhotoEngine, data: bytes, frames: int = 30) -> float:
     run = engine.run(open_photo(data))
 
     class Known:
-        def run(self, *_: Any) -> Any:
+        def run(self, *_: Any, **__: Any) -> Any:
             return run
 
     known: Any = Known()
