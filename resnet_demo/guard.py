@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -38,6 +39,11 @@ def headers(on_spaces: bool) -> list[tuple[bytes, bytes]]:
     if not on_spaces:
         found |= {"content-security-policy": POLICY, "x-frame-options": "SAMEORIGIN"}
     return [(name.encode(), value.encode()) for name, value in found.items()]
+
+
+def is_address(path: str) -> bool:
+    """Whether what should be a file of the server is an address (``http:…``, ``data:…``) instead."""
+    return bool(re.match(r"\s*[a-z][a-z0-9+.-]*:", path, re.IGNORECASE)) and not os.path.isabs(path)
 
 
 class Guard:

@@ -5,14 +5,13 @@ A room of its own because Gradio writes a ``.pyi`` beside every file that define
 
 from __future__ import annotations
 
-import os
-import re
 from typing import Any
 
 import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_demo.guard import is_address
 from resnet_demo.hearing import SoundError, open_sound
 from resnet_demo.words import error_of, later, say
 
@@ -28,9 +27,7 @@ class SoundInput(gr.Audio):
         Raises:
             gr.Error: it is an address.
         """
-        if re.match(r"\s*[a-z][a-z0-9+.-]*:", str(url_or_file_path), re.IGNORECASE) and not os.path.isabs(
-            str(url_or_file_path)
-        ):
+        if is_address(str(url_or_file_path)):
             raise gr.Error(
                 say("Sounds are not fetched from addresses. Save the sound and upload the file."),
                 print_exception=False,
