@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import time
@@ -11,13 +12,14 @@ from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
-from resnet_demo.footprint import OPENMP, give_back, share_arenas
+from resnet_demo.footprint import OPENMP, give_back, share_arenas, undisturbed
 from resnet_demo.leaving import own_folder, stop_when_asked
 
 os.environ.update({**OPENMP, **os.environ})  # read when torch is imported
 
 if __name__ == "__main__":
     stop_when_asked()  # importing gradio takes seconds, in which Ctrl-C is no error either
+    gc.disable()  # until the page is up, see footprint.py
 
 
 from resnet_demo import zerogpu
@@ -49,9 +51,10 @@ def defer_engine(
             from resnet_demo.ray_engine import RayEngine
 
             return RayEngine(recipe, fleet)
-        from resnet_demo.engine import build_engine
+        with undisturbed():
+            from resnet_demo.engine import build_engine
 
-        return build_engine(recipe)
+            return build_engine(recipe)
 
     return Deferred(build)
 
@@ -170,17 +173,18 @@ def serve(args: argparse.Namespace, own: Own | None, fleet: Fleet | None) -> int
         zerogpu.borrow(engine)
     demo = build_demo(engine, own=own, room=room, in_every_language=False)
     try:
-        demo.launch(
-            server_name=args.host,
-            server_port=args.port,
-            inbrowser=args.inbrowser,
-            mcp_server=args.mcp,
-            max_threads=max(40, room.runs + room.frames + 16),
-            prevent_thread_lock=True,  # or Gradio answers Ctrl-C with words of its own
-            **page_options(),
-        )
-        # the page is up; what would have held it up comes now
-        translate(demo, read_whole_menu(own=own))
+        with undisturbed():
+            demo.launch(
+                server_name=args.host,
+                server_port=args.port,
+                inbrowser=args.inbrowser,
+                mcp_server=args.mcp,
+                max_threads=max(40, room.runs + room.frames + 16),
+                prevent_thread_lock=True,  # or Gradio answers Ctrl-C with words of its own
+                **page_options(),
+            )
+            # the page is up; what would have held it up comes now
+            translate(demo, read_whole_menu(own=own))
         engine.start()
         while True:
             time.sleep(GIVE_BACK_S)

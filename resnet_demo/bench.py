@@ -53,7 +53,7 @@ from resnet_demo.panels import answer_html, trace_html
 from resnet_demo.records import Gate, Run
 from resnet_demo.roadmap import roadmap_html
 from resnet_demo.served import Server, Visitor, free_port
-from resnet_demo.transforms import fit_photo, open_photo, to_tensor
+from resnet_demo.transforms import read_photo, to_tensor
 from resnet_demo.weights import available_networks
 
 REFERENCE = (1, 3, 180, 180)
@@ -129,7 +129,7 @@ def in_process(repetitions: int) -> dict[str, float]:
     model = ResNet(3).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.randn(REFERENCE).to(device, memory_format=torch.channels_last)
     data, view = jpeg(), View()
-    run = engine.run(open_photo(data))
+    run = engine.run(data)
     shut = [Gate(residual=0), *[Gate()] * (len(run.blocks) - 1)]
     other = replace(view, block=1)
 
@@ -149,14 +149,14 @@ def in_process(repetitions: int) -> dict[str, float]:
 
     def page(gates: Sequence[Gate] = ()) -> None:
         forget_photos()
-        first_screen(engine.run(open_photo(data), gates=gates), view)
+        first_screen(engine.run(data, gates=gates), view)
 
     times = interleaved(
         {
             "forward": forward,
             "captured": captured,
             "app_forward": lambda: engine.run(run.photo),
-            "run": lambda: engine.run(open_photo(data)),
+            "run": lambda: engine.run(data),
             "page": page,
             "redraw": lambda: inside_html(run, other),
             "block_change": lambda: (inside_html(run, other), how_html(run, 1)),
@@ -201,7 +201,7 @@ def folder(engine: Engine, photos: int, repetitions: int) -> dict[str, float]:
     net = engine.network()
     with tempfile.TemporaryDirectory() as made:
         paths = make_photos(Path(made), photos)
-        pixels = [fit_photo(open_photo(path), net.card.preprocessing) for path in paths]
+        pixels = [read_photo(path, net.card.preprocessing) for path in paths]
         size = folder_command.BATCH
         batches = [
             to_tensor(np.stack(pixels[i : i + size]), net.card.preprocessing).to(

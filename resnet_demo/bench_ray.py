@@ -33,7 +33,6 @@ from resnet_demo.deferred import Deferred
 from resnet_demo.engines import Fleet, PhotoEngine, Recipe
 from resnet_demo.kept import size_of
 from resnet_demo.live import frame_answerer
-from resnet_demo.transforms import open_photo
 
 CLIENTS = 8
 LOAD = 0.7  # of what a core can do: the rest is for bursts
@@ -54,7 +53,7 @@ def crowd(engine: PhotoEngine, data: bytes, photos: int) -> float:
     """
     started = time.perf_counter()
     with ThreadPoolExecutor(CLIENTS) as pool:
-        logits = list(pool.map(lambda _: engine.run(open_photo(data)).prediction.logit, range(photos)))
+        logits = list(pool.map(lambda _: engine.run(data).prediction.logit, range(photos)))
     spent = time.perf_counter() - started
     if max(logits) - min(logits) > 1e-5:
         raise RuntimeError("answers were mixed up")
@@ -66,14 +65,14 @@ def alone(engine: PhotoEngine, data: bytes, photos: int) -> float:
     spent = []
     for _ in range(photos):
         started = time.perf_counter()
-        engine.run(open_photo(data))
+        engine.run(data)
         spent.append((time.perf_counter() - started) * 1e3)
     return statistics.median(spent)
 
 
 def page_ms(engine: PhotoEngine, data: bytes, frames: int = 30) -> float:
     """Median milliseconds of the page's own work on a live frame: everything but the network."""
-    run = engine.run(open_photo(data))
+    run = engine.run(data)
 
     class Known:
         def run(self, *_: Any, **__: Any) -> Any:
@@ -112,7 +111,7 @@ def engines_in_turn(data: bytes, photos: int, rounds: int) -> dict[str, float]:
     figures = {f"{name}_photos_per_s": statistics.median(rates) for name, rates in carried.items()}
     figures |= {f"{name}_ms": statistics.median(times) for name, times in waited.items()}
     figures["page_ms"] = page_ms(engines["local"], data)
-    figures["run_mb"] = size_of(engines["local"].run(open_photo(data))) / 1e6
+    figures["run_mb"] = size_of(engines["local"].run(data)) / 1e6
     two.close()
     return figures
 

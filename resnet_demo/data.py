@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from resnet_demo.records import Preprocessing
-from resnet_demo.transforms import PhotoError, fit_photo, open_photo
+from resnet_demo.transforms import PhotoError, read_photo
 
 CLASSES = ("cat", "dog")  # the second is what a positive logit means
 VALIDATION_FROM = 10_000
@@ -133,7 +133,7 @@ def load_photos(
 
     def decode(photo: Labelled) -> NDArray[np.uint8] | None:
         try:
-            return fit_photo(open_photo(photo.data), preprocessing)
+            return read_photo(photo.data, preprocessing)
         except PhotoError:
             return None
 

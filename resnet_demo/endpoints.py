@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from resnet_demo.deferred import Deferred
 from resnet_demo.engines import PhotoEngine
@@ -26,7 +25,7 @@ NO_PHOTO = "No photo arrived; send one as the first argument."
 def offer(page: Page, engine: Deferred[PhotoEngine]) -> None:
     """Make the endpoints, inside the ``demo`` context of ``page``."""
 
-    def run(photo: Image.Image | None, network: str | None, gates: Any = None) -> Run:
+    def run(photo: str | None, network: str | None, gates: Any = None) -> Run:
         if photo is None:
             raise gr.Error(NO_PHOTO, print_exception=False)
         if gates is None:
@@ -39,7 +38,7 @@ def offer(page: Page, engine: Deferred[PhotoEngine]) -> None:
             raise gr.Error(sentence_of(error), print_exception=False) from error
         return run_photo(engine, photo, network, wanted)
 
-    def predict(photo: Image.Image | None, network: str) -> dict[str, Any]:
+    def predict(photo: str | None, network: str) -> dict[str, Any]:
         """Run one photo and describe what every residual block did."""
         if photo is None:
             raise gr.Error(NO_PHOTO, print_exception=False)
@@ -48,11 +47,11 @@ def offer(page: Page, engine: Deferred[PhotoEngine]) -> None:
         except Exception as error:
             raise gr.Error(sentence_of(error), print_exception=False) from error
 
-    def switch_off(photo: Image.Image | None, network: str, gates: Any) -> dict[str, Any]:
+    def switch_off(photo: str | None, network: str, gates: Any) -> dict[str, Any]:
         """Run one photo with branches turned down: gates holds [residual, shortcut], each 0..1, for every block."""
         return run_as_dict(run(photo, network, gates if gates is not None else []))
 
-    def knock_out(photo: Image.Image | None, network: str) -> dict[str, Any]:
+    def knock_out(photo: str | None, network: str) -> dict[str, Any]:
         """How sure the network is of its answer without each branch, each shortcut, and for every set of branches."""
         try:
             found = engine.get().lesions(run(photo, network))
@@ -68,7 +67,7 @@ def offer(page: Page, engine: Deferred[PhotoEngine]) -> None:
             "paths": found.paths.tolist(),
         }
 
-    def class_activation(photo: Image.Image | None, network: str) -> dict[str, Any]:
+    def class_activation(photo: str | None, network: str) -> dict[str, Any]:
         """Each place's and each channel's exact share of the logit; both sum to logit - bias."""
         found = run(photo, network).activation
         if found is None:
@@ -80,11 +79,11 @@ def offer(page: Page, engine: Deferred[PhotoEngine]) -> None:
             "logit": found.logit,
         }
 
-    def read_out(photo: Image.Image | None, network: str) -> list[dict[str, Any]]:
+    def read_out(photo: str | None, network: str) -> list[dict[str, Any]]:
         """The answer of a linear probe after every block; empty for a network without probes."""
         return [asdict(read) for read in run(photo, network).read_outs]
 
-    def receptive_field(photo: Image.Image | None, network: str) -> list[dict[str, Any]]:
+    def receptive_field(photo: str | None, network: str) -> list[dict[str, Any]]:
         """For every stream of every block: place i sees the pixels i * jump + low to i * jump + high."""
         fields = run(photo, network).fields
         return [{"block": b, "stream": s, **asdict(f), "size": f.size} for (b, s), f in fields.items()]
@@ -98,7 +97,7 @@ def offer(page: Page, engine: Deferred[PhotoEngine]) -> None:
         except Exception as error:
             raise gr.Error(sentence_of(error), print_exception=False) from error
 
-    def gradient_flow(photo: Image.Image | None, depth: float, norms: bool) -> dict[str, Any]:
+    def gradient_flow(photo: str | None, depth: float, norms: bool) -> dict[str, Any]:
         """Gradient norms per block of a fresh network of that depth, with shortcuts and without."""
         if photo is None:
             raise gr.Error(NO_PHOTO, print_exception=False)

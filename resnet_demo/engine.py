@@ -19,7 +19,6 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from resnet_demo.capture import CapturedBlock, capture_blocks, measure_blocks, residual_blocks
@@ -31,6 +30,7 @@ from resnet_demo.engines import (
     TOGETHER,
     EngineError,
     NetworkFacts,
+    Photo,
     Recipe,
     as_pixels,
     hear,
@@ -43,6 +43,7 @@ from resnet_demo.gates import gated
 from resnet_demo.gradients import gradient_flow
 from resnet_demo.layers import stages, time_layers, trace_layers, with_times
 from resnet_demo.menu import WEIGHTS, read_checkpoint
+from resnet_demo.packed import pack_weights
 from resnet_demo.probes import Probe, load_probes, read_outs
 from resnet_demo.receptive import receptive_fields
 from resnet_demo.records import (
@@ -269,6 +270,8 @@ class Engine:
         network.fields = receptive_fields(model, example)
         fold_norms(model)  # after the trace, which counts the norms' parameters
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.device.type == "cpu":
+            pack_weights(model, (1, channels, side, side))
         network.layers = stages(model)
         with torch.inference_mode():
             model(example)  # warms the device up
@@ -307,7 +310,7 @@ class Engine:
 
     def run(
         self,
-        photo: Image.Image | NDArray[np.uint8],
+        photo: Photo,
         network: str | None = None,
         gates: Sequence[Gate] = (),
         here: bool = False,
@@ -315,15 +318,16 @@ class Engine:
         """One photo through one network, with everything its residual blocks did.
 
         Args:
-            photo: RGB, upright, any size (see ``transforms.open_photo``), or the ``photo`` of
-                an earlier run of this network, which is taken as it is. A network that listens
-                takes the picture of a sound alone, as ``mel.mel_picture`` makes it.
+            photo: a file, by its bytes or its path, as the page opens it; a picture, RGB,
+                upright, any size; or the ``photo`` of an earlier run of this network, which is
+                taken as it is. A network that listens takes the picture of a sound alone, as
+                ``mel.mel_picture`` makes it.
             network: a name on the menu, or None for the default.
             gates: one a block, or empty for all open. They hold for this run alone.
             here: not ``elsewhere``, for photos in quick succession.
 
         Raises:
-            EngineError, CheckpointError: one sentence fit for the page.
+            EngineError, CheckpointError, PhotoError: one sentence fit for the page.
         """
         if gates and not all(gate.open for gate in gates):
             return self.run_batch([photo], network, gates)[0]
@@ -340,7 +344,7 @@ class Engine:
 
     def run_batch(
         self,
-        photos: Sequence[Image.Image | NDArray[np.uint8]],
+        photos: Sequence[Photo],
         network: str | None = None,
         gates: Sequence[Gate] = (),
     ) -> list[Run]:
@@ -415,7 +419,7 @@ class Engine:
         total = (time.perf_counter() - started) * 1e3 / len(photos)
         return [numbers_of(net, row, Timings(prepare, total - prepare, total)) for row in rows]
 
-    def answer(self, photo: Image.Image | NDArray[np.uint8], network: str | None = None) -> Run | Numbers:
+    def answer(self, photo: Photo, network: str | None = None) -> Run | Numbers:
         """What ``run`` says in numbers, for those who do not look at the maps: no stream leaves the device.
 
         Args and errors as ``run``.

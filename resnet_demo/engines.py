@@ -5,6 +5,7 @@ Nothing here needs torch or Ray: the page is built before either is imported.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,9 +19,12 @@ from PIL import Image
 from resnet_demo.download import Progress, nothing
 from resnet_demo.mel import mel_picture
 from resnet_demo.records import Gate, GradientFlow, Lesions, Numbers, Preprocessing, Run
-from resnet_demo.transforms import fit_photo
+from resnet_demo.transforms import PhotoFile, fit_photo, read_photo
 from resnet_demo.words import later
 
+Photo = PhotoFile | Image.Image | NDArray[np.uint8]  # a file, its picture, or the pixels the network takes
+# a photo of 50 megapixels takes 200 MB while it is opened: not one for every visitor at once
+OPENING = threading.BoundedSemaphore(2)
 PATIENCE_S = 60.0  # seconds to wait for one's turn
 TOGETHER = 8  # photos that share one pass
 BUSY = later("The network is busy with other people's photos; try again in a minute.")
@@ -66,11 +70,12 @@ class NetworkFacts:
     preprocessing: Preprocessing
 
 
-def as_pixels(photo: Image.Image | NDArray[np.uint8], facts: NetworkFacts) -> NDArray[np.uint8]:
-    """What the network takes, (H, W, 3) uint8: a photo resized, or what is already so as it is.
+def as_pixels(photo: Photo, facts: NetworkFacts) -> NDArray[np.uint8]:
+    """What the network takes, (H, W, 3) uint8: a photo opened and resized, or what is already so as it is.
 
     Raises:
         EngineError: a photo for a network that listens.
+        PhotoError: a file that is no photo.
     """
     if isinstance(photo, np.ndarray):
         return photo
@@ -81,7 +86,10 @@ def as_pixels(photo: Image.Image | NDArray[np.uint8], facts: NetworkFacts) -> ND
                 name=facts.name,
             )
         )
-    return fit_photo(photo, facts.preprocessing)
+    if isinstance(photo, Image.Image):
+        return fit_photo(photo, facts.preprocessing)
+    with OPENING:
+        return read_photo(photo, facts.preprocessing)
 
 
 class PhotoEngine(Protocol):
@@ -102,7 +110,7 @@ class PhotoEngine(Protocol):
 
     def run(
         self,
-        photo: Image.Image | NDArray[np.uint8],
+        photo: Photo,
         network: str | None = None,
         gates: Sequence[Gate] = (),
         here: bool = False,
@@ -117,7 +125,7 @@ class PhotoEngine(Protocol):
         """One sound through a network that listens."""
         ...
 
-    def answer(self, photo: Image.Image | NDArray[np.uint8], network: str | None = None) -> Run | Numbers:
+    def answer(self, photo: Photo, network: str | None = None) -> Run | Numbers:
         """What ``run`` says in numbers, for those who do not look at the maps."""
         ...
 

@@ -143,14 +143,14 @@ def snippet(run: Run, view: View) -> str:
         )
         gates = f", gates=[{pairs}]"
     listens = run.sense == "sound"
-    opener, file, method = (
-        ("open_sound", "sound.wav", "hear") if listens else ("open_photo", "photo.jpg", "run")
+    taken = 'hear(open_sound("sound.wav")' if listens else 'run("photo.jpg"'
+    names = ", ".join(
+        ["Engine", *(["Gate"] if gates else []), *(["open_sound"] if listens else []), "save_streams"]
     )
-    names = f"Engine, {'Gate, ' if gates else ''}{opener}, save_streams"
     own = "" if re.fullmatch(r"[\w.-]+", run.network) else "  # a network of your own: Engine({name: path})"
     return f"""from resnet_demo import {names}
 
-run = Engine().{method}({opener}("{file}"), {run.network!r}{gates}){own}
+run = Engine().{taken}, {run.network!r}{gates}){own}
 block = next(b for b in run.blocks if b.name == {block.name!r})
 print(run.prediction.label, block.residual_norm / block.shortcut_norm, block.cosine)
 save_streams(run, "streams.npz")

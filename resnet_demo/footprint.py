@@ -1,4 +1,4 @@
-"""How the server's threads share the cores and the C library's memory.
+"""How the server's threads share the cores and the C library's memory, and when Python looks for garbage.
 
 By default OpenMP's threads spin while they wait for each other: with the cores busy, a pass of many small layers
 then took 8 s instead of 0.06 s. Threads that sleep at once are woken again a hundred times a pass; those that
@@ -7,12 +7,17 @@ spin for some microseconds first made it a fifth faster on quiet cores.
 glibc gives every thread an arena of its own, up to eight a core, and each keeps what the largest pass that its
 thread ever led has taken. With eight visitors at a time that was 500 MB more after 600 photos; with two arenas
 90 MB, at the same speed (2 cores, glibc 2.36). What the passes of a crowd took is given back when it has gone.
+
+Importing makes hundreds of thousands of objects that stay for good. Python's collector of cycles goes through all of
+them time and again meanwhile, a fifth of the time that gradio takes to import, and at every full round afterwards.
 """
 
 from __future__ import annotations
 
 import ctypes
-from contextlib import suppress
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 # for the environment, before torch is imported
 OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "3000"}
@@ -30,3 +35,14 @@ def give_back() -> None:
     """Return to the system what was freed since the last call; a few milliseconds."""
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Inside, no garbage is looked for; what there is when it ends is taken to stay, and never looked at again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

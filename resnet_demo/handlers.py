@@ -21,14 +21,14 @@ from resnet_demo import examples
 from resnet_demo.compare import compare_html
 from resnet_demo.deferred import Deferred
 from resnet_demo.depth import decides_html, gradients_html
-from resnet_demo.engines import PhotoEngine
+from resnet_demo.engines import Photo, PhotoEngine
 from resnet_demo.how import how_html
 from resnet_demo.inside import View, inside_html
 from resnet_demo.kept import KeptRuns
 from resnet_demo.lessons import activation_html, comparison_html, gates_html, lesions_html, read_gates
 from resnet_demo.links import KEYS, read_link
 from resnet_demo.listening import as_wave, example_samples, heard_html
-from resnet_demo.live import open_frame
+from resnet_demo.live import frame_file
 from resnet_demo.mel import mel_picture
 from resnet_demo.menu import MenuEntry
 from resnet_demo.panels import answer_html, status_html, trace_html
@@ -36,6 +36,7 @@ from resnet_demo.records import Gate, Prediction, Run
 from resnet_demo.roadmap import roadmap_html
 from resnet_demo.sounds import EXAMPLES as SOUNDS
 from resnet_demo.take import GONE, take_html
+from resnet_demo.transforms import open_photo
 from resnet_demo.words import error_of, later, say
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def sentence_of(error: Exception) -> str:
 
 def run_photo(
     engine: Deferred[PhotoEngine],
-    photo: Image.Image | NDArray[np.uint8],
+    photo: Photo,
     network: str | None,
     gates: Sequence[Gate] = (),
 ) -> Run:
@@ -121,7 +122,7 @@ def connect(
         return gr.update(choices=choices, value=min(block, count - 1), visible=count <= RADIO_BLOCKS)
 
     def on_photo(
-        photo: Image.Image | None,
+        photo: str | None,
         network: str,
         view: View,
         key: str | None,
@@ -172,7 +173,7 @@ def connect(
     def hears(network: str) -> bool:
         return network in entries and entries[network].hears
 
-    def on_new_photo(photo: Image.Image | None, network: str, *rest: Any) -> tuple[Any, ...]:
+    def on_new_photo(photo: str | None, network: str, *rest: Any) -> tuple[Any, ...]:
         """A photo given while a network listens brings back the first one that sees."""
         if not hears(network):
             return *on_photo(photo, network, *rest), gr.skip()
@@ -349,7 +350,7 @@ def connect(
     def on_live_frame(event: gr.EventData) -> Image.Image:
         """A paused frame becomes the page's photo."""
         try:
-            return open_frame(event.jpeg)
+            return open_photo(frame_file(event.jpeg))
         except Exception as error:
             raise gr.Error(sentence_of(error), print_exception=False) from error
 

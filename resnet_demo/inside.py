@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
-from html import escape
 from typing import Literal
 
 import numpy as np
@@ -93,7 +90,7 @@ def inside_html(run: Run | None, view: View, locked: NDArray[np.intp] | None = N
     channels = choose_channels(run, block, view) if locked is None else locked
     ends = scale_ends((block,), channels, view.scope)
     sheets = draw_sheets(block, channels, ends, view)
-    overview = _overview(run, block, view, len(channels))  # while the sheets are being encoded
+    overview = _overview(run, block, view, len(channels))
     grids = streams_html(run, block, channels, ends, view, sheets)
     columns = columns_for(channels)
     smooth = " smooth" if block.shape[2] > WIDE else ""  # averaged by the browser, not dropped
@@ -153,11 +150,11 @@ def _overview(run: Run, block: BlockStreams, view: View, shown: int) -> str:
 
 @dataclass(frozen=True)
 class Sheet:
-    """One stream's maps (K, H, W) of the channels on show, and their picture, which may still be on its way."""
+    """One stream's maps (K, H, W) of the channels on show, and their picture as a URL."""
 
     maps: NDArray[np.float32]
     colours: str
-    picture: Future[str]
+    picture: str
 
 
 def columns_for(channels: NDArray[np.intp]) -> int:
@@ -177,7 +174,7 @@ def draw_sheets(
         maps = getattr(block, field)[channels].astype(np.float32)
         tiles = drawing.quantise(maps, ends[0] if signed else ends[1], signed)
         colours = drawing.DIVERGING if signed else view.colours
-        picture = drawing.picture_soon(drawing.mosaic(tiles, columns_for(channels)), colours)
+        picture = drawing.data_url(drawing.indexed_png(drawing.mosaic(tiles, columns_for(channels)), colours))
         sheets.append(Sheet(maps, colours, picture))
     return sheets
 
@@ -227,15 +224,15 @@ def _grid(
         flat = stats.low == stats.high
         x = 100 * (k % columns) / max(columns - 1, 1)
         y = 100 * (k // columns) / max(rows - 1, 1)
-        facts = {key: significant(value) for key, value in vars(stats).items()} | {
-            "end": significant(float(ends[k]))
-        }
+        facts = [
+            significant(value) for value in (*vars(stats).values(), float(ends[k]))
+        ]  # as inside.js reads them
         silent = " silent" if flat else ""
-        found = silence if flat else say("from {low} to {high}", low=facts["low"], high=facts["high"])
+        found = silence if flat else say("from {low} to {high}", low=facts[0], high=facts[1])
         spoken = say("{stream}, channel {channel}, {found}", stream=name, channel=channel, found=found)
         tiles.append(
             f'<button type="button" class="tile{silent}" data-channel="{channel}" tabindex="{0 if k == 0 else -1}" '
-            f'aria-label="{spoken}" title="{spoken}" data-facts="{escape(json.dumps(facts))}">'
+            f'aria-label="{spoken}" title="{spoken}" data-facts="{"|".join(facts)}">'
             f'<i style="background-position:{x:.3f}% {y:.3f}%"></i><span>{channel}</span></button>'
         )
     if view.scope == "block":
@@ -247,7 +244,7 @@ def _grid(
         f'<div class="legend"><i style="background:{drawing.css_gradient(sheet.colours)}"></i>'
         f"<span>{low}</span><span>{zero}</span><span>{end}</span></div>"
     )
-    return f"""<section class="stream" data-stream="{field}" data-places="{places}" data-sees="{window}" aria-label="{name}: {meaning}" style="--sheet:url({sheet.picture.result()})">
+    return f"""<section class="stream" data-stream="{field}" data-places="{places}" data-sees="{window}" aria-label="{name}: {meaning}" style="--sheet:url({sheet.picture})">
 <h4>{name}<small>{meaning}</small></h4>
 <div class="tiles" role="group">{"".join(tiles)}</div>{legend}
 <div class="large" aria-live="polite"><i></i><p></p></div></section>"""

@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from resnet_demo.deferred import Deferred
 from resnet_demo.engines import PhotoEngine
 from resnet_demo.inside import View, inside_html
 from resnet_demo.roadmap import roadmap_html
-from resnet_demo.transforms import PhotoError, open_photo
+from resnet_demo.transforms import PhotoError
 from resnet_demo.words import label_of, later, say, speaking
 
 MAX_FRAME = 1_500_000  # characters of a data URL; a 640x480 JPEG has a tenth of it
@@ -41,11 +40,11 @@ def live_html() -> str:
 <div class="live-inside"></div></div>"""
 
 
-def open_frame(jpeg: object) -> Image.Image:
-    """The picture in a data URL.
+def frame_file(jpeg: object) -> bytes:
+    """The file in a data URL.
 
     Raises:
-        PhotoError: too long, or no picture.
+        PhotoError: too long, or no data URL of a picture.
     """
     if not isinstance(jpeg, str) or not jpeg.startswith("data:image/"):
         raise PhotoError(later("That is no frame: a picture as a data URL is needed."))
@@ -56,7 +55,7 @@ def open_frame(jpeg: object) -> Image.Image:
             )
         )
     try:
-        return open_photo(base64.b64decode(jpeg.partition(",")[2], validate=True))
+        return base64.b64decode(jpeg.partition(",")[2], validate=True)
     except binascii.Error:
         raise PhotoError(later("That is no frame: its data cannot be read.")) from None
 
@@ -98,7 +97,7 @@ def frame_answerer(
             started = time.perf_counter()
             if not isinstance(request, dict):
                 raise PhotoError(later("That is no frame."))
-            photo = open_frame(request.get("jpeg"))
+            photo = frame_file(request.get("jpeg"))
             title = str(request.get("network") or "")
             run = engine.get().run(photo, names.get(title, title) or None, here=True)
             block = request.get("block")

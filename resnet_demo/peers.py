@@ -122,7 +122,7 @@ def things(data: bytes, reference: tuple[int, ...]) -> dict[str, Callable[[], An
             fast(wide)
 
     def ours() -> list[str]:
-        run = engine.run(open_photo(data))
+        run = engine.run(data)
         blocks = range(len(run.blocks))
         return [roadmap_html(run), *(inside_html(run, View(block=i, channels=SHOWN)) for i in blocks)]
 

@@ -5,22 +5,19 @@ A room of its own because Gradio writes a ``.pyi`` beside every file that define
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from resnet_demo.guard import is_address
-from resnet_demo.transforms import PhotoError, open_photo
-from resnet_demo.words import error_of, later, say
-
-# a photo of 50 megapixels takes 200 MB while it is opened: not one for every visitor at once
-OPENING = threading.BoundedSemaphore(2)
+from resnet_demo.words import say
 
 
 class PhotoInput(gr.Image):
-    """An image input whose bad files get one clear sentence instead of ``{"error": null}``."""
+    """An image input that hands on the file: how finely it is decoded depends on the network that will see it.
+
+    Bad files get one clear sentence then, instead of ``{"error": null}``.
+    """
 
     is_template = True  # drawn by Gradio's own image component in the browser
 
@@ -37,20 +34,17 @@ class PhotoInput(gr.Image):
             )
         return await super().async_move_resource_to_block_cache(url_or_file_path)
 
-    def preprocess(self, payload: Any) -> Image.Image | None:
-        """The photo as an upright RGB picture, or None if there is none.
+    def preprocess(self, payload: Any) -> str | None:
+        """The photo's file, not opened yet, or None if there is none.
 
         Raises:
-            gr.Error: it is not a photo we can open; the message says why and what to do.
+            gr.Error: no file arrived; the message says what to do.
         """
         if payload is None:
             return None
-        try:
-            if not payload.path:
-                raise PhotoError(
-                    later("No photo file arrived. Send a JPEG, PNG, WebP, GIF, BMP or TIFF file.")
-                )
-            with OPENING:
-                return open_photo(payload.path)
-        except PhotoError as error:
-            raise gr.Error(error_of(error), print_exception=False) from None
+        if not payload.path:
+            raise gr.Error(
+                say("No photo file arrived. Send a JPEG, PNG, WebP, GIF, BMP or TIFF file."),
+                print_exception=False,
+            )
+        return str(payload.path)

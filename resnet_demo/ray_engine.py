@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from ray import serve
 from ray.exceptions import (
     ActorUnavailableError,
@@ -40,6 +39,7 @@ from resnet_demo.engines import (
     EngineError,
     Fleet,
     NetworkFacts,
+    Photo,
     Recipe,
     as_pixels,
     hear,
@@ -258,7 +258,7 @@ class RayEngine:
 
     def run(
         self,
-        photo: Image.Image | NDArray[np.uint8],
+        photo: Photo,
         network: str | None = None,
         gates: Sequence[Gate] = (),
         here: bool = False,
@@ -266,13 +266,13 @@ class RayEngine:
         """As ``Engine.run``; ``timings.total`` is the time that passed here, and ``here`` means nothing."""
         return self._timed(photo, network, tuple(gates), False)
 
-    def answer(self, photo: Image.Image | NDArray[np.uint8], network: str | None = None) -> Numbers:
+    def answer(self, photo: Photo, network: str | None = None) -> Numbers:
         """As ``Engine.answer``, timed as ``run`` is."""
         return self._timed(photo, network, (), True)
 
     def _timed(
         self,
-        photo: Image.Image | NDArray[np.uint8],
+        photo: Photo,
         network: str | None,
         gates: tuple[Gate, ...],
         numbers: bool,

@@ -40,9 +40,9 @@ def significant(value: float, digits: int = 2) -> str:
     sign, value = ("−" if value < 0 else ""), abs(value)
     if not 1e-3 <= value < 1e5:
         return f"{sign}{value:.{digits - 1}e}"
-    rounded = float(f"{value:.{digits - 1}e}")  # 9.96 has two figures as 10, not as 10.0
-    places = max(0, digits - 1 - math.floor(math.log10(rounded)))
-    return f"{sign}{value:.{places}f}"
+    if value >= 10 ** (digits - 1):
+        return f"{sign}{value:.0f}"
+    return sign + f"{value:#.{digits}g}".removesuffix(".")  # 9.96 has two figures as 10, which # makes "10."
 
 
 def block_title(index: int) -> str:
@@ -65,7 +65,6 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, sense: Sen
         deep = " deep" if blocks > SHORT else ""
         return f'<div class="roadmap is-empty{deep}" style="--blocks:{blocks}" role="group" aria-label="{say("Road map of the network")}">{start}{empty}{end}</div>'
 
-    photo = drawing.photo_soon(run.photo)  # while the blocks are drawn
     height, width = run.photo.shape[:2]
     name, taken = INPUT[run.sense]
     norms = [n for b in run.blocks for n in (b.residual_norm, b.shortcut_norm, b.output_norm)]
@@ -77,7 +76,7 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, sense: Sen
         cells.append(_cell(block, i, i == selected, incoming, largest, gate))
         incoming = block.output_norm
     start = (
-        f'<div class="stop"><img class="thumb" id="seen-photo" src="{photo.result()}" '
+        f'<div class="stop"><img class="thumb" id="seen-photo" src="{drawing.photo_url(run.photo)}" '
         f'alt="{say(AS_SEEN[run.sense])}"><b>{say(name)}</b><span>{say(taken)}</span>'
         f"<span>{width}×{height}</span></div>"
     )

@@ -30,7 +30,7 @@ from resnet_demo.engine import Engine, EngineError
 from resnet_demo.engines import NO_RAY, has_ray
 from resnet_demo.export import run_as_dict, save_streams
 from resnet_demo.records import Numbers, Run
-from resnet_demo.transforms import PhotoError, fit_photo, open_photo
+from resnet_demo.transforms import PhotoError, read_photo
 from resnet_demo.weights import CheckpointError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo", ".avif"}
@@ -54,7 +54,7 @@ def run_all(
     preprocessing = engine.network(network).card.preprocessing
 
     def opened(path: Path) -> NDArray[np.uint8]:
-        return fit_photo(open_photo(path), preprocessing)
+        return read_photo(path, preprocessing)
 
     # a core less than there are: on a CPU the network's threads wait for the one that is held up
     with ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1)) as pool:

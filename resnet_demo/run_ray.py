@@ -31,7 +31,7 @@ from tqdm import tqdm
 from resnet_demo.cluster import join_ray, leave_ray
 from resnet_demo.engines import EngineError, no_network
 from resnet_demo.records import Preprocessing, Run
-from resnet_demo.transforms import PhotoError, fit_photo, open_photo
+from resnet_demo.transforms import PhotoError, read_photo
 
 PART = 1000  # photos a file
 BATCH = 8  # photos a pass, as in evaluate.py
@@ -87,8 +87,7 @@ class Opening:
         errors: list[str] = []
         for path in json.loads(item["paths"]):
             try:
-                photo = open_photo(Path(self.root, path))
-                pixels.append(fit_photo(photo, self.preprocessing).tobytes())
+                pixels.append(read_photo(Path(self.root, path), self.preprocessing).tobytes())
                 errors.append("")
             except PhotoError as error:
                 errors.append(str(error))

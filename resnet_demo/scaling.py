@@ -25,7 +25,6 @@ from resnet_demo.layers import trace_layers
 from resnet_demo.model import ResNet
 from resnet_demo.records import Preprocessing
 from resnet_demo.roadmap import roadmap_html
-from resnet_demo.transforms import open_photo
 from resnet_demo.weights import Card, available_networks, save_checkpoint
 
 SIDES = (90, 180, 360, 720)
@@ -82,13 +81,13 @@ def measure(engine: Engine, name: str, what: str, size: int, data: bytes, repeti
             net.model(x)
 
     def page() -> None:
-        run = engine.run(open_photo(data), name)
+        run = engine.run(data, name)
         roadmap_html(run)
         inside_html(run, View())
 
     bare, ours = median_ms(forward, repetitions), median_ms(page, repetitions)
     work = float(sum(line.flops for line in trace_layers(net.model, x)))
-    return Row(what, size, work, bare, ours, size_of(engine.run(open_photo(data), name)) / 1e6)
+    return Row(what, size, work, bare, ours, size_of(engine.run(data, name)) / 1e6)
 
 
 def by_side(data: bytes, repetitions: int) -> list[Row]:
@@ -122,7 +121,7 @@ def by_depth(data: bytes, repetitions: int) -> list[Row]:
 
 def by_channels(engine: Engine, data: bytes, repetitions: int) -> list[Row]:
     """Another number of channels drawn of one block; the network does not run."""
-    run = engine.run(open_photo(data))
+    run = engine.run(data)
     rows = []
     for count in CHANNELS:
         view = replace(View(block=2), channels=count)

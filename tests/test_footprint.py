@@ -1,12 +1,15 @@
-"""Threads that take memory at the same time share two arenas."""
+"""Threads that take memory at the same time share two arenas; the collector of cycles rests when asked."""
 
 from __future__ import annotations
 
+import gc
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from resnet_demo.footprint import undisturbed
 
 WORK = """
 import ctypes, sys, threading
@@ -38,3 +41,17 @@ def test_threads_share_two_arenas() -> None:
         return done.stdout.count("<heap nr=")
 
     assert arenas("shared") <= 2 < arenas("own")
+
+
+def test_the_collector_rests_inside_and_works_afterwards() -> None:
+    kept = []
+    try:
+        with pytest.raises(ValueError, match="given up"), undisturbed():
+            assert not gc.isenabled()
+            kept.append([])
+            raise ValueError("given up")
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+        assert not any(thing is kept for thing in gc.get_objects())  # it is not looked at again
+    finally:
+        gc.unfreeze()

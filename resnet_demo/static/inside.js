@@ -20,20 +20,24 @@ function show(channel, focusIn) {
       tile.setAttribute('aria-pressed', String(i === at));
       tile.tabIndex = i === at ? 0 : -1;
     });
-    const facts = JSON.parse(tiles[at].dataset.facts);
+    const [low, high, mean, norm, zero, end] = tiles[at].dataset.facts.split('|');
     const large = stream.querySelector('.large');
     large.classList.toggle('silent', tiles[at].classList.contains('silent'));
     const picture = large.querySelector('i');
     picture.style.backgroundSize = `${100 * columns}% ${100 * rows}%`;
     picture.style.backgroundPosition = `${percent(at % columns, columns)}% ${percent(Math.floor(at / columns), rows)}%`;
-    const zeros = Math.round(100 * Number(facts.zeros));
+    const zeros = Math.round(100 * Number(zero));
     const silent = inside.dataset.axes
       ? say('<b>channel {channel}</b>: silent for this sound', { channel: Number(channel) })
       : say('<b>channel {channel}</b>: silent for this photo', { channel: Number(channel) });
     const words = tiles[at].classList.contains('silent')
       ? silent
       : say('<b>channel {channel}</b>: {low} to {high}<br>mean {mean} · norm {norm} · {zeros} % zeros<br>colours end at {end}', {
-          ...facts,
+          low,
+          high,
+          mean,
+          norm,
+          end,
           channel: Number(channel),
           zeros,
         });
