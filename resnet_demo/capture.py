@@ -7,7 +7,7 @@ would otherwise overwrite it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,7 +98,8 @@ def capture_blocks(model: nn.Module, keep: Keep = clone) -> Iterator[dict[str, C
     Raises:
         ValueError: ``model`` has no residual block.
     """
-    streams = {name: CapturedBlock(name) for name in residual_blocks(model)}
+    blocks = residual_blocks(model)
+    streams = {name: CapturedBlock(name) for name in blocks}
 
     def putter(name: str) -> Put:
         def put(stream: str, tensor: Tensor) -> None:
@@ -106,7 +107,7 @@ def capture_blocks(model: nn.Module, keep: Keep = clone) -> Iterator[dict[str, C
 
         return put
 
-    with _hooked(model, putter):
+    with _hooked(model, blocks, putter):
         yield streams
 
 
@@ -127,7 +128,8 @@ def measure_blocks(model: nn.Module) -> Iterator[dict[str, MeasuredBlock]]:
     No stream is copied: residual and shortcut are read when the later of the two has just been made, before
     anything is added to either in place.
     """
-    measured = {name: MeasuredBlock() for name in residual_blocks(model)}
+    blocks = residual_blocks(model)
+    measured = {name: MeasuredBlock() for name in blocks}
 
     def putter(name: str) -> Put:
         found, waiting = measured[name], dict[str, Tensor]()
@@ -146,7 +148,7 @@ def measure_blocks(model: nn.Module) -> Iterator[dict[str, MeasuredBlock]]:
 
         return put
 
-    with _hooked(model, putter):
+    with _hooked(model, blocks, putter):
         yield measured
 
 
@@ -163,8 +165,9 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 @contextmanager
-def _hooked(model: nn.Module, putter: Callable[[str], Put]) -> Iterator[None]:
-    blocks = residual_blocks(model)
+def _hooked(
+    model: nn.Module, blocks: Mapping[str, nn.Module], putter: Callable[[str], Put]
+) -> Iterator[None]:
     if not blocks:
         raise ValueError(f"{type(model).__name__} has no residual block (conv1, bn2, downsample) to capture.")
     handles: list[RemovableHandle] = []

@@ -675,6 +675,7 @@ def to_record(block: CapturedBlock, index: int = 0) -> BlockStreams:
             output_norm=out_norm,
             cosine=max(-1.0, min(1.0, product / (f_norm * s_norm))) if f_norm and s_norm else 0.0,
             means=output.mean((1, 2)).cpu().numpy(),  # an output is never negative
+            adds=(output.mean(0) - shortcut.relu().mean(0)).cpu().numpy(),
         )
 
 

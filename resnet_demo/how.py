@@ -32,8 +32,7 @@ def how_html(run: Run | None, index: int) -> str:
         shape = into, shape_text(block.shape)
         branch = say("norm {value}", value=significant(block.residual_norm))
         shortcut = say("norm {value}", value=significant(block.shortcut_norm))
-        squares = float((block.pre_activation.astype("float32") ** 2).sum())
-        total = say("norm {value}", value=significant(squares**0.5))
+        total = say("norm {value}", value=significant(block.sum_norm))
         output = say("norm {value}", value=significant(block.output_norm))
     layers = BRANCHES.get(kind, BRANCHES["ResidualBlock"])
     width = 360 / len(layers) - 20

@@ -219,14 +219,14 @@ def _grid(
     rows = -(-len(channels) // columns)
     tiles = []
     every = drawing.channel_stats(maps)
+    same = significant(float(ends[0])) if view.scope == "block" and len(ends) else ""  # for all of them
     for k, channel in enumerate(channels):
         stats = every[k]
         flat = stats.low == stats.high
         x = 100 * (k % columns) / max(columns - 1, 1)
         y = 100 * (k // columns) / max(rows - 1, 1)
-        facts = [
-            significant(value) for value in (*vars(stats).values(), float(ends[k]))
-        ]  # as inside.js reads them
+        facts = [significant(value) for value in vars(stats).values()]
+        facts.append(same or significant(float(ends[k])))  # in this order inside.js reads them
         silent = " silent" if flat else ""
         found = silence if flat else say("from {low} to {high}", low=facts[0], high=facts[1])
         spoken = say("{stream}, channel {channel}, {found}", stream=name, channel=channel, found=found)
@@ -236,7 +236,7 @@ def _grid(
             f'<i style="background-position:{x:.3f}% {y:.3f}%"></i><span>{channel}</span></button>'
         )
     if view.scope == "block":
-        end = significant(float(ends[0])) if len(ends) else "0"
+        end = same or "0"
         low, zero = (f"−{end}", "0") if signed else ("0", "")
     else:
         low, zero, end = ("−max", "0", "max") if signed else ("0", "", "max")

@@ -7,6 +7,7 @@ identity (arrays have no truth value).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -88,7 +89,7 @@ class BlockStreams:
         output: the sum after the activation.
         residual_norm, shortcut_norm, output_norm: Euclidean norms over all of a stream, float32.
         cosine: cosine of the angle between residual and shortcut, -1..1; 0 if one is zero.
-        means: what ``activity`` gives, from whoever had the output in float32 at hand.
+        means, adds: what ``activity`` and ``added`` give, from whoever had the streams in float32 at hand.
     """
 
     name: str
@@ -101,12 +102,19 @@ class BlockStreams:
     output_norm: float
     cosine: float
     means: NDArray[np.float32] | None = field(default=None, repr=False)
+    adds: NDArray[np.float32] | None = field(default=None, repr=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of every stream of the block."""
         c, h, w = self.output.shape
         return c, h, w
+
+    @property
+    def sum_norm(self) -> float:
+        """Euclidean norm of the pre-activation, from those of its two sides (law of cosines)."""
+        f, s = self.residual_norm, self.shortcut_norm
+        return math.sqrt(max(f * f + s * s + 2 * f * s * self.cosine, 0.0))
 
     @cached_property
     def activity(self) -> NDArray[np.float32]:
@@ -121,6 +129,8 @@ class BlockStreams:
     def added(self) -> NDArray[np.float32]:
         """What the residual branch adds to each place of the output, (H, W) float32, averaged over the channels:
         ReLU(F(x) + shortcut) - ReLU(shortcut)."""
+        if self.adds is not None:
+            return self.adds
         shortcut, output = self.shortcut.astype(np.float32), self.output.astype(np.float32)
         with np.errstate(invalid="ignore"):  # infinity minus infinity is drawn as nothing
             gain: NDArray[np.float32] = output.mean(0) - np.maximum(shortcut, 0, out=shortcut).mean(0)

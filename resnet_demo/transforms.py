@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +74,8 @@ _MAGIC = (  # how a file begins, and what to call it in a sentence
     (b"<", later("drawing or web page")),
     (b"PK", later("ZIP archive")),
 )
+# byte order and version; the last two are not of the specification, but read
+_TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"II\0*", b"MM*\0")
 # Bytes a value of each TIFF type takes, 0 for unknown types; as float, so that products do not overflow.
 _TYPE_BYTES = np.array([0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 0], np.float64)
 
@@ -310,10 +311,10 @@ def _check_tags(data: bytes) -> None:
     byte order and where the directory begins; there a count, and entries of tag, type, number of
     values and offset of the values. BigTIFF has the same with 64-bit fields.
     """
-    for number, header in enumerate(re.finditer(rb"II[*+]\0|MM\0[*+]|II\0\*|MM\*\0", data)):
+    for number, header in enumerate(_headers(data)):
         if number >= 100:
             raise OSError("too many directories")
-        body = memoryview(data)[header.start() :]
+        body = memoryview(data)[header:]
         order = "<" if body[0] == ord("I") else ">"
         big = 43 in body[2:4]
         wide, narrow = (order + "u8", order + "u8") if big else (order + "u4", order + "u2")
@@ -328,8 +329,17 @@ def _check_tags(data: bytes) -> None:
         sizes = tags["values"] * _TYPE_BYTES[np.minimum(tags["type"], len(_TYPE_BYTES) - 1)]
         copied = sizes[tags["offset"] + sizes <= len(body)]  # Pillow stops at one that does not fit
         strips = tags["values"][np.isin(tags["tag"], (273, 324))]
-        if copied.sum() > MAX_TAG_BYTES or (header.start() == 0 and np.any(strips > MAX_READS)):
+        if copied.sum() > MAX_TAG_BYTES or (header == 0 and np.any(strips > MAX_READS)):
             raise OSError("too much in a directory")
+
+
+def _headers(data: bytes) -> Iterator[int]:
+    """Where a TIFF may begin. (A regular expression for all of them takes ten times as long.)"""
+    for mark in _TIFF_MARKS:
+        at = data.find(mark)
+        while at >= 0:
+            yield at
+            at = data.find(mark, at + 1)
 
 
 def _check_size(image: Image.Image) -> None:

@@ -206,5 +206,9 @@ def test_what_is_measured_on_the_device_is_what_the_streams_say(engine: Engine) 
     """Means are taken in float32 where the streams are; the page could take them from its own too."""
     for block in engine.run(draw_photo(3)).blocks:
         assert block.means is not None
-        bare = replace(block, means=None)
+        bare = replace(block, means=None, adds=None)
         assert np.allclose(block.activity, bare.activity, atol=1e-3, rtol=1e-3)  # those are of float16
+        assert np.allclose(block.added, bare.added, atol=1e-3, rtol=1e-3)
+        assert block.sum_norm == pytest.approx(
+            np.linalg.norm(block.pre_activation.astype(np.float32)), rel=1e-3
+        )
