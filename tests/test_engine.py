@@ -16,7 +16,7 @@ from resnet_demo import engine as engine_module
 from resnet_demo.capture import CapturedBlock
 from resnet_demo.engine import Engine, EngineError, best_device, predict, to_record
 from resnet_demo.records import Gate
-from resnet_demo.transforms import fit_photo, to_tensor
+from resnet_demo.transforms import PhotoError, fit_photo, read_photo, to_tensor
 from resnet_demo.weights import available_networks
 
 
@@ -37,6 +37,17 @@ def test_a_run_is_what_the_network_says(engine: Engine) -> None:
     assert run.prediction.confidences[1].confidence == pytest.approx(1 / (1 + np.exp(abs(logit))))
     assert run.notice == ""
     assert run.timings.total >= run.timings.forward > 0
+
+
+def test_a_photo_may_be_its_file_its_path_or_its_pixels(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    draw_photo(5, 800, 600).save(path, quality=90)
+    pixels = read_photo(path, engine.network().card.preprocessing)
+    for photo in (path, str(path), path.read_bytes(), pixels):
+        for run in (engine.run(photo), engine.run_batch([photo])[0]):
+            assert np.array_equal(run.photo, pixels)
+    with pytest.raises(PhotoError, match="is damaged"):
+        engine.run(path.read_bytes()[:3000])
 
 
 def test_the_streams_of_a_run_add_up(engine: Engine) -> None:

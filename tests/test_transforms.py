@@ -23,7 +23,7 @@ from PIL import Image, ImageFile, features
 
 from resnet_demo import transforms
 from resnet_demo.records import Preprocessing, ResizeMode
-from resnet_demo.transforms import PhotoError, fit_photo, open_photo, to_rgb, to_tensor
+from resnet_demo.transforms import PhotoError, fit_photo, open_photo, read_photo, to_rgb, to_tensor
 
 ROOT = Path(__file__).resolve().parents[1]
 CORPUS = ROOT.parent / "shared" / "badimages"
@@ -482,6 +482,43 @@ def test_strips_leave_no_seam(mode: str, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_small_photos_keep_every_pixel() -> None:
     image = scene(1439, 1439)
     assert open_photo(saved(image, compress_level=1)).tobytes() == image.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("size", "decoded"),
+    [
+        ((640, 480), (320, 240)),
+        ((500, 375), (250, 188)),
+        ((359, 640), (359, 640)),
+        ((4000, 3000), (500, 375)),
+    ],
+)
+def test_a_jpeg_is_decoded_as_finely_as_is_asked_for(size: tuple[int, int], decoded: tuple[int, int]) -> None:
+    assert open_photo(saved(scene(*size), "JPEG"), side=180).size == decoded
+
+
+@pytest.mark.parametrize("resize", MODES)
+@pytest.mark.parametrize("size", [(640, 480), (375, 500), (1600, 1200), (300, 200), (40, 30)])
+def test_what_is_decoded_for_one_network_looks_the_same(size: tuple[int, int], resize: ResizeMode) -> None:
+    card = Preprocessing(size=144, resize=resize)
+    data = saved(scene(*size), "JPEG", quality=92)
+    pixels, whole = read_photo(data, card).astype(int), fit_photo(open_photo(data), card).astype(int)
+    assert np.abs(pixels - whole).mean() < 1.5
+    if min(size) < 2 * 180:
+        assert np.array_equal(pixels, whole)
+
+
+def test_a_jpeg_decoded_for_one_network_is_antialiased() -> None:
+    fine = Image.fromarray((np.indices((720, 720)).sum(0) % 2 * 255).astype(np.uint8)).convert("RGB")
+    for size in (96, 144, 224):
+        pixels = read_photo(saved(fine, "JPEG", quality=95), Preprocessing(size=size)).astype(int)
+        assert np.abs(pixels - 127.5).max() < 4
+
+
+def test_a_network_of_large_input_gets_no_more_than_is_kept_of_any_photo() -> None:
+    data = saved(scene(3001, 2003), "JPEG", quality=95)
+    card = Preprocessing(size=900)
+    assert np.array_equal(read_photo(data, card), fit_photo(open_photo(data), card))
 
 
 # ---------------------------------------------------------------- fit_photo and to_tensor

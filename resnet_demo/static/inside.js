@@ -138,8 +138,10 @@ element.addEventListener('keydown', (event) => {
 function restore() {
   const tiles = [...element.querySelectorAll('.tile')];
   if (!tiles.length) return;
-  const kept = tiles.find((tile) => tile.dataset.channel === chosen);
+  const wanted = chosen;
+  const kept = tiles.find((tile) => tile.dataset.channel === wanted);
   show((kept || tiles[0]).dataset.channel);
+  chosen = wanted; // though another block, order or gate may not show it: it is lit again when one does
 }
 
 watch('value', restore);
