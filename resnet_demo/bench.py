@@ -109,12 +109,14 @@ def first_screen(run: Run, view: View) -> list[str]:
 
 
 def interleaved(things: dict[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:
-    """Median milliseconds of each, measured in turn so that drift meets all alike."""
+    """Median milliseconds of each, measured in turn so that drift meets all alike, and in another order every time, so
+    that none always finds what the same other one has left in the caches."""
+    dice = random.Random(0)
     spent: dict[str, list[float]] = {name: [] for name in things}
     for thing in things.values():
         thing()
     for _ in tqdm(range(repetitions), desc="in process", disable=None):
-        for name, thing in things.items():
+        for name, thing in dice.sample(list(things.items()), len(things)):
             started = time.perf_counter()
             thing()
             spent[name].append((time.perf_counter() - started) * 1e3)

@@ -158,10 +158,9 @@ def _rows(tensor: Tensor) -> Tensor:
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Sums (B,) of the products of (B, H, N) and (B, H, N), without a tensor of all the products; row by row, since one
-    sum of a million products would lose the fifth digit."""
-    products = torch.bmm(a.flatten(0, 1).unsqueeze(1), b.flatten(0, 1).unsqueeze(2))  # (B * H, 1, 1)
-    return products.view(a.shape[:2]).sum(1)
+    """Sums (B,) of the products of (B, H, N) and (B, H, N); row by row, since one sum of a million products would lose
+    the fifth digit."""
+    return torch.linalg.vecdot(a, b).sum(1)
 
 
 @contextmanager

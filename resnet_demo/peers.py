@@ -37,7 +37,7 @@ MEANING = {
 def torchlens(model: nn.Module, x: Tensor, photo: Any) -> Callable[[], Any]:
     import torchlens
 
-    return lambda: torchlens.log_forward_pass(model, x)
+    return lambda: torchlens.trace(model, x)
 
 
 def captum(model: nn.Module, x: Tensor, photo: Any) -> Callable[[], Any]:

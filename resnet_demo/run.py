@@ -1,8 +1,8 @@
 """Run photos from the command line: ``python -m resnet_demo.run photo.jpg folder/ --out DIR``.
 
 One line of JSON a photo on standard output, a progress bar and errors on standard error; with ``--out``
-also every stream as ``.npz``. Photos are opened and fitted in the background while the network runs on a
-batch; without ``--out`` nothing of a stream but its norms leaves the device.
+also every stream as ``.npz``. Files are read while the network runs on a batch, and opened then too if it runs
+on a GPU; without ``--out`` nothing of a stream but its norms leaves the device.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import json
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +31,12 @@ from resnet_demo.engine import Engine, EngineError
 from resnet_demo.engines import NO_RAY, has_ray
 from resnet_demo.export import run_as_dict, save_streams
 from resnet_demo.records import Numbers, Run
-from resnet_demo.transforms import PhotoError, read_photo
+from resnet_demo.transforms import PhotoError, read_file, read_photo
 from resnet_demo.weights import CheckpointError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo", ".avif"}
 BATCH = 8  # as in evaluate.py
-AHEAD = 4 * BATCH  # photos opened before their turn
+AHEAD = 4  # batches read, or opened, before their turn
 
 
 def photos_in(paths: Iterable[Path]) -> Iterator[Path]:
@@ -52,41 +53,41 @@ def run_all(
 ) -> Iterator[tuple[Path, Run | Numbers | Exception]]:
     """Each photo with its run, or with what was wrong with it, in order; without ``streams`` only its numbers."""
     preprocessing = engine.network(network).card.preprocessing
+    # a CPU opens photos between the passes, on all cores: a pass whose threads wait for one that opens a photo
+    # takes longer than both after each other; its disk need not wait
+    in_turn = engine.device.type == "cpu"
 
-    def opened(path: Path) -> NDArray[np.uint8]:
-        return read_photo(path, preprocessing)
+    def read(path: Path) -> bytes | Exception:
+        try:
+            return read_file(path)
+        except (PhotoError, OSError) as error:
+            return error
 
-    # a core less than there are: on a CPU the network's threads wait for the one that is held up
-    with ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1)) as pool:
-        waiting: deque[tuple[Path, Future[NDArray[np.uint8]]]] = deque()
-        batch: list[tuple[Path, NDArray[np.uint8] | Exception]] = []
+    def opened(file: Path | bytes | Exception) -> NDArray[np.uint8] | Exception:
+        try:
+            return file if isinstance(file, Exception) else read_photo(file, preprocessing)
+        except (PhotoError, OSError) as error:
+            return error
 
-        def take() -> None:
-            path, future = waiting.popleft()
-            try:
-                batch.append((path, future.result()))
-            except (PhotoError, OSError) as error:
-                batch.append((path, error))
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor() as openers:
+        waiting: deque[tuple[list[Path], Iterator[Any]]] = deque()
 
-        def flush() -> Iterator[tuple[Path, Run | Numbers | Exception]]:
-            good = [pixels for _, pixels in batch if not isinstance(pixels, Exception)]
+        def run_next() -> Iterator[tuple[Path, Run | Numbers | Exception]]:
+            batch, found = waiting.popleft()
+            every = list(openers.map(opened, found) if in_turn else found)
+            good = [pixels for pixels in every if not isinstance(pixels, Exception)]
             runs: Iterator[Run | Numbers]
             runs = iter(engine.run_batch(good, network) if streams else engine.numbers(good, network))
-            for path, pixels in batch:
+            for path, pixels in zip(batch, every, strict=True):
                 yield path, pixels if isinstance(pixels, Exception) else next(runs)
-            batch.clear()
 
-        for path in paths:
-            waiting.append((path, pool.submit(opened, path)))
+        rest = iter(paths)
+        while batch := list(islice(rest, BATCH)):
+            waiting.append((batch, reader.map(read, batch) if in_turn else openers.map(opened, batch)))
             if len(waiting) > AHEAD:
-                take()
-            if len(batch) == BATCH:
-                yield from flush()
+                yield from run_next()
         while waiting:
-            take()
-            if len(batch) == BATCH:
-                yield from flush()
-        yield from flush()
+            yield from run_next()
 
 
 def write_lines(

@@ -104,7 +104,7 @@ def open_photo(source: PhotoFile, side: int = KEEP_SIDE) -> Image.Image:
     Raises:
         PhotoError: for anything that is not a whole photo within the limits.
     """
-    data = _read(source)
+    data = read_file(source)
     kind = _what_arrived(data)
     with _one_sentence(
         later(
@@ -254,8 +254,12 @@ class _Metered(io.BytesIO):
         return super().read(size)
 
 
-def _read(source: PhotoFile) -> bytes:
-    """At most MAX_BYTES from wherever they are."""
+def read_file(source: PhotoFile) -> bytes:
+    """The bytes of an untrusted file, from wherever they are.
+
+    Raises:
+        PhotoError: it cannot be read, is empty, or holds more than MAX_BYTES.
+    """
     with _one_sentence(later("The upload did not arrive as a readable file: please upload the photo again.")):
         if isinstance(source, bytes):
             data = source
