@@ -107,66 +107,26 @@ def capture_blocks(model: nn.Module, keep: Keep = clone) -> Iterator[dict[str, C
 
         return put
 
-    with _hooked(model, blocks, putter):
+    with hook_blocks(model, blocks, putter):
         yield streams
 
 
-@dataclass
-class MeasuredBlock:
-    """What is measured of one block for a batch of B photos, in float32 on the device of the run: each (B,)."""
-
-    shape: tuple[int, int, int] = (0, 0, 0)  # (C, H, W) of its streams
-    sums: dict[str, Tensor] = field(
-        default_factory=dict, repr=False
-    )  # residual, shortcut, output: norms; product
-
-
 @contextmanager
-def measure_blocks(model: nn.Module) -> Iterator[dict[str, MeasuredBlock]]:
-    """As ``capture_blocks``, but only the norms of the streams are kept, and residual times shortcut, summed.
-
-    No stream is copied: residual and shortcut are read when the later of the two has just been made, before
-    anything is added to either in place.
-    """
-    blocks = residual_blocks(model)
-    measured = {name: MeasuredBlock() for name in blocks}
-
-    def putter(name: str) -> Put:
-        found, waiting = measured[name], dict[str, Tensor]()
-
-        def put(stream: str, tensor: Tensor) -> None:
-            if stream in ("residual", "shortcut"):
-                waiting[stream] = _rows(tensor)
-                found.sums[stream] = torch.linalg.vector_norm(waiting[stream], dim=(1, 2))
-                if len(waiting) == 2:
-                    f, s = waiting.pop("residual"), waiting.pop("shortcut")
-                    found.sums["product"] = _dot(f, s)
-            elif stream == "output":
-                _, c, h, w = tensor.shape
-                found.shape = (c, h, w)
-                found.sums["output"] = torch.linalg.vector_norm(_rows(tensor), dim=(1, 2))
-
-        return put
-
-    with _hooked(model, blocks, putter):
-        yield measured
-
-
-def _rows(tensor: Tensor) -> Tensor:
-    """(B, C, H, W) to float32 (B, H, W * C): no copy for float32 in channels_last."""
-    return tensor.detach().float().permute(0, 2, 3, 1).flatten(2)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Sums (B,) of the products of (B, H, N) and (B, H, N); row by row, since one sum of a million products would lose
-    the fifth digit."""
-    return torch.linalg.vecdot(a, b).sum(1)
-
-
-@contextmanager
-def _hooked(
+def hook_blocks(
     model: nn.Module, blocks: Mapping[str, nn.Module], putter: Callable[[str], Put]
 ) -> Iterator[None]:
+    """Inside the ``with``, a forward pass of ``model`` hands each stream of each block over as it is made.
+
+    The model is put in eval mode for the duration and given back in the mode it came in; gradients are off.
+
+    Args:
+        blocks: those of ``model``, by name.
+        putter: block name -> what is told of the block's streams: "residual", "shortcut", "pre_activation",
+            "output", each (B, C, H, W). What it wants to keep it must copy at once.
+
+    Raises:
+        ValueError: there are no blocks.
+    """
     if not blocks:
         raise ValueError(f"{type(model).__name__} has no residual block (conv1, bn2, downsample) to capture.")
     handles: list[RemovableHandle] = []

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnet_demo.capture import CapturedBlock, capture_blocks, measure_blocks, residual_blocks
+from resnet_demo.capture import residual_blocks
 from resnet_demo.download import DownloadError, Progress, nothing
 from resnet_demo.engines import (
     BUSY,
@@ -42,6 +42,7 @@ from resnet_demo.folded import fold_norms
 from resnet_demo.gates import gated
 from resnet_demo.gradients import gradient_flow
 from resnet_demo.layers import stages, time_layers, trace_layers, with_times
+from resnet_demo.measure import RecordedBlock, cosine, measure_blocks, record_blocks, sums_of, to_records
 from resnet_demo.menu import WEIGHTS, read_checkpoint
 from resnet_demo.packed import pack_weights
 from resnet_demo.probes import Probe, load_probes, read_outs
@@ -73,7 +74,6 @@ log = logging.getLogger(__name__)
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 NO_GPU = later("No GPU was free for this photo, so it ran on the CPU.")
-FLOAT16_MAX = 6e4  # beyond this a stream is kept in float32
 
 
 @dataclass(frozen=True)
@@ -558,20 +558,14 @@ def _measured(net: LoadedNetwork, x: Tensor) -> tuple[NDArray[np.float32], list[
     x = x.to(net.device, memory_format=torch.channels_last)
     with measure_blocks(net.model) as blocks:
         logits = net.model(x).float().cpu().numpy()
-        names = ("residual", "shortcut", "output", "product")
-        rows = [torch.stack([block.sums[name] for name in names]).cpu() for block in blocks.values()]
-    shapes = [block.shape for block in blocks.values()]
-    found = []
-    for photo in torch.stack(rows).permute(2, 0, 1).tolist():  # (B, blocks, 4)
-        found.append(
-            tuple(
-                BlockNumbers(
-                    name, shape, fn, sn, on, max(-1.0, min(1.0, dot / (fn * sn))) if fn and sn else 0.0
-                )
-                for name, shape, (fn, sn, on, dot) in zip(blocks, shapes, photo, strict=True)
-            )
+        sums = sums_of(blocks).tolist()
+    return logits, [
+        tuple(
+            BlockNumbers(name, block.shape, f, s, out, cosine(f, s, product))
+            for (name, block), (f, s, out, product) in zip(blocks.items(), photo, strict=True)
         )
-    return logits, found
+        for photo in sums
+    ]
 
 
 def numbers_of(net: LoadedNetwork, row: Counted, timings: Timings) -> Numbers:
@@ -645,51 +639,22 @@ def _forward(
     """Logits (B, K), the blocks of each photo, and milliseconds a layer, of a batch (B, C, H, W)."""
     x = x.to(net.device, memory_format=torch.channels_last)
     shut = dict(zip(residual_blocks(net.model), gates, strict=False)) if gates else {}
-    with (
-        gated(net.model, shut) if shut else nullcontext(),
-        capture_blocks(net.model) as streams,
-        time_layers(net.layers, net.device) as spent,
-    ):
-        logits = net.model(x)
-    records = [tuple(to_record(block, i) for block in streams.values()) for i in range(len(x))]
-    return logits.float().cpu().numpy(), records, dict(spent)
 
+    def once(dtype: torch.dtype) -> tuple[Tensor, dict[str, RecordedBlock], dict[str, float]]:
+        with (
+            gated(net.model, shut) if shut else nullcontext(),
+            record_blocks(net.model, dtype) as blocks,
+            time_layers(net.layers, net.device) as spent,
+        ):
+            return net.model(x), blocks, spent
 
-def to_record(block: CapturedBlock, index: int = 0) -> BlockStreams:
-    """The streams of one photo of the batch, on the host in float16, with their norms in float32."""
-    with torch.inference_mode():
-        residual, shortcut = block.residual[index].float(), block.shortcut[index].float()
-        output = block.output[index].float()
-        f_norm, s_norm, out_norm = float(residual.norm()), float(shortcut.norm()), float(output.norm())
-        product = float((residual * shortcut).sum())
-        # no value is larger than its stream's norm, and none of the sum than both norms together
-        largest = max(f_norm + s_norm, out_norm)
-        return BlockStreams(
-            name=block.name,
-            residual=_to_host(residual, largest),
-            shortcut=_to_host(shortcut, largest),
-            pre_activation=_to_host(block.pre_activation[index], largest),
-            output=_to_host(output, largest),
-            residual_norm=f_norm,
-            shortcut_norm=s_norm,
-            output_norm=out_norm,
-            cosine=max(-1.0, min(1.0, product / (f_norm * s_norm))) if f_norm and s_norm else 0.0,
-            means=output.mean((1, 2)).cpu().numpy(),  # an output is never negative
-            adds=(output.mean(0) - shortcut.relu().mean(0)).cpu().numpy(),
-        )
-
-
-def _to_host(stream: Tensor, largest: float) -> NDArray[np.floating]:
-    """(C, H, W) tensor to a contiguous array; float16, unless a value would overflow it.
-
-    Args:
-        largest: no value is larger in size; NaN if there is one among them.
-    """
-    if not largest < FLOAT16_MAX and stream.numel():
-        largest = float(stream.abs().amax())
-    dtype = torch.float16 if largest < FLOAT16_MAX else torch.float32
-    array: NDArray[np.floating] = stream.to(dtype, memory_format=torch.contiguous_format).cpu().numpy()
-    return array
+    logits, blocks, spent = once(torch.float16)
+    records = to_records(blocks)
+    if records is None:  # a value of this photo is too large for it
+        logits, blocks, spent = once(torch.float32)
+        records = to_records(blocks)
+    assert records is not None
+    return logits.float().cpu().numpy(), records, spent
 
 
 def predict(logits: NDArray[np.float32], card: Card) -> Prediction:

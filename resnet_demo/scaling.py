@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from torchvision import models
 
 from resnet_demo.engine import Engine
@@ -112,10 +113,17 @@ def by_depth(data: bytes, repetitions: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         for depth in DEPTHS:
             torch.manual_seed(0)
+            model = getattr(models, f"resnet{depth}")(num_classes=2).train()
+            with torch.no_grad():  # statistics for its norms: else values would double with every block
+                model.apply(lambda m: setattr(m, "momentum", None) if isinstance(m, nn.BatchNorm2d) else None)
+                model(torch.randn(4, 3, 224, 224))
             path = Path(folder) / f"resnet{depth}.safetensors"
-            save_file(getattr(models, f"resnet{depth}")(num_classes=2).state_dict(), path)
+            save_file(model.state_dict(), path)
+            kind = (
+                "BasicBlock" if depth < 50 else "Bottleneck"
+            )  # whose streams are four times as wide for their work
             engine = Engine({"deep": OwnNetwork("deep", path, ("cat", "dog"))}, "auto")
-            rows.append(measure(engine, "deep", "depth", depth, data, repetitions))
+            rows.append(measure(engine, "deep", kind, depth, data, repetitions))
     return rows
 
 

@@ -48,6 +48,29 @@ def small(name: str) -> nn.Module:
     return lively(SMALL[name]())  # type: ignore[arg-type, return-value]
 
 
+def identity_net() -> nn.Module:
+    """A projection block, then one with the identity shortcut."""
+    first = ResidualBlock(3, 8, nn.Conv2d(3, 8, 1, stride=2, bias=False))
+    return lively(nn.Sequential(first, ResidualBlock(8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+
+
+def whole(name: str) -> nn.Module:
+    from torchvision import models
+
+    return lively(getattr(models, name)(weights=None, num_classes=5))
+
+
+NETS: dict[str, Callable[[], nn.Module]] = {
+    "notebook": lambda: lively(ResNet(3)),
+    "one channel": lambda: lively(ResNet(1)),
+    "identity": identity_net,
+    **{
+        name: lambda name=name: whole(name)
+        for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+    },
+}
+
+
 def hooks_on(model: nn.Module) -> int:
     """How many hooks of any kind the network carries."""
     return sum(

@@ -18,7 +18,7 @@ FLOORS = {
         0: "deferred footprint guard kept leaving png records together words",
         1: "model",
         2: "capture cluster download engines field folded gates gradients "
-        "hearing layers mel menu packed probes receptive sounds transforms weights",
+        "hearing layers measure mel menu packed probes receptive sounds transforms weights",
         3: "charts compare depth drawing engine examples experiments export how "
         "inside lessons links listening live panels ray_engine roadmap take zerogpu",
         4: "endpoints handlers photo_input sound_input spoken ui",

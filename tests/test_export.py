@@ -196,7 +196,7 @@ def test_the_command_says_the_same_without_keeping_streams(
 
 
 def test_numbers_need_no_map_on_the_host(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnet_demo.engine._to_host", None)  # what brings one there
+    monkeypatch.setattr("resnet_demo.engine.to_records", None)  # what brings one there
     photo = fit_photo(draw_photo(1), engine.network().card.preprocessing)
     (found,) = engine.numbers([photo])
     assert [block.shape for block in found.blocks][-1] == (512, 6, 6)
