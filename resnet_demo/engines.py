@@ -18,11 +18,12 @@ from PIL import Image
 
 from resnet_demo.download import Progress, nothing
 from resnet_demo.mel import mel_picture
+from resnet_demo.reading import FileSource
 from resnet_demo.records import Gate, GradientFlow, Lesions, Numbers, Preprocessing, Run
-from resnet_demo.transforms import PhotoFile, fit_photo, read_photo
+from resnet_demo.transforms import fit_photo, read_photo
 from resnet_demo.words import later
 
-Photo = PhotoFile | Image.Image | NDArray[np.uint8]  # a file, its picture, or the pixels the network takes
+Photo = FileSource | Image.Image | NDArray[np.uint8]  # a file, its picture, or the pixels the network takes
 # a photo of 50 megapixels takes 200 MB while it is opened: not one for every visitor at once
 OPENING = threading.BoundedSemaphore(2)
 PATIENCE_S = 60.0  # seconds to wait for one's turn

@@ -15,18 +15,16 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_demo.reading import MAX_BYTES, FileSource, read_beyond
 from resnet_demo.sounds import LENGTH, RATE
 from resnet_demo.words import later
 
 ALLOWED = later("WAV, FLAC, OGG or MP3")  # for sentences
 FORMATS = {"WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "MPEG", "AIFF", "AU", "CAF"}
-MAX_BYTES = 10_000_000  # as the server's own limit on uploads
 MAX_CHANNELS = 8
 RATES = (4_000, 192_000)  # samples a second
 MOST_SECONDS = 30.0  # looked at
@@ -44,7 +42,7 @@ class SoundError(ValueError):
     """
 
 
-def open_sound(source: bytes | str | Path | BinaryIO) -> NDArray[np.float32]:
+def open_sound(source: FileSource) -> NDArray[np.float32]:
     """Decode an untrusted sound.
 
     Args:
@@ -114,18 +112,10 @@ def resample(samples: NDArray[np.float64], rate: int) -> NDArray[np.float64]:
     return found[extra : extra + LENGTH]
 
 
-def _read(source: bytes | str | Path | BinaryIO) -> bytes:
+def _read(source: FileSource) -> bytes:
     """At most MAX_BYTES from wherever they are."""
     with _one_sentence(later("The upload did not arrive as a readable file: please upload the sound again.")):
-        if isinstance(source, bytes):
-            data = source
-        elif isinstance(source, str | Path):
-            if not Path(source).is_file():  # a pipe would wait forever
-                raise FileNotFoundError
-            with open(source, "rb") as file:
-                data = file.read(MAX_BYTES + 1)
-        else:
-            data = bytes(source.read(MAX_BYTES + 1))
+        data = read_beyond(source)
     if not data:
         raise SoundError(later("The file is empty: please record or upload a sound."))
     if len(data) > MAX_BYTES:

@@ -19,24 +19,22 @@ import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from resnet_demo.reading import MAX_BYTES, FileSource, read_beyond
 from resnet_demo.records import Preprocessing
 from resnet_demo.words import Sentence, later
 
 if TYPE_CHECKING:
     import torch
 
-PhotoFile = bytes | str | Path | BinaryIO  # a file's bytes, its path, or the file opened for reading bytes
 # What phones and browsers produce. HEIF appears in Pillow only once a plug-in registers it.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 ALLOWED = later("JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF")  # for sentences
-MAX_BYTES = 10_000_000  # as the server's own limit on uploads; a 12-megapixel JPEG has 3 to 6 MB
 MAX_PIXELS = 50_000_000  # what phones take; up to 200 MB while it is decoded
 MAX_PIXELS_COPIED = 25_000_000  # for COPYING, whose readers hold up to 15 bytes a pixel
 COPYING = ("WEBP", "AVIF", "HEIF")
@@ -88,7 +86,7 @@ class PhotoError(ValueError):
     """
 
 
-def open_photo(source: PhotoFile, side: int = KEEP_SIDE) -> Image.Image:
+def open_photo(source: FileSource, side: int = KEEP_SIDE) -> Image.Image:
     """Decode an untrusted photo.
 
     Args:
@@ -131,7 +129,7 @@ def open_photo(source: PhotoFile, side: int = KEEP_SIDE) -> Image.Image:
         return to_rgb(image, side)
 
 
-def read_photo(source: PhotoFile, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+def read_photo(source: FileSource, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """A photo's file to the network's input: ``open_photo``, then ``fit_photo``.
 
     A JPEG is decoded no finer than the network needs, which takes half the time: its format
@@ -254,22 +252,14 @@ class _Metered(io.BytesIO):
         return super().read(size)
 
 
-def read_file(source: PhotoFile) -> bytes:
+def read_file(source: FileSource) -> bytes:
     """The bytes of an untrusted file, from wherever they are.
 
     Raises:
         PhotoError: it cannot be read, is empty, or holds more than MAX_BYTES.
     """
     with _one_sentence(later("The upload did not arrive as a readable file: please upload the photo again.")):
-        if isinstance(source, bytes):
-            data = source
-        elif isinstance(source, str | Path):
-            if not Path(source).is_file():  # a pipe would wait forever
-                raise FileNotFoundError
-            with open(source, "rb") as file:
-                data = file.read(MAX_BYTES + 1)
-        else:
-            data = bytes(source.read(MAX_BYTES + 1))
+        data = read_beyond(source)
     if not data:
         raise PhotoError(later("The file is empty: please upload a photo."))
     if len(data) > MAX_BYTES:

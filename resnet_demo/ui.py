@@ -27,11 +27,11 @@ from resnet_demo.live import live_html
 from resnet_demo.menu import MenuEntry
 from resnet_demo.panels import answer_html, status_html, trace_html
 from resnet_demo.photo_input import PhotoInput
+from resnet_demo.reading import MAX_BYTES
 from resnet_demo.roadmap import roadmap_html
 from resnet_demo.sound_input import SoundInput
 from resnet_demo.spoken import Interpreter, SpokenBlocks
 from resnet_demo.take import take_html
-from resnet_demo.transforms import MAX_BYTES
 from resnet_demo.words import languages, later, name_of, say, spoken
 
 STATIC = Path(__file__).parent / "static"

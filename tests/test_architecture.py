@@ -15,7 +15,7 @@ PACKAGE = ROOT / "resnet_demo"
 FLOORS = {
     floor: set(rooms.split())
     for floor, rooms in {
-        0: "deferred footprint guard kept leaving png records together words",
+        0: "deferred footprint guard kept leaving png reading records together words",
         1: "model",
         2: "capture cluster download engines field folded gates gradients "
         "hearing layers measure mel menu packed probes receptive sounds transforms weights",

@@ -19,8 +19,15 @@ def test_medians_are_of_interleaved_repetitions() -> None:
         order.append("slow")
         time.sleep(0.02)
 
-    times = bench.interleaved({"slow": slow, "quick": lambda: order.append("quick")}, 3)
-    assert order == ["slow", "quick"] * 4  # once to warm up
+    times = bench.interleaved({"slow": slow, "quick": lambda: order.append("quick")}, 12)
+    rounds = [order[i : i + 2] for i in range(0, len(order), 2)]
+    assert len(rounds) == 13  # once to warm up
+    assert all(
+        sorted(both) == ["quick", "slow"] for both in rounds
+    )  # in turn, whatever the machine does meanwhile
+    assert ["slow", "quick"] in rounds[1:] and ["quick", "slow"] in rounds[
+        1:
+    ]  # yet none always after the other
     assert times["slow"] >= 20 > times["quick"]
 
 

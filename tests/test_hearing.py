@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from resnet_demo import hearing
 from resnet_demo.hearing import SoundError, loudest, open_sound, resample
 from resnet_demo.mel import mel_picture
+from resnet_demo.reading import MAX_BYTES
 from resnet_demo.sounds import LENGTH, RATE, sound, wav_bytes
 
 
@@ -133,7 +134,7 @@ def bad_files() -> dict[str, tuple[bytes, str]]:
         "silence": (encoded(np.zeros(40_000)), "silent"),
         "all one value": (encoded(0.5 * ones), "silent"),
         "10 ms": (encoded(tone(400, RATE, 0.01)), "10 ms"),
-        "too large": (bytes(hearing.MAX_BYTES + 1), "10 MB"),
+        "too large": (bytes(MAX_BYTES + 1), "10 MB"),
         "an unknown codec": (wav_header(kind=0x7777, data=bytes(9000)), r"damaged|samples|channels"),
         "a flac cut short": (encoded(tone(400, RATE, 1), kind="FLAC")[:60], r"damaged|samples"),
         "an ogg cut short": (encoded(tone(400, RATE, 1), kind="OGG")[:60], r"damaged|samples"),
@@ -184,7 +185,7 @@ def test_an_hour_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(soundfile.SoundFile, "read", counted)
     hour = encoded(np.zeros((3600 * 8000,), np.int16), 8000, "FLAC")
-    assert len(hour) < hearing.MAX_BYTES
+    assert len(hour) < MAX_BYTES
     with pytest.raises(SoundError, match="silent"):
         open_sound(hour)
     assert sum(read) <= hearing.MOST_SECONDS * 8000

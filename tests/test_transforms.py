@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, features
 
 from resnet_demo import transforms
+from resnet_demo.reading import MAX_BYTES
 from resnet_demo.records import Preprocessing, ResizeMode
 from resnet_demo.transforms import PhotoError, fit_photo, open_photo, read_photo, to_rgb, to_tensor
 
@@ -151,7 +152,7 @@ def test_what_is_no_photo_is_named(tmp_path: Path) -> None:
     assert "empty" in refused(b"")
     assert "PDF" in refused(b"%PDF-1.7\n")
     assert "HEIC" in refused(b"\0\0\0\x18ftypheic" + bytes(99))
-    assert "10 MB" in refused(saved(scene(8, 8)) + bytes(transforms.MAX_BYTES))
+    assert "10 MB" in refused(saved(scene(8, 8)) + bytes(MAX_BYTES))
     for source in (tmp_path, tmp_path / "missing", "nul\0byte", "", io.StringIO("text")):
         with pytest.raises(PhotoError) as caught:
             open_photo(source)  # type: ignore[arg-type]
@@ -399,7 +400,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_are_refused_quickly(name: str) -> None:
     data = BOMBS[name]()
-    assert len(data) <= transforms.MAX_BYTES
+    assert len(data) <= MAX_BYTES
     start = time.perf_counter()
     message = refused(data)
     assert time.perf_counter() - start < 3
