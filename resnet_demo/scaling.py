@@ -114,8 +114,10 @@ def by_depth(data: bytes, repetitions: int) -> list[Row]:
         for depth in DEPTHS:
             torch.manual_seed(0)
             model = getattr(models, f"resnet{depth}")(num_classes=2).train()
-            with torch.no_grad():  # statistics for its norms: else values would double with every block
-                model.apply(lambda m: setattr(m, "momentum", None) if isinstance(m, nn.BatchNorm2d) else None)
+            for module in model.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.momentum = None  # takes the statistics of one batch as they are
+            with torch.no_grad():  # else the values of random weights would double with every block
                 model(torch.randn(4, 3, 224, 224))
             path = Path(folder) / f"resnet{depth}.safetensors"
             save_file(model.state_dict(), path)

@@ -9,6 +9,7 @@ import torch
 from conftest import lively
 from torch import nn
 
+from resnet_demo.capture import capture_blocks
 from resnet_demo.model import ResidualBlock, ResNet
 
 
@@ -80,3 +81,14 @@ def hooks_on(model: nn.Module) -> int:
         + len(m._backward_pre_hooks)
         for m in model.modules()
     )
+
+
+def assert_same(model: nn.Module, other: nn.Module, x: torch.Tensor) -> None:
+    """Two networks give the same answer and the same streams for ``x`` (B, C, H, W), rounding apart."""
+    with capture_blocks(model) as streams:
+        answer = model(x)
+    with capture_blocks(other) as others:
+        assert torch.allclose(other(x), answer, atol=1e-5, rtol=1e-5)
+    for one, two in zip(streams.values(), others.values(), strict=True):
+        for stream in ("residual", "shortcut", "pre_activation", "output"):
+            assert torch.allclose(getattr(one, stream), getattr(two, stream), atol=1e-4, rtol=1e-4)

@@ -6,10 +6,9 @@ import copy
 
 import pytest
 import torch
-from networks import SMALL, hooks_on, one_thread, small  # noqa: F401
+from networks import SMALL, assert_same, hooks_on, one_thread, small  # noqa: F401
 from torch import nn
 
-from resnet_demo.capture import capture_blocks
 from resnet_demo.folded import fold_norms
 
 
@@ -21,14 +20,7 @@ def test_folded_answers_and_streams_are_the_same(name: str) -> None:
     assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
     torch.manual_seed(1)
     x = torch.randn(2, 3, 45, 61)
-    with capture_blocks(model) as streams:
-        plain = model(x)
-    with capture_blocks(folded) as folded_streams:
-        answer = folded(x)
-    assert torch.allclose(answer, plain, atol=1e-5, rtol=1e-5)
-    for block, other in zip(streams.values(), folded_streams.values(), strict=True):
-        for stream in ("residual", "shortcut", "pre_activation", "output"):
-            assert torch.allclose(getattr(block, stream), getattr(other, stream), atol=1e-4, rtol=1e-4)
+    assert_same(model, folded, x)
     assert hooks_on(folded) == 0
 
 

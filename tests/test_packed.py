@@ -7,10 +7,9 @@ import pickle
 
 import pytest
 import torch
-from networks import SMALL, small
+from networks import SMALL, assert_same, small
 from torch import nn
 
-from resnet_demo.capture import capture_blocks
 from resnet_demo.folded import fold_norms
 from resnet_demo.packed import PackedConv2d, pack_weights
 
@@ -34,14 +33,7 @@ def test_answers_and_streams_are_the_same(name: str, size: tuple[int, ...]) -> N
     pack_weights(packed, SIZE)
     assert len(packed_of(packed)) == sum(isinstance(m, nn.Conv2d) for m in model.modules())
     x = torch.randn(size, generator=torch.Generator().manual_seed(1))
-    with capture_blocks(model) as streams:
-        plain = model(x)
-    with capture_blocks(packed) as packed_streams:
-        answer = packed(x)
-    assert torch.allclose(answer, plain, atol=1e-5, rtol=1e-5)
-    for block, other in zip(streams.values(), packed_streams.values(), strict=True):
-        for stream in ("residual", "shortcut", "pre_activation", "output"):
-            assert torch.allclose(getattr(block, stream), getattr(other, stream), atol=1e-4, rtol=1e-4)
+    assert_same(model, packed, x)
 
 
 @needs_onednn
