@@ -121,9 +121,7 @@ def by_depth(data: bytes, repetitions: int) -> list[Row]:
                 model(torch.randn(4, 3, 224, 224))
             path = Path(folder) / f"resnet{depth}.safetensors"
             save_file(model.state_dict(), path)
-            kind = (
-                "BasicBlock" if depth < 50 else "Bottleneck"
-            )  # whose streams are four times as wide for their work
+            kind = "BasicBlock" if depth < 50 else "Bottleneck"  # the streams of these are four times as wide
             engine = Engine({"deep": OwnNetwork("deep", path, ("cat", "dog"))}, "auto")
             rows.append(measure(engine, "deep", kind, depth, data, repetitions))
     return rows
