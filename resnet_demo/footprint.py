@@ -45,6 +45,7 @@ def undisturbed() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.collect()  # once; what is garbage by now would stay too, and sixty open sockets of Gradio's with it
         gc.freeze()
         gc.enable()
         atexit.register(gc.unfreeze)  # what is never looked at would count as leaked at the end

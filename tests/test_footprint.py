@@ -6,6 +6,7 @@ import gc
 import platform
 import subprocess
 import sys
+import weakref
 
 import pytest
 
@@ -44,12 +45,21 @@ def test_threads_share_two_arenas() -> None:
 
 
 def test_the_collector_rests_inside_and_works_afterwards() -> None:
-    kept = []
+    class Thing:
+        pass
+
+    kept, ended = [], []
     try:
         with pytest.raises(ValueError, match="given up"), undisturbed():
             assert not gc.isenabled()
             kept.append([])
+            circle = Thing()
+            circle.itself = circle  # type: ignore[attr-defined]
+            weakref.finalize(circle, ended.append, "collected")
+            del circle
+            assert not ended
             raise ValueError("given up")
+        assert ended == ["collected"]  # it had become garbage inside
         assert gc.isenabled()
         assert gc.get_freeze_count() > 0
         assert not any(thing is kept for thing in gc.get_objects())  # it is not looked at again
