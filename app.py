@@ -12,8 +12,8 @@ from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
-from resnet_demo.footprint import OPENMP, give_back, share_arenas, undisturbed
-from resnet_demo.leaving import own_folder, stop_when_asked
+from resnet_demo.inference.process_tuning import OPENMP, give_back, share_arenas, undisturbed
+from resnet_demo.page.process import own_folder, stop_when_asked
 
 os.environ.update({**OPENMP, **os.environ})  # read when torch is imported
 
@@ -22,18 +22,18 @@ if __name__ == "__main__":
     gc.disable()  # until the page is up, see footprint.py
 
 
-from resnet_demo import zerogpu
-from resnet_demo.deferred import Deferred
-from resnet_demo.endpoints import offer
-from resnet_demo.engines import NO_RAY, Fleet, Own, PhotoEngine, Recipe, Room, has_ray
-from resnet_demo.handlers import connect, sentence_of
-from resnet_demo.kept import KeptRuns
-from resnet_demo.live import frame_answerer
-from resnet_demo.menu import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
-from resnet_demo.spoken import SpokenBlocks
-from resnet_demo.take import taker
-from resnet_demo.ui import build_page, page_options, read_static
-from resnet_demo.words import languages, speaking
+from resnet_demo.i18n import languages, speaking
+from resnet_demo.inference import zerogpu
+from resnet_demo.inference.interface import NO_RAY, Fleet, Own, PhotoEngine, Recipe, Room, has_ray
+from resnet_demo.inference.lazy import Deferred
+from resnet_demo.inference.run_cache import KeptRuns
+from resnet_demo.networks.cards import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
+from resnet_demo.page.endpoints import offer
+from resnet_demo.page.events import connect, sentence_of
+from resnet_demo.page.layout import build_page, page_options, read_static
+from resnet_demo.page.localization import SpokenBlocks
+from resnet_demo.panels.export import taker
+from resnet_demo.panels.webcam import frame_answerer
 
 GIVE_BACK_S = 5.0
 DEVICES = ("auto", "cuda", "mps", "cpu")
@@ -48,11 +48,11 @@ def defer_engine(
 
     def build() -> PhotoEngine:  # after the page is up: torch takes seconds
         if fleet is not None:
-            from resnet_demo.ray_engine import RayEngine
+            from resnet_demo.inference.ray_engine import RayEngine
 
             return RayEngine(recipe, fleet)
         with undisturbed():
-            from resnet_demo.engine import build_engine
+            from resnet_demo.inference.engine import build_engine
 
             return build_engine(recipe)
 
@@ -80,7 +80,7 @@ def build_demo(
         menu,
         kept.drop,
         frame_answerer(engine, names, sentence_of, room.frames),
-        taker(kept, lambda: read_static("page.css")),
+        taker(kept, lambda: read_static("page/page.css")),
     )
     with page.demo:
         connect(page, engine, menu, kept, room.runs)

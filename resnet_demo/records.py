@@ -16,6 +16,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+STREAM_NAMES = ("residual", "shortcut", "pre_activation", "output")  # in the order of the sum
+
 ResizeMode = Literal["squash", "crop", "pad"]
 Sense = Literal["photo", "sound"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["GRADIO_SSR_MODE"] = "False"
-from resnet_demo.footprint import OPENMP
+from resnet_demo.inference.process_tuning import OPENMP
 
 os.environ.update({**OPENMP, **os.environ})  # as app.py does
 
@@ -22,10 +22,10 @@ import pytest
 import torch
 from PIL import Image
 
-from resnet_demo.model import ResNet
-from resnet_demo.probes import Probe, save_probes
+from resnet_demo.analysis.linear_probes import Probe, save_probes
+from resnet_demo.networks.checkpoints import Card, save_checkpoint
+from resnet_demo.networks.resnet import ResNet
 from resnet_demo.records import Preprocessing
-from resnet_demo.weights import Card, save_checkpoint
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 KNOWS = "This network has seen only cats and dogs, and must call everything one of them."
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Ray's processes and the other tests' servers stay apart."""
     on_ray = [item for item in items if item.get_closest_marker("ray")]
     if len(on_ray) < len(items):
-        command = "pytest tests/test_ray_engine.py tests/test_run_ray.py"
+        command = "pytest tests/inference/test_ray_engine.py tests/tools/test_run_folder_ray.py"
         for item in on_ray:
             item.add_marker(pytest.mark.skip(reason=f"in a process of its own: {command}"))
 
@@ -123,10 +123,10 @@ def server(
     os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("gradio"))
     os.environ["TORCH_HOME"] = str(tmp_path_factory.mktemp("torch"))
     import app
-    from resnet_demo import field
+    from resnet_demo.networks import torchvision_resnets as field
 
     field.SERVER, field.FILES["ResNet-18"] = field_server
-    from resnet_demo.ui import page_options
+    from resnet_demo.page.layout import page_options
 
     engine = app.defer_engine("cpu", weights_dir)
     demo = app.build_demo(engine, weights_dir)

@@ -1,4 +1,8 @@
-"""Imports run downward only, and importing starts nothing."""
+"""Imports run downward only, from package to package; and importing starts nothing.
+
+The packages stand here in the order of HOUSE's layers, lowest first. No file is named: a new file belongs to
+the layer of its package, and a module at the top of the package to the one that the list gives it.
+"""
 
 from __future__ import annotations
 
@@ -12,47 +16,35 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "resnet_demo"
 
-FLOORS = {
-    floor: set(rooms.split())
-    for floor, rooms in {
-        0: "deferred footprint guard kept leaving png reading records together words",
-        1: "model",
-        2: "capture cluster download engines field folded gates gradients "
-        "hearing layers measure mel menu packed probes receptive sounds transforms weights",
-        3: "charts compare depth drawing engine examples experiments export how "
-        "inside lessons links listening live panels ray_engine roadmap take zerogpu",
-        4: "endpoints handlers photo_input sound_input spoken ui",
-        5: "app",
-    }.items()
-}
-FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
-SIDE = {
-    "augment",
-    "bench",
-    "bench_ray",
-    "data",
-    "evaluate",
-    "fit_probes",
-    "peers",
-    "run",
-    "run_ray",
-    "scaling",
-    "served",
-    "trace",
-} | {
-    "train",
-    "train_sound",
-    "walkthrough",
-}
-GRADIO = {"endpoints", "handlers", "photo_input", "sound_input", "spoken", "ui"}
-NO_TORCH = FLOORS[0] | FLOORS[4] | FLOORS[3] - {"engine", "experiments", "ray_engine"}
-NO_TORCH |= {"cluster", "download", "engines", "hearing", "mel", "menu", "sounds"}
-RAY = {"bench_ray", "cluster", "ray_engine", "run_ray"}
+LAYERS = (  # packages on one line do not import each other
+    {"records", "i18n"},
+    {"networks", "drawing"},
+    {"serialize", "analysis", "inputs"},
+    {"inference"},
+    {"panels", "training"},
+    {"page", "tools"},
+    {"app"},
+)
+LAYER = {package: floor for floor, packages in enumerate(LAYERS) for package in packages}
+ASIDE = {"training", "tools"}  # nothing on the app's path imports them
+GRADIO = {"panels", "page"}
+NO_TORCH = {"records", "i18n", "serialize", "drawing", "panels", "page", "inputs"}
 
 
-def rooms() -> dict[str, Path]:
-    found = {path.stem: path for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
-    return found | {"app": ROOT / "app.py"}
+def package_of(path: Path) -> str:
+    """The package that a file belongs to: the folder below ``resnet_demo``, or the module at its top."""
+    if path.name == "app.py" and path.parent == ROOT:
+        return "app"
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+FILES = sorted(
+    path
+    for path in [*PACKAGE.rglob("*.py"), ROOT / "app.py"]
+    if path.parent != PACKAGE or not path.name.startswith("__")
+)
+IDS = [str(path.relative_to(ROOT)) for path in FILES]
 
 
 def imports(path: Path) -> set[str]:
@@ -76,74 +68,96 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-def inside(path: Path) -> set[str]:
-    return {name.split(".")[1] for name in imports(path) if name.startswith("resnet_demo.")} & set(rooms())
+def own_packages(path: Path) -> set[str]:
+    """The packages of the project that a file imports from."""
+    found = {name.split(".")[1] for name in imports(path) if name.startswith("resnet_demo.")}
+    return found & set(LAYER)
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the project by its dotted name."""
+    found = {}
+    for path in FILES:
+        relative = path.relative_to(ROOT).with_suffix("")
+        found[".".join(relative.parts).removesuffix(".__init__")] = path
+    return found
 
 
 def tops(path: Path) -> set[str]:
     return {name.split(".")[0] for name in imports(path)}
 
 
-def test_every_room_has_a_floor() -> None:
-    assert set(rooms()) == set(FLOOR) | SIDE
+def test_every_package_has_a_layer() -> None:
+    assert {package_of(path) for path in FILES} == set(LAYER)
 
 
-@pytest.mark.parametrize("room", sorted(FLOOR))
-def test_imports_run_downward_only(room: str) -> None:
-    for other in inside(rooms()[room]) - {room}:
-        assert other not in SIDE, f"{room} imports the side program {other}"
-        assert FLOOR[other] <= FLOOR[room], f"{room} imports {other}, which is above it"
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_imports_run_downward_only(path: Path) -> None:
+    here = package_of(path)
+    for other in own_packages(path) - {here}:
+        assert LAYER[other] < LAYER[here], f"{path.name} imports from {other}, which is not below {here}"
+        assert other not in ASIDE or here in ASIDE, f"{path.name} imports from {other}, which stands aside"
 
 
-def test_no_two_rooms_need_each_other() -> None:
-    needs = {room: inside(path) for room, path in rooms().items()}
+def test_no_two_modules_need_each_other() -> None:
+    known = modules()
+    needs = {
+        name: {
+            other
+            for imported in imports(path)
+            for other in (imported, imported.rpartition(".")[0])
+            if other in known and other != name and not known[other].name.startswith("__")
+        }
+        for name, path in known.items()
+    }
+    done: set[str] = set()
 
-    def visit(room: str, above: tuple[str, ...]) -> None:
-        assert room not in above, " -> ".join((*above, room))
-        for other in needs[room]:
-            visit(other, (*above, room))
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, " -> ".join((*above, name))
+        if name in done:
+            return
+        for other in needs[name]:
+            visit(other, (*above, name))
+        done.add(name)
 
-    for room in needs:
-        visit(room, ())
-
-
-def test_the_model_knows_nothing_of_the_package() -> None:
-    assert inside(rooms()["model"]) == set()
-
-
-def test_the_layout_knows_no_engine() -> None:
-    assert not inside(rooms()["ui"]) & {"engine", "handlers"}
-
-
-@pytest.mark.parametrize("room", sorted(rooms()))
-def test_gradio_stays_upstairs(room: str) -> None:
-    assert ("gradio" in tops(rooms()[room])) == (room in GRADIO)
-
-
-@pytest.mark.parametrize("room", sorted(NO_TORCH))
-def test_torch_stays_out_of_drawing_and_page(room: str) -> None:
-    assert not tops(rooms()[room]) & {"torch", "torchvision", "safetensors"}
+    for name in needs:
+        visit(name, ())
 
 
-@pytest.mark.parametrize("room", sorted(rooms()))
-def test_ray_has_rooms_of_its_own(room: str) -> None:
-    assert room in RAY or not tops(rooms()[room]) & {"ray", "pyarrow"}
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_gradio_stays_with_the_page(path: Path) -> None:
+    if "gradio" in tops(path):
+        assert package_of(path) in GRADIO or path.parent.name == "inputs", path
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_torch_stays_out_of_drawing_and_page(path: Path) -> None:
+    if package_of(path) in NO_TORCH:
+        assert not tops(path) & {"torch", "torchvision", "safetensors"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_ray_has_files_of_its_own(path: Path) -> None:
+    if tops(path) & {"ray", "pyarrow"}:
+        assert "ray" in path.stem.split("_")
+
+
+def in_a_new_python(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_importing_the_app_starts_no_thread_and_loads_no_torch() -> None:
-    code = (
+    in_a_new_python(
         "import sys, threading, app; before = threading.active_count(); "
-        "from resnet_demo import handlers, ui; assert threading.active_count() == before == 1, threading.enumerate(); "
+        "from resnet_demo.page import events, layout; "
+        "assert threading.active_count() == before == 1, threading.enumerate(); "
         "assert 'torch' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_building_the_page_needs_no_torch() -> None:
-    code = (
+    in_a_new_python(
         "import sys, app; engine = app.defer_engine(); app.build_demo(engine); "
         "assert not engine.ready() and 'torch' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

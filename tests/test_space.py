@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from test_public import jpeg
 
-from resnet_demo.served import Visitor, free_port
+from resnet_demo.tools.app_process import Visitor, free_port
 
 yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).resolve().parents[1]

@@ -47,7 +47,7 @@ def main() -> None:
         os.environ["TORCH_HOME"] = folder + "/torch"
         from test_public import jpeg
 
-        from resnet_demo.served import Visitor
+        from resnet_demo.tools.app_process import Visitor
 
         server = subprocess.Popen(
             [sys.executable, "app.py", "--port", "7999"], cwd=ROOT, stdout=subprocess.DEVNULL

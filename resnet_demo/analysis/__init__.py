@@ -1,0 +1,1 @@
+"""What is measured: one question a file, named as in the papers."""

@@ -1,0 +1,111 @@
+"""Experiments on a network and one photo: each a function that returns a record.
+
+None changes the network; hold the model's lock around those that run it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from resnet_demo.analysis.capture import capture_blocks, residual_blocks
+from resnet_demo.networks.resnet import ResNet
+from resnet_demo.records import ClassActivation
+
+MAX_PATH_BLOCKS = 8  # 2**8 networks at once; beyond that the question is not for a page
+
+
+def class_activation(
+    output: NDArray[np.floating], weight: NDArray[np.float32], bias: float
+) -> ClassActivation:
+    """Split a logit exactly over places and channels.
+
+    With a global average pool and a linear layer, logit = bias + mean over places of
+    sum over channels of weight * output, so each place and each channel has a share
+    (Zhou et al. 2016, https://arxiv.org/abs/1512.04150).
+
+    Args:
+        output: (C, h, w) the last block's output.
+        weight: (C,) the linear layer's row for the class.
+        bias: its bias.
+    """
+    maps = output.astype(np.float32)
+    if maps.ndim != 3 or weight.shape != maps.shape[:1]:
+        raise ValueError(
+            f"output (C, h, w) and weight (C,) are needed, got {output.shape} and {weight.shape}"
+        )
+    area = maps.shape[1] * maps.shape[2]
+    places = np.tensordot(weight, maps, 1) / area
+    channels = weight * maps.mean(axis=(1, 2))
+    return ClassActivation(places, channels, bias, float(places.sum() + bias))
+
+
+def parts(model: nn.Module) -> tuple[nn.Module, dict[str, nn.Module], nn.Module]:
+    """What comes before the residual blocks of ``model``, the blocks in order, and what comes after.
+
+    Raises:
+        ValueError: it is neither the notebook's network nor one of torchvision's ResNets.
+    """
+    m: Any = model
+    if isinstance(model, ResNet):
+        return nn.Identity(), residual_blocks(model), nn.Sequential(m.avgpool, m.flatten, m.linear)
+    if all(hasattr(model, name) for name in ("conv1", "bn1", "relu", "maxpool", "layer4", "avgpool", "fc")):
+        stem = nn.Sequential(m.conv1, m.bn1, m.relu, m.maxpool)
+        return stem, residual_blocks(model), nn.Sequential(m.avgpool, nn.Flatten(), m.fc)
+    raise ValueError(f"{type(model).__name__} is neither the notebook's network nor torchvision's")
+
+
+def lesions(
+    model: nn.Module, x: Tensor
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """The logits of the networks that lack one residual branch, of those that lack one shortcut,
+    and of all 2**N that keep some of the N branches.
+
+    Networks that agree up to a block share the work up to there: block k runs on 2**k inputs
+    and not on 2**N, which for five blocks is about six forward passes and not 37. Beyond
+    MAX_PATH_BLOCKS blocks there are too many paths, and block k runs on 2 k + 1 inputs.
+
+    Args:
+        model: the notebook's network or torchvision's, in eval mode.
+        x: (1, C, H, W) one normalised photo on the model's device.
+
+    Returns:
+        (N, K), (N, K) and (2**N, K) float32 for K logits; bit i of the last one's index means that
+        block i keeps its branch. The last one is (0, K) beyond MAX_PATH_BLOCKS.
+
+    Raises:
+        ValueError: more than one photo, or a network that ``parts`` does not know.
+    """
+    if len(x) != 1:
+        raise ValueError(f"one photo is needed, got {len(x)}")
+    stem, blocks, head = parts(model)
+    all_paths = len(blocks) <= MAX_PATH_BLOCKS
+    with capture_blocks(model) as streams:
+        states = stem(
+            x
+        )  # row s: the networks whose kept branches so far are the bits of s; the whole comes last
+        cut = states[:0]  # row k: the network without the shortcut of block k
+        cut_branch = states[:0]  # row k: without the branch of block k, where it is not among the paths
+        for name, block in blocks.items():
+            after = block(torch.cat([states, cut, cut_branch]))
+            stream = streams[name]
+            whole, cuts = len(states), len(states) + len(cut)
+            kept = after[:whole]
+            without_branch = torch.relu(stream.shortcut[:whole].expand_as(kept))
+            without_shortcut = torch.relu(stream.residual[whole - 1 : whole])
+            cut = torch.cat([after[whole:cuts], without_shortcut])
+            if all_paths:
+                states = torch.cat([without_branch, kept])  # bit k is the highest so far
+                cut_branch = after[:0]
+            else:
+                states, cut_branch = kept, torch.cat([after[cuts:], without_branch])
+        logits = head(torch.cat([states, cut, cut_branch])).float().cpu().numpy()
+    count = len(blocks)
+    paths, shortcuts, branches = np.split(logits, [len(states), len(states) + count])
+    if not all_paths:
+        return branches, shortcuts, logits[:0]
+    return paths[[len(paths) - 1 - (1 << k) for k in range(count)]], shortcuts, paths

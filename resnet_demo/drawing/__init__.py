@@ -1,0 +1,1 @@
+"""How it looks: arrays and records to pictures and HTML."""

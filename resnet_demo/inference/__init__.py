@@ -1,0 +1,1 @@
+"""Who runs it: engines, devices, batching."""

@@ -1,0 +1,241 @@
+"""What the page asks of whatever runs its photos: one interface for the engine in this process and for a cluster.
+
+Nothing here needs torch or Ray: the page is built before either is imported.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resnet_demo.i18n import later
+from resnet_demo.inputs.files import FileSource
+from resnet_demo.inputs.mel_spectrogram import mel_picture
+from resnet_demo.inputs.preprocessing import fit_photo, read_photo
+from resnet_demo.networks.download import Progress, nothing
+from resnet_demo.records import Gate, GradientFlow, Lesions, Numbers, Preprocessing, Run
+
+Photo = FileSource | Image.Image | NDArray[np.uint8]  # a file, its picture, or the pixels the network takes
+# a photo of 50 megapixels takes 200 MB while it is opened: not one for every visitor at once
+OPENING = threading.BoundedSemaphore(2)
+PATIENCE_S = 60.0  # seconds to wait for one's turn
+TOGETHER = 8  # photos that share one pass
+BUSY = later("The network is busy with other people's photos; try again in a minute.")
+FAILED = later("The network failed on this photo; try another one.")
+NO_RAY = "Ray is not installed; run: pip install -r requirements-ray.txt"
+
+
+class EngineError(RuntimeError):
+    """A run could not be done; the message is one sentence fit for the page."""
+
+
+def no_network(name: str, networks: Iterable[str]) -> EngineError:
+    """The error for a name that is not on the menu."""
+    return EngineError(
+        later(
+            "There is no network called {name}; choose one of {names}.",
+            name=f"{name!r:.60}",
+            names=", ".join(networks),
+        )
+    )
+
+
+def has_ray() -> bool:
+    """Whether Ray is installed; it is not imported."""
+    try:
+        return find_spec("ray") is not None
+    except ImportError:
+        return False
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What a caller needs to know of a loaded network.
+
+    Attributes:
+        name: on the menu.
+        blocks: residual blocks, and so gates.
+        preprocessing: how a photo becomes its input.
+    """
+
+    name: str
+    blocks: int
+    preprocessing: Preprocessing
+
+
+def as_pixels(photo: Photo, facts: NetworkFacts) -> NDArray[np.uint8]:
+    """What the network takes, (H, W, 3) uint8: a photo opened and resized, or what is already so as it is.
+
+    Raises:
+        EngineError: a photo for a network that listens.
+        PhotoError: a file that is no photo.
+    """
+    if isinstance(photo, np.ndarray):
+        return photo
+    if facts.preprocessing.sense == "sound":
+        raise EngineError(
+            later(
+                "{name} listens and cannot see a photo: give it a sound, or choose a network that sees.",
+                name=facts.name,
+            )
+        )
+    if isinstance(photo, Image.Image):
+        return fit_photo(photo, facts.preprocessing)
+    with OPENING:
+        return read_photo(photo, facts.preprocessing)
+
+
+class PhotoEngine(Protocol):
+    """Runs photos, for many threads at a time. Every error is one sentence fit for the page."""
+
+    @property
+    def default(self) -> str:
+        """The network taken when none is named."""
+        ...
+
+    def facts(self, network: str | None = None, progress: Progress = nothing) -> NetworkFacts:
+        """Those of ``network``, which is loaded, or fetched, if it has not been."""
+        ...
+
+    def listener(self) -> str | None:
+        """The first network that listens, or None."""
+        ...
+
+    def run(
+        self,
+        photo: Photo,
+        network: str | None = None,
+        gates: Sequence[Gate] = (),
+        here: bool = False,
+    ) -> Run:
+        """One photo through one network, with everything its residual blocks did; ``here`` means not on a GPU
+        that is lent by the call."""
+        ...
+
+    def hear(
+        self, samples: NDArray[np.float32], network: str | None = None, gates: Sequence[Gate] = ()
+    ) -> Run:
+        """One sound through a network that listens."""
+        ...
+
+    def answer(self, photo: Photo, network: str | None = None) -> Run | Numbers:
+        """What ``run`` says in numbers, for those who do not look at the maps."""
+        ...
+
+    def lesions(self, run: Run) -> Lesions:
+        """The photo of ``run`` through its network with parts of it removed."""
+        ...
+
+    def gradient_flow(
+        self, run: Run, depth: int, norms: bool = True, progress: Progress = nothing
+    ) -> GradientFlow:
+        """How the gradient fares on the photo of ``run`` in fresh networks of ``depth`` blocks."""
+        ...
+
+
+def hear(
+    engine: PhotoEngine, samples: NDArray[np.float32], network: str | None, gates: Sequence[Gate]
+) -> Run:
+    """How every engine hears: the sound's picture goes through a network that listens.
+
+    Args:
+        samples: as ``hearing.open_sound`` gives them.
+        network: a name on the menu, or None for the first that listens.
+
+    Raises:
+        EngineError: none listens, or this one does not.
+    """
+    name = network or engine.listener()
+    if name is None:
+        raise EngineError(later("No network here listens: put the sound network and its card into weights/."))
+    if engine.facts(name).preprocessing.sense != "sound":
+        raise EngineError(
+            later(
+                "{name} sees and cannot hear a sound: give it a photo, or choose a network that listens.",
+                name=name,
+            )
+        )
+    return engine.run(mel_picture(samples), name, gates)
+
+
+@dataclass(frozen=True)
+class Own:
+    """A network of one's own, from the command line."""
+
+    checkpoint: Path
+    classes: Path | None = None
+    allow_pth: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an engine is built from, on this machine or on another.
+
+    Attributes:
+        device: "auto", "cuda", "mps" or "cpu".
+        weights: folder of the checkpoints on offer; the package's own when None.
+        own: a network of one's own, which comes first.
+    """
+
+    device: str = "auto"
+    weights: Path | None = None
+    own: Own | None = None
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """How many copies of an engine run, and on what.
+
+    Attributes:
+        least, most: replicas; Ray chooses a number between them by the requests under way.
+        address: of a Ray cluster, "auto" for the one this machine belongs to; None starts one on this machine.
+        cpus, gpus: of each replica, fractions allowed; shared out evenly when None.
+    """
+
+    least: int = 1
+    most: int = 1
+    address: str | None = None
+    cpus: float | None = None
+    gpus: float | None = None
+
+    @staticmethod
+    def parse(replicas: str) -> tuple[int, int]:
+        """Least and most from "2" or "1:8".
+
+        Raises:
+            ValueError: neither, or out of order.
+        """
+        low, _, high = replicas.partition(":")
+        least, most = int(low), int(high or low)
+        if not 1 <= least <= most:
+            raise ValueError("replicas must be N or MIN:MAX, at least 1 and in order")
+        return least, most
+
+
+@dataclass(frozen=True)
+class Room:
+    """How much a page takes in at a time.
+
+    Attributes:
+        runs: of photos under way.
+        waiting: events that queue for them.
+        frames: live frames in the server.
+    """
+
+    runs: int = TOGETHER  # fewer would make the passes that photos share smaller than they can be
+    waiting: int = 16
+    frames: int = 16
+
+    @staticmethod
+    def of(replicas: int) -> Room:
+        """Enough to give each of ``replicas`` a full pass and the next one."""
+        each = 2 * TOGETHER * replicas
+        return Room(each, each, each)

@@ -1,0 +1,1 @@
+"""How it arrives: one kind of input a file, from untrusted bytes to pixels."""

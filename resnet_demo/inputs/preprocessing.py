@@ -1,0 +1,79 @@
+"""A decoded photo to the square of pixels that a network takes, as its card says."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resnet_demo.inputs.files import FileSource
+from resnet_demo.records import Preprocessing
+
+if TYPE_CHECKING:
+    pass
+from resnet_demo.inputs.photo_decoding import KEEP_SIDE, open_photo, to_rgb
+
+FINER = (
+    1.25  # than the input is a JPEG's short side at least when it is decoded for one network, see read_photo
+)
+
+GREY = (128, 128, 128)  # around a padded photo
+
+
+def read_photo(source: FileSource, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """A photo's file to the network's input: ``open_photo``, then ``fit_photo``.
+
+    A JPEG is decoded no finer than the network needs, which takes half the time: its format
+    gives a half, a quarter or an eighth of the size for less work. The short side keeps FINER
+    times the input's pixels, as the training photos had 180 for an input of 144.
+
+    Args:
+        source: as for ``open_photo``.
+        preprocessing: the network's card.
+
+    Returns:
+        (size, size, 3) uint8 RGB, writable.
+
+    Raises:
+        PhotoError: as ``open_photo``.
+    """
+    side = min(KEEP_SIDE, math.ceil(FINER * preprocessing.size))
+    return fit_photo(open_photo(source, side), preprocessing)
+
+
+def fit_photo(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Resize a picture to the network's square input.
+
+    Bilinear with Pillow's antialiasing, which is what torchvision's transforms do, does not
+    ring at edges as Lanczos does, and is the fastest. Only the pixels that end up in the
+    square are resized, and ``reducing_gap`` averages whole pixels first where six or more of
+    them fall into one, so no intermediate has a side over six times that of the result.
+
+    Args:
+        image: any size and aspect; other modes than RGB go through ``to_rgb``.
+        preprocessing: the network's card.
+
+    Returns:
+        (size, size, 3) uint8 RGB, writable.
+    """
+    if image.mode != "RGB":
+        image = to_rgb(image)
+    size = preprocessing.size
+    width, height = image.size
+    if preprocessing.resize == "pad":
+        scale = size / max(width, height)
+        inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+        photo = image.resize(inner, Image.Resampling.BILINEAR, reducing_gap=3.0)
+        square = Image.new("RGB", (size, size), GREY)
+        square.paste(photo, ((size - inner[0]) // 2, (size - inner[1]) // 2))
+    else:
+        box = (0.0, 0.0, float(width), float(height))
+        if preprocessing.resize == "crop":
+            side = min(width, height)
+            left, top = (width - side) / 2, (height - side) / 2
+            box = (left, top, left + side, top + side)
+        square = image.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+    return np.array(square)

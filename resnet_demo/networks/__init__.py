@@ -1,0 +1,1 @@
+"""What can be run: one family of residual networks a file, their cards and checkpoints."""

@@ -1,0 +1,80 @@
+"""Take a run home: its numbers, its streams, its pictures, a report, and the code that made it."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnet_demo.records import STREAM_NAMES, Numbers, Run
+
+PACKAGES = ("torch", "torchvision", "gradio", "numpy", "pillow")
+
+
+def run_as_dict(run: Run | Numbers) -> dict[str, Any]:
+    """The answer of ``run`` and what every block did: plain numbers and names, no pictures."""
+    return {
+        "label": run.prediction.label,
+        "confidences": [{"label": c.label, "confidence": c.confidence} for c in run.prediction.confidences],
+        "logit": run.prediction.logit,
+        "network": run.network,
+        "device": run.device,
+        "milliseconds": run.timings.total,
+        "blocks": [
+            {
+                "name": block.name,
+                "shape": list(block.shape),
+                "residual_norm": block.residual_norm,
+                "shortcut_norm": block.shortcut_norm,
+                "output_norm": block.output_norm,
+                "cosine": block.cosine,
+            }
+            for block in run.blocks
+        ],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a run depends on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def streams_of(run: Run) -> dict[str, Any]:
+    """ "block/stream" -> array (C, H, W), and "photo" (H, W, 3) uint8."""
+    arrays: dict[str, Any] = {"photo": run.photo}
+    for block in run.blocks:
+        for stream in STREAM_NAMES:
+            arrays[f"{block.name}/{stream}"] = getattr(block, stream)
+    return arrays
+
+
+def save_streams(run: Run, path: str | Path) -> Path:
+    """Write every stream of ``run`` to a compressed ``.npz`` file; see ``streams_of``."""
+    path = Path(path)
+    np.savez_compressed(path, **streams_of(run))
+    return path
+
+
+def record_of(run: Run) -> dict[str, Any]:
+    """What ``record.json`` holds."""
+    return {
+        **run_as_dict(run),
+        "units": {
+            "norms": "Euclidean, over all values of a stream",
+            "milliseconds": "photo to record",
+            "logit": "before temperature",
+        },
+        "gates": [[gate.residual, gate.shortcut] for gate in run.gates],
+        "read_outs": [vars(read) for read in run.read_outs],
+        "trace": [vars(line) for line in run.trace],
+        "versions": versions(),
+    }

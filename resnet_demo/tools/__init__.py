@@ -1,0 +1,1 @@
+"""Commands beside the page; nothing on the page's path imports them."""

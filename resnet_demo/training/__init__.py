@@ -1,0 +1,1 @@
+"""Train and evaluate; nothing on the page's path imports it."""

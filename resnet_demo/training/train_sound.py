@@ -1,0 +1,336 @@
+"""Train the network that listens: ``python -m resnet_demo.train_sound``.
+
+The same ``ResNet`` with one input channel, on the pictures of sounds that ``sounds.py`` makes from
+seeds: training, validation and held-out test have seeds of their own. The pictures are made once
+and kept in ``runs/``. Stop it at any moment; the same command goes on from the last finished epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from resnet_demo.inputs.mel_spectrogram import BANDS, COLUMNS, mel_picture
+from resnet_demo.inputs.synthetic_sounds import CLASSES, HELD_OUT, TRAINING, VALIDATION, numbered
+from resnet_demo.networks.cards import WEIGHTS
+from resnet_demo.networks.checkpoints import Card, save_checkpoint
+from resnet_demo.networks.resnet import ResNet, ResNetConfig
+from resnet_demo.records import Preprocessing
+from resnet_demo.training.data import DataError
+from resnet_demo.training.evaluate import logits_of, wilson
+from resnet_demo.training.train import Averaged, Recipe, optimiser, shortcuts_as_products
+
+KNOWS = "Trained only on sounds that this project's own program made; it must call every sound one of its ten kinds."
+SHOWN = Preprocessing(size=BANDS, resize="squash", mean=(0.25,), std=(0.25,), sense="sound")
+WIDTHS = (16, 32, 64, 128, 256)
+VALIDATED = 1_000  # sounds judged after every epoch; the temperature is fitted on them
+SHIFT = 3  # bands and steps by which a picture is moved at most while training
+DECIBELS = 0.15  # by which brightness is stretched at most
+
+
+@dataclass(frozen=True)
+class SoundRecipe:
+    """All settings that change the result, beside those of ``recipe``.
+
+    Attributes:
+        training: sounds to train on, the first this many from seed TRAINING on.
+        wears: one wear a sound in turn (see ``sounds.sound``).
+        epochs: passes over them.
+        widths: output channels of the blocks.
+        recipe: rates, decay, smoothing, averaging, dropout, seed; its stages are not used.
+    """
+
+    training: int = 8_000
+    wears: tuple[float, ...] = (0.0, 0.5, 1.0, 1.0, 1.5)
+    epochs: int = 5
+    widths: tuple[int, ...] = WIDTHS
+    recipe: Recipe = Recipe(stages=((BANDS, 5),), dropout=0.05, decay=0.05)  # noqa: RUF009 - frozen
+
+
+def pictures(
+    count: int, first: int, wears: Sequence[float], cache: Path | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Pictures of ``count`` sounds whose seeds begin at ``first``, and their classes.
+
+    Args:
+        wears: one a sound, taken in turn after every ten.
+        cache: folder in which they are kept.
+
+    Returns:
+        (count, BANDS, COLUMNS) uint8 and (count,) int64.
+    """
+    name = f"sounds-{count}-{first}-{'-'.join(f'{w:g}' for w in wears)}.npy"
+    labels = np.arange(count, dtype=np.int64) % len(CLASSES)
+    if cache is not None and (cache / name).exists():
+        kept: NDArray[np.uint8] = np.load(cache / name)
+        return kept, labels
+    found = np.empty((count, BANDS, COLUMNS), np.uint8)
+    for i in tqdm(range(count), desc="sounds", unit="sound", disable=None):
+        samples, _ = numbered(i, first, wears[i // len(CLASSES) % len(wears)])
+        found[i] = mel_picture(samples)[..., 0]
+    if cache is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+        np.save(cache / name, found)
+    return found, labels
+
+
+def judge(model: ResNet, found: NDArray[np.uint8], batch: int = 500) -> NDArray[np.float32]:
+    """Logits (N, classes) of pictures (N, BANDS, COLUMNS), by the page's own way to the network."""
+    parts = [
+        logits_of(model, np.repeat(found[i : i + batch, ..., None], 3, axis=3), SHOWN, progress=False)
+        for i in range(0, len(found), batch)
+    ]
+    return np.concatenate(parts)
+
+
+def moved(found: NDArray[np.uint8], generator: torch.Generator) -> Tensor:
+    """Normalised input (B, 1, H, W) from pictures (B, H, W): each moved a little, dimmed or brightened.
+
+    What is moved in from outside is black: silence.
+    """
+    x = torch.from_numpy(found).float().unsqueeze(1) / 255
+    shifts = torch.randint(-SHIFT, SHIFT + 1, (len(x), 2), generator=generator).tolist()
+    x = torch.stack(
+        [_shifted(picture, down, right) for picture, (down, right) in zip(x, shifts, strict=True)]
+    )
+    stretch = 1 + DECIBELS * (2 * torch.rand(len(x), 1, 1, 1, generator=generator) - 1)
+    x = (1 - (1 - x) * stretch).clamp(0, 1)
+    return (x - SHOWN.mean[0]) / SHOWN.std[0]
+
+
+def _shifted(picture: Tensor, down: int, right: int) -> Tensor:
+    return F.pad(picture, (right, -right, down, -down))
+
+
+def train(
+    settings: SoundRecipe, checkpoints: Path, minutes: float = math.inf
+) -> tuple[ResNet, list[dict[str, Any]]]:
+    """Train, or go on training, and return the averaged network with one record an epoch.
+
+    Args:
+        checkpoints: folder for the resumable state and the pictures.
+        minutes: stop after the epoch in which this much time has passed.
+
+    Raises:
+        DataError: the state in ``checkpoints`` belongs to another recipe.
+    """
+    recipe = settings.recipe
+    found, labels = pictures(settings.training, TRAINING, settings.wears, checkpoints)
+    valid, valid_labels = pictures(VALIDATED, VALIDATION, (1.0,), checkpoints)
+    torch.manual_seed(recipe.seed)
+    model = ResNet.from_config(ResNetConfig(1, settings.widths, len(CLASSES), recipe.dropout))
+    shortcuts_as_products(model)
+    average = Averaged(model, recipe.averaging)
+    average.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = optimiser(model, recipe)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    history: list[dict[str, Any]] = []
+    state_file = checkpoints / "state.pt"
+    if state_file.exists():
+        state = torch.load(state_file, weights_only=False)  # our own file
+        if state["settings"] != asdict(settings):
+            raise DataError(f"{state_file} belongs to another recipe; choose another --checkpoints folder.")
+        model.load_state_dict(state["model"])
+        average.model.load_state_dict(state["average"])
+        average.steps = state["steps"]
+        optimizer.load_state_dict(state["optimizer"])
+        generator.set_state(state["generator"])
+        torch.set_rng_state(state["rng"])
+        history = state["history"]
+    started = time.monotonic()
+    for epoch in range(len(history), settings.epochs):
+        began = time.perf_counter()
+        losses = _epoch(model, average, optimizer, found, labels, epoch, settings, generator)
+        norms = np.repeat(found[: 64 * 30, ..., None], 3, axis=3)
+        average.refresh_norms(norms, BANDS, SHOWN)
+        right = judge(average.model, valid).argmax(1) == valid_labels
+        record = {
+            "epoch": epoch + 1,
+            "loss": float(np.mean(losses)),
+            "accuracy": float(right.mean()),
+            "seconds": time.perf_counter() - began,
+        }
+        history.append(record)
+        print(json.dumps(record), flush=True)
+        state = {
+            "settings": asdict(settings),
+            "model": model.state_dict(),
+            "average": average.model.state_dict(),
+            "steps": average.steps,
+            "optimizer": optimizer.state_dict(),
+            "generator": generator.get_state(),
+            "rng": torch.get_rng_state(),
+            "history": history,
+        }
+        torch.save(state, state_file.with_suffix(".partial"))
+        os.replace(state_file.with_suffix(".partial"), state_file)
+        if time.monotonic() - started > 60 * minutes:
+            break
+    return average.model, history
+
+
+def _epoch(
+    model: ResNet,
+    average: Averaged,
+    optimizer: torch.optim.Optimizer,
+    found: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    epoch: int,
+    settings: SoundRecipe,
+    generator: torch.Generator,
+) -> list[float]:
+    """One pass over the pictures; the loss of every step."""
+    recipe = settings.recipe
+    model.train()
+    order = torch.randperm(len(found), generator=generator).numpy()
+    steps = max(1, len(order) // recipe.batch)
+    losses: list[float] = []
+    for step in tqdm(range(steps), desc=f"epoch {epoch + 1}/{settings.epochs}", disable=None):
+        chosen = order[step * recipe.batch : (step + 1) * recipe.batch]
+        views = moved(found[chosen], generator).contiguous(memory_format=torch.channels_last)
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate(epoch + step / steps)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(views)
+        target = torch.from_numpy(labels[chosen])
+        loss = F.cross_entropy(logits.float(), target, label_smoothing=recipe.smoothing)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average.update(model)
+        losses.append(float(loss.detach()))
+    return losses
+
+
+def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """The temperature that minimises the negative log-likelihood of ``logits`` (N, classes)
+    (Guo et al. 2017, https://arxiv.org/abs/1706.04599), within 0.2 … 10.
+
+    1 if every answer is right: there is no smallest loss then, and the network would claim to be certain.
+    """
+    if (logits.argmax(1) == labels).all():
+        return 1.0
+    candidates = np.geomspace(0.2, 10, 400)
+    scores = logits.astype(np.float64)
+
+    def loss(temperature: float) -> float:
+        scaled = scores / temperature
+        top = scaled.max(1)
+        own = scaled[np.arange(len(labels)), labels]
+        return float((top + np.log(np.exp(scaled - top[:, None]).sum(1)) - own).mean())
+
+    return float(candidates[int(np.argmin([loss(t) for t in candidates]))])
+
+
+def accuracy(model: ResNet, count: int, wear: float, cache: Path | None = None) -> dict[str, Any]:
+    """How many of ``count`` held-out sounds of that wear the network gets right.
+
+    Returns:
+        "accuracy", "n", "interval" (95 % Wilson), "confusion" (rows true, columns answered).
+    """
+    found, labels = pictures(count, HELD_OUT, (wear,), cache)
+    answers = judge(model, found).argmax(1)
+    right = int((answers == labels).sum())
+    confusion = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
+    np.add.at(confusion, (labels, answers), 1)
+    return {
+        "accuracy": right / count,
+        "n": count,
+        "interval": wilson(right, count),
+        "confusion": confusion.tolist(),
+    }
+
+
+def export(
+    model: ResNet,
+    history: list[dict[str, Any]],
+    settings: SoundRecipe,
+    directory: Path,
+    checkpoints: Path,
+    count: int = 2000,
+) -> Path:
+    """Judge the network as shipped (float16) on held-out sounds and write it with its card."""
+    shipped = copy.deepcopy(model).half().float()
+    valid, valid_labels = pictures(VALIDATED, VALIDATION, (1.0,), checkpoints)
+    plain = accuracy(shipped, count, 1.0, checkpoints)
+    card = Card(
+        network="sounds",
+        config=model.config,
+        preprocessing=SHOWN,
+        classes=CLASSES,
+        accuracy=plain["accuracy"],
+        n=plain["n"],
+        interval=plain["interval"],
+        temperature=fit_temperature(judge(shipped, valid), valid_labels),
+        knows=KNOWS,
+        details={
+            "recipe": asdict(settings),
+            "history": history,
+            "held_out": {
+                "clean (wear 0)": accuracy(shipped, count, 0.0, checkpoints),
+                "ordinary (wear 1)": plain,
+                "bad (wear 2)": accuracy(shipped, count, 2.0, checkpoints),
+            },
+            "torch": torch.__version__,
+        },
+    )
+    return save_checkpoint(model, card, directory)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    base = SoundRecipe()
+    parser = argparse.ArgumentParser(prog="python -m resnet_demo.train_sound", description=__doc__)
+    parser.add_argument("--training", type=int, default=base.training, help="sounds (default %(default)s)")
+    parser.add_argument("--epochs", type=int, default=base.epochs, help="(default %(default)s)")
+    parser.add_argument("--seed", type=int, default=base.recipe.seed)
+    parser.add_argument("--held-out", type=int, default=2000, help="sounds to judge on (default %(default)s)")
+    parser.add_argument("--checkpoints", type=Path, default=Path("runs/sounds"), help="for resuming")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="stop after the epoch that passes this"
+    )
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the finished weights go")
+    args = parser.parse_args(argv)
+    settings = SoundRecipe(
+        training=args.training,
+        epochs=args.epochs,
+        recipe=Recipe(stages=((BANDS, args.epochs),), dropout=0.05, seed=args.seed),
+    )
+    try:
+        model, history = train(settings, args.checkpoints, args.minutes)
+    except DataError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if len(history) < settings.epochs:
+        print(f"Stopped after epoch {len(history)} of {settings.epochs}; the same command goes on.")
+        return 0
+    path = export(model, history, settings, args.out, args.checkpoints, args.held_out)
+    print(f"Saved {path.name}.")
+    card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    for name, found in card["details"]["held_out"].items():
+        low, high = found["interval"]
+        print(
+            f"{name}: {100 * found['accuracy']:.2f} % right of n = {found['n']} "
+            f"(95 % interval {100 * low:.2f} to {100 * high:.2f} %)"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""The real app over HTTP: what a script that calls ``/predict`` meets."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import draw_photo
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from resnet_demo.inference.engine import Engine
+from resnet_demo.inputs.photo_decoding import open_photo
+from resnet_demo.networks.checkpoints import available_networks
+from resnet_demo.records import Gate
+
+
+@pytest.fixture(scope="module")
+def client(server: str) -> Client:
+    return Client(server, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def engine(weights_dir: Path) -> Engine:
+    """The same network without the page, to compare with."""
+    return Engine(available_networks(weights_dir), "cpu")
+
+
+def ask(client: Client, path: Path) -> dict:
+    return client.predict(handle_file(path), api_name="/predict")
+
+
+def saved(tmp_path: Path, image: Image.Image, name: str = "photo.png") -> Path:
+    image.save(tmp_path / name)
+    return tmp_path / name
+
+
+def test_predict_describes_the_answer_and_every_block(client: Client, engine: Engine, tmp_path: Path) -> None:
+    path = saved(tmp_path, draw_photo(1))
+    answer = ask(client, path)
+    run = engine.run(open_photo(path))
+    assert set(answer) == {"label", "confidences", "logit", "network", "device", "milliseconds", "blocks"}
+    assert answer["label"] == run.prediction.label == answer["confidences"][0]["label"]
+    assert answer["logit"] == pytest.approx(run.prediction.logit, abs=1e-5)
+    assert sum(c["confidence"] for c in answer["confidences"]) == pytest.approx(1)
+    assert (answer["logit"] > 0) == (answer["label"] == "dog")
+    assert answer["network"] == "test-net"
+    assert answer["device"] == "CPU"
+    assert 0 < answer["milliseconds"] < 60_000
+    assert [b["shape"] for b in answer["blocks"]] == [
+        [32, 90, 90], [64, 45, 45], [128, 23, 23], [256, 12, 12], [512, 6, 6],
+    ]  # fmt: skip
+    for told, block in zip(answer["blocks"], run.blocks, strict=True):
+        assert told["name"] == block.name
+        for key in ("residual_norm", "shortcut_norm", "output_norm", "cosine"):
+            assert told[key] == pytest.approx(getattr(block, key), rel=1e-4)
+        streams = block.residual.astype(np.float64), block.shortcut.astype(np.float64)
+        assert told["residual_norm"] == pytest.approx(np.linalg.norm(streams[0]), rel=1e-2)
+        cosine = (streams[0] * streams[1]).sum() / np.linalg.norm(streams[0]) / np.linalg.norm(streams[1])
+        assert told["cosine"] == pytest.approx(cosine, abs=1e-2)
+
+
+def test_twenty_interleaved_requests_of_two_people_get_their_own_answers(
+    server: str, engine: Engine, tmp_path: Path
+) -> None:
+    paths = [saved(tmp_path, draw_photo(seed), f"{seed}.png") for seed in range(20)]
+    runs = [engine.run(open_photo(path)) for path in paths]
+    expected = [run.prediction.logit for run in runs]
+    norms = [run.blocks[0].residual_norm for run in runs]
+    assert len({round(norm, 2) for norm in norms}) == 20  # or a mix-up could hide
+    people = [Client(server, verbose=False) for _ in range(2)]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda i: ask(people[i % 2], paths[i]), range(20)))
+    assert [a["logit"] for a in answers] == pytest.approx(expected, abs=1e-5)
+    assert [a["blocks"][0]["residual_norm"] for a in answers] == pytest.approx(norms, abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["garbage", "empty", "truncated"])
+def test_what_is_no_photo_gets_one_clear_sentence_and_the_app_goes_on(
+    client: Client, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "photo.jpg"
+    draw_photo(3).save(path)
+    data = path.read_bytes()
+    path.write_bytes(
+        {"garbage": b"not a photo at all" * 50, "empty": b"", "truncated": data[: len(data) // 2]}[kind]
+    )
+    with pytest.raises(AppError) as caught:
+        ask(client, path)
+    sentence = str(caught.value)
+    assert 20 < len(sentence) <= 200
+    assert sentence.endswith(".")
+    assert not re.search(r"Traceback|/tmp|/root|None", sentence)
+    assert ask(client, saved(tmp_path, draw_photo(4)))["label"] in ("cat", "dog")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4000, 20), (20, 4000)])
+def test_odd_sizes_get_a_prediction(client: Client, tmp_path: Path, size: tuple[int, int]) -> None:
+    assert ask(client, saved(tmp_path, Image.new("RGB", size, (90, 120, 30))))["label"] in ("cat", "dog")
+
+
+def test_an_unknown_network_is_named_in_the_error(client: Client, tmp_path: Path) -> None:
+    with pytest.raises((AppError, ValueError), match="no-such-net"):
+        client.predict(handle_file(saved(tmp_path, draw_photo(5))), "no-such-net", api_name="/predict")
+
+
+ENDPOINTS = {
+    "/predict",
+    "/switch_off",
+    "/knock_out",
+    "/class_activation",
+    "/read_out",
+    "/receptive_field",
+    "/gradient_flow",
+    "/listen",
+}
+
+
+def test_the_experiments_are_offered_and_nothing_else(client: Client) -> None:
+    described = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(described) == ENDPOINTS
+    for name, endpoint in described.items():
+        assert endpoint["parameters"][0]["parameter_name"] == ("sound" if name == "/listen" else "photo")
+
+
+def test_switch_off_answers_as_the_engine_with_gates_and_spares_everyone_else(
+    client: Client, engine: Engine, tmp_path: Path
+) -> None:
+    path = saved(tmp_path, draw_photo(11))
+    whole = ask(client, path)
+    gates = [[0, 1], [1, 1], [1, 0], [0.5, 1], [1, 1]]
+    told = client.predict(handle_file(path), "test-net", gates, api_name="/switch_off")
+    run = engine.run(open_photo(path), gates=[Gate(*map(float, pair)) for pair in gates])
+    assert told["logit"] == pytest.approx(run.prediction.logit, abs=1e-4)
+    assert told["blocks"][0]["residual_norm"] == 0
+    assert told["logit"] != whole["logit"]
+    assert ask(client, path)["logit"] == whole["logit"]
+    for bad in (None, [], [[1, 1]] * 4, [[2, 1]] * 5, "x"):
+        with pytest.raises(AppError, match=r"gates cannot be read.*\.$"):
+            client.predict(handle_file(path), "test-net", bad, api_name="/switch_off")
+
+
+def test_every_experiment_answers_with_numbers_that_agree(client: Client, tmp_path: Path) -> None:
+    photo = handle_file(saved(tmp_path, draw_photo(12)))
+    answer = client.predict(photo, api_name="/predict")
+    best = answer["confidences"][0]["confidence"]
+    lost = client.predict(photo, "test-net", api_name="/knock_out")
+    assert (lost["label"], lost["whole"]) == (answer["label"], pytest.approx(best, abs=1e-4))
+    assert [len(lost[k]) for k in ("without_branch", "without_shortcut", "paths")] == [5, 5, 32]
+    looks = client.predict(photo, "test-net", api_name="/class_activation")
+    assert np.sum(looks["places"]) + looks["bias"] == pytest.approx(looks["logit"], abs=1e-3)
+    assert np.sum(looks["channels"]) + looks["bias"] == pytest.approx(answer["logit"], rel=1e-2, abs=1e-2)
+    reads = client.predict(photo, "test-net", api_name="/read_out")
+    assert [read["block"] for read in reads] == [block["name"] for block in answer["blocks"]]
+    assert all(0 < read["confidence"] < 1 for read in reads)
+    fields = client.predict(photo, "test-net", api_name="/receptive_field")
+    assert len(fields) == 20
+    assert fields[0] == {"block": "blocks.0", "stream": "shortcut", "jump": 2, "low": 0, "high": 0, "size": 1}
+    flow = client.predict(photo, 20, True, api_name="/gradient_flow")
+    assert len(flow["with_shortcuts"]) == len(flow["without"]) == 21
+    with pytest.raises(AppError, match=r"depth cannot be shown.*\.$"):
+        client.predict(photo, 1000, True, api_name="/gradient_flow")
+
+
+def test_lesions_of_one_visitor_never_show_in_anothers_answer(
+    server: str, engine: Engine, tmp_path: Path
+) -> None:
+    """200 interleaved requests, with and without gates."""
+    paths = [saved(tmp_path, draw_photo(seed, 90, 60), f"{seed}.png") for seed in range(5)]
+    shut = [[0, 1], [1, 1], [1, 1], [1, 0.5], [1, 1]]
+    gates = [Gate(*map(float, pair)) for pair in shut]
+    whole = [engine.run(open_photo(path)).prediction.logit for path in paths]
+    cut = [engine.run(open_photo(path), gates=gates).prediction.logit for path in paths]
+    people = [Client(server, verbose=False) for _ in range(4)]
+
+    def request(i: int) -> float:
+        photo, person = handle_file(paths[i % 5]), people[i % 4]
+        if i % 3:
+            return float(person.predict(photo, "test-net", api_name="/predict")["logit"])
+        return float(person.predict(photo, "test-net", shut, api_name="/switch_off")["logit"])
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(request, range(200)))
+    assert answers == pytest.approx([whole[i % 5] if i % 3 else cut[i % 5] for i in range(200)], abs=1e-4)

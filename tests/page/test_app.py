@@ -1,0 +1,65 @@
+"""The command line: networks of one's own beside those of the menu."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import draw_photo, lively
+from example_networks import field
+from safetensors.torch import save_file
+
+import app
+from resnet_demo.networks.checkpoints import Card, CheckpointError, save_checkpoint
+from resnet_demo.networks.resnet import ResNet
+from resnet_demo.records import Preprocessing
+
+
+def state_dict(folder: Path, suffix: str = ".safetensors") -> Path:
+    torch.manual_seed(0)
+    state = lively(field("BasicBlock", (1, 1, 1, 1))).state_dict()
+    path = folder / f"mine{suffix}"
+    if suffix == ".pth":
+        torch.save(state, path)
+    else:
+        save_file({k: v.contiguous() for k, v in state.items()}, path)
+    (folder / "mine.classes.json").write_text(json.dumps(["a", "b", "c", "d"]))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_state_dict_comes_first_on_the_menu_and_runs(
+    tmp_path: Path, weights_dir: Path, suffix: str
+) -> None:
+    own = app.Own(state_dict(tmp_path, suffix), allow_pth=suffix == ".pth")
+    engine = app.defer_engine("cpu", weights_dir, own)
+    assert engine.get().default == "mine"
+    assert engine.get().run(draw_photo(1)).prediction.label in ("a", "b", "c", "d")
+    assert engine.get().run(draw_photo(1), "test-net").prediction.label in ("cat", "dog")
+    choices = [
+        c["props"]["choices"]
+        for c in app.build_demo(engine, weights_dir, own).get_config_file()["components"]
+        if c["props"].get("elem_id") == "network"
+    ]
+    assert [value for _, value in choices[0]][:3] == ["mine", "test-net", "ResNet-18"]
+
+
+def test_a_pth_needs_the_flag(tmp_path: Path, weights_dir: Path) -> None:
+    with pytest.raises(CheckpointError, match="--allow-pth"):
+        app.defer_engine("cpu", weights_dir, app.Own(state_dict(tmp_path, ".pth"))).get()
+
+
+def test_a_checkpoint_of_ours_is_known_by_its_card(tmp_path: Path, weights_dir: Path) -> None:
+    model = lively(ResNet(3, widths=(4, 6)))
+    card = Card("narrow", model.config, Preprocessing(32), ("cat", "dog"), knows="Little.")
+    engine = app.defer_engine("cpu", weights_dir, app.Own(save_checkpoint(model, card, tmp_path)))
+    assert engine.get().default == "narrow"
+    assert len(engine.get().run(draw_photo(1)).blocks) == 2
+
+
+def test_a_missing_checkpoint_is_refused_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        app.main(["--checkpoint", "none.safetensors"])
+    assert "none.safetensors is not a file" in capsys.readouterr().err

@@ -1,0 +1,238 @@
+"""Visitors of another language: the whole page is in it, for them alone, and the API stays English."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from conftest import draw_photo
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+playwright = pytest.importorskip("playwright.sync_api")
+from playwright.sync_api import Browser, Page, expect  # noqa: E402
+
+from resnet_demo.i18n import catalogue  # noqa: E402
+from resnet_demo.tools.walkthrough import QUIET, browser_path  # noqa: E402
+
+WAIT = 30_000  # milliseconds; generous, for machines that are busy
+FLAGS = [*QUIET, "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+SPANISH = {"accept-language": "es-ES,es;q=0.9"}
+ES = catalogue("es")
+
+EVERYTHING = """() => {
+  const said = [];
+  const nodes = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (nodes.nextNode())
+    if (!nodes.currentNode.parentElement.closest('script, style, code, pre, .languages')) said.push(nodes.currentNode.data);
+  for (const name of ['aria-label', 'alt', 'title', 'placeholder'])
+    document.querySelectorAll(`[${name}]:not(.languages a)`).forEach((found) => said.push(found.getAttribute(name)));
+  return [document.title, ...said].map((text) => text.replace(/\\s+/g, ' ').trim()).filter(Boolean);
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = browser_path()
+    if path is None:
+        pytest.skip("no Chrome or Chromium is installed")
+    with playwright.sync_playwright() as p:
+        started = p.chromium.launch(executable_path=path, args=FLAGS)
+        yield started
+        started.close()
+
+
+def visit(browser: Browser, address: str, locale: str) -> Page:
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800},
+        reduced_motion="reduce",
+        locale=locale,
+        permissions=["camera"],
+    )
+    page = context.new_page()
+    page.goto(address)
+    expect(page.locator("#tab-inside-button, #panels [role=tab]").first).to_be_visible(timeout=WAIT)
+    return page
+
+
+def run_example(page: Page) -> None:
+    page.locator("#example-1").click()
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+
+
+def english_left(said: list[str]) -> set[str]:
+    """The English sentences among ``said``: of each, its longest piece between placeholders and tags."""
+    text = "\n".join(said)
+    left = set()
+    for sentence, translated in ES.items():
+        pieces = [" ".join(p.split()) for p in re.split(r"<[^>]*>|\{\w+\}", sentence)]
+        piece = max(pieces, key=len).strip(" .,;:()…")
+        whole = (
+            rf"(?<![\w.{{-]){re.escape(piece)}(?![\w(-]|[.],)"  # not in cats-and-dogs, nor in "norm., ReLU"
+        )
+        if re.search("[A-Za-z]{2}", piece) and not re.search(whole, " ".join(translated.split())):
+            left |= {piece} if re.search(whole, text) else set()
+    return left
+
+
+def test_the_check_for_english_finds_it() -> None:
+    assert english_left(["block 3", "Drop a photo here – or – Click to choose", "on CPU"]) == {
+        "block",
+        "Drop a photo here – or – Click to choose",
+        "on",
+        "photo",
+    }
+    assert english_left(["bloque 3", "logit"]) == set()
+
+
+def test_a_spanish_browser_sees_no_english(browser: Browser, server: str) -> None:
+    page = visit(browser, server, "es-ES")
+    assert page.title() == "ResNet, bloque a bloque"
+    assert page.locator("html").get_attribute("lang") == "es"
+    assert english_left(page.evaluate(EVERYTHING)) == set()
+    run_example(page)
+    expect(page.locator("#answer .knows")).to_contain_text("Esta red solo ha visto gatos y perros")
+    expect(page.locator("#answer .label").first).to_have_text(re.compile("^(gato|perro)$"))
+    expect(page.locator("#inside .large p").first).to_contain_text("canal")
+    said: set[str] = set(page.evaluate(EVERYTHING))
+    tabs = page.locator("#panels [role=tab]").all_inner_texts()
+    assert tabs[:3] == ["Dentro de un bloque", "Apágalo", "Dónde mira"]
+    for tab in dict.fromkeys(tabs):
+        page.locator("#panels [role=tab]", has_text=tab).first.click()
+        page.wait_for_timeout(300)
+        if tab == "Apágalo":
+            expect(page.locator("#lesions .knock").first).to_be_visible(timeout=WAIT)
+            page.locator("#gates input.branch").first.fill("0")
+            expect(page.locator("#comparison [role=status]")).to_contain_text(
+                "El logit pasó de", timeout=WAIT
+            )
+            expect(page.locator("#answer .notice")).to_contain_text("atenuadas", timeout=WAIT)
+        if tab == "Vía del gradiente":
+            expect(page.locator("#gradients .chart").first).to_be_visible(timeout=WAIT)
+        if tab == "Comparar":
+            page.locator("#pin").click()
+            expect(page.locator("#compare .compared")).to_have_count(2, timeout=WAIT)
+        if tab == "Llévatelo":
+            page.locator("[data-what=report]").click()
+            expect(page.locator("#take [role=status]")).to_contain_text("se entregó", timeout=WAIT)
+        if tab == "En vivo":
+            page.locator(".live-start").click()
+            expect(page.locator(".live-road button.cell")).to_have_count(5, timeout=WAIT)
+            expect(page.locator(".live-speed")).to_contain_text("imágenes por segundo", timeout=WAIT)
+            said |= set(page.evaluate(EVERYTHING))
+            page.locator(".live-start").click()
+        said |= set(page.evaluate(EVERYTHING))
+    assert english_left(sorted(said)) == set()
+    assert {"Dónde decide", "rama residual", "atajo", "conv. 3×3", "con atajos", "varianza"} <= said
+    page.context.close()
+
+
+def test_a_photo_that_cannot_be_read_is_refused_in_spanish(
+    browser: Browser, server: str, tmp_path: Path
+) -> None:
+    bad = tmp_path / "x.png"
+    bad.write_bytes(b"%PDF-1.4 no photo")
+    page = visit(browser, server, "es-ES")
+    page.locator("#photo input[type=file]").set_input_files(bad)
+    expect(page.get_by_text("Este archivo (PDF) está dañado")).to_be_visible(timeout=WAIT)
+    page.context.close()
+
+
+@pytest.mark.parametrize(
+    ("locale", "query", "language"),
+    [
+        ("en-US", "?lang=es", "es"),
+        ("es-ES", "?lang=en", "en"),
+        ("es-MX", "", "es"),
+        ("en-US", "", "en"),
+        ("fr-FR", "", "en"),
+        ("en-US", "?lang=xx", "en"),
+    ],
+)
+def test_the_address_or_else_the_browser_chooses(
+    browser: Browser, server: str, locale: str, query: str, language: str
+) -> None:
+    page = visit(browser, server + "/" + query, locale)
+    expect(page.locator("#tab-off-button, #panels [role=tab] >> nth=1").first).to_have_text(
+        {"en": "Switch it off", "es": "Apágalo"}[language]
+    )
+    expect(page.locator("html")).to_have_attribute("lang", language)
+    run_example(page)
+    expect(page.locator("#roadmap .words b").first).to_have_text(
+        {"en": "block 1", "es": "bloque 1"}[language]
+    )
+    page.context.close()
+
+
+def test_the_switch_keeps_the_rest_of_the_address(browser: Browser, server: str) -> None:
+    page = visit(browser, server + "/?example=lion&block=3&panel=looks", "en-US")
+    expect(page.locator("#roadmap button.cell.selected b")).to_have_text("block 3", timeout=WAIT)
+    page.get_by_role("link", name="Español").click()
+    expect(page.locator("#roadmap button.cell.selected b")).to_have_text("bloque 3", timeout=WAIT)
+    assert {"lang=es", "block=3", "panel=looks", "example=lion"} <= set(page.url.partition("?")[2].split("&"))
+    expect(page.locator("#looks .overlay").first).to_be_visible(timeout=WAIT)
+    page.locator("#block-2").click()
+    page.wait_for_url(re.compile("block=2"))
+    assert "lang=es" in page.url
+    page.get_by_role("link", name="English").click()
+    expect(page.locator("#roadmap button.cell.selected b")).to_have_text("block 2", timeout=WAIT)
+    page.context.close()
+
+
+def test_two_visitors_at_once_each_in_their_own(browser: Browser, server: str) -> None:
+    spanish, english = visit(browser, server, "es-ES"), visit(browser, server, "en-GB")
+    for number in (1, 2, 3):
+        for page in (spanish, english):
+            page.locator(f"#example-{number}").click()
+    for page, words in ((spanish, ("bloque 1", "Esta red")), (english, ("block 1", "This network"))):
+        expect(page.locator("#roadmap button.cell b").first).to_have_text(words[0], timeout=WAIT)
+        expect(page.locator("#answer .knows")).to_contain_text(words[1])
+        page.context.close()
+
+
+def config_of(html: str) -> dict:
+    return json.loads(html.partition("window.gradio_config = ")[2].partition(";</script>")[0])
+
+
+def test_pages_asked_for_at_once_are_not_mixed_up(server: str) -> None:
+    titles: dict[str, set[str]] = {"es": set(), "en": set()}
+
+    def ask(language: str) -> None:
+        for _ in range(3):
+            html = httpx.get(server, headers={"accept-language": language}, timeout=60).text
+            titles[language].add(config_of(html)["title"])
+
+    threads = [threading.Thread(target=ask, args=(language,)) for language in ("es", "en") * 3]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert titles == {"es": {"ResNet, bloque a bloque"}, "en": {"ResNet, block by block"}}
+
+
+def test_english_carries_nothing_of_other_languages(server: str) -> None:
+    english = httpx.get(server, timeout=60)
+    spanish = httpx.get(server, headers=SPANISH, timeout=60)
+    assert "spoken = " not in english.text and "Dónde" not in english.text and 'lang="en"' in english.text
+    assert 'lang="es"' in spanish.text and "accept-language" in spanish.headers["vary"].lower()
+    ours, theirs = config_of(english.text), config_of(spanish.text)
+    assert [c["id"] for c in ours["components"]] == [c["id"] for c in theirs["components"]]
+    assert ours["dependencies"] == theirs["dependencies"] and ours["layout"] == theirs["layout"]
+
+
+def test_the_api_stays_english(server: str, tmp_path: Path) -> None:
+    info = server + "/gradio_api/info"
+    assert httpx.get(info, headers=SPANISH, timeout=60).json() == httpx.get(info, timeout=60).json()
+    photo, bad = tmp_path / "photo.png", tmp_path / "bad.png"
+    draw_photo(1).save(photo)
+    bad.write_bytes(b"%PDF-1.4 no photo")
+    client = Client(server, verbose=False, headers=SPANISH)
+    answer = client.predict(handle_file(str(photo)), "test-net", api_name="/predict")
+    assert answer["label"] in ("cat", "dog")
+    with pytest.raises(AppError, match="This PDF is damaged or no photo"):
+        client.predict(handle_file(str(bad)), "test-net", api_name="/predict")
