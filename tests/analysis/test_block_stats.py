@@ -10,7 +10,7 @@ from torch import nn
 
 from resnet_demo.analysis.block_stats import (
     FLOAT16_MAX,
-    STREAMS,
+    STREAM_NAMES,
     cosine,
     measure_blocks,
     record_blocks,
@@ -59,7 +59,7 @@ def test_what_is_recorded_is_what_would_be_captured(name: str, count: int) -> No
     for i, photo in enumerate(photos):
         assert [block.name for block in photo] == list(streams)
         for block, stream in zip(photo, streams.values(), strict=True):
-            for kind in STREAMS:
+            for kind in STREAM_NAMES:
                 array = getattr(block, kind)
                 assert array.dtype == np.float16
                 assert array.flags.c_contiguous
@@ -86,7 +86,7 @@ def test_no_photo_keeps_the_others_in_memory() -> None:
     photos = to_records(blocks)
     assert photos is not None
     for block in (block for photo in photos for block in photo):
-        for array in (*(getattr(block, kind) for kind in STREAMS), block.activity, block.added):
+        for array in (*(getattr(block, kind) for kind in STREAM_NAMES), block.activity, block.added):
             root = array
             while isinstance(root.base, np.ndarray):
                 root = root.base
@@ -110,7 +110,7 @@ def test_values_that_float16_cannot_hold_are_kept_in_float32() -> None:
     assert found is not None
     large = 0
     for block, stream in zip(found[0], streams.values(), strict=True):
-        for kind in STREAMS:
+        for kind in STREAM_NAMES:
             array, tensor = getattr(block, kind), getattr(stream, kind)[0]
             fits = float(tensor.abs().max()) < FLOAT16_MAX
             assert array.dtype == (np.float16 if fits else np.float32)
