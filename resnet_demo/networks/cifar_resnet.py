@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnet_demo.model import NoShortcut, ResidualBlock
+from resnet_demo.networks.resnet import ResidualBlock
 
 STAGE_WIDTHS = (16, 32, 64)
 
@@ -63,6 +63,24 @@ class SubsampleAndPad(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.in_chnl}, {self.out_chnl}"
+
+
+class ZeroShortcut(nn.Module):
+    """Stands where a plain block's shortcut would be and lets nothing through.
+
+    (B, C, H, W) to zeros (B, out_chnl, ceil(H/stride), ceil(W/stride)), of one number in memory.
+    """
+
+    def __init__(self, out_chnl: int, stride: int) -> None:
+        super().__init__()
+        self.out_chnl, self.stride = out_chnl, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = (-(-side // self.stride) for side in x.shape[2:])
+        return x.new_zeros(1).expand(len(x), self.out_chnl, height, width)
+
+    def extra_repr(self) -> str:
+        return f"{self.out_chnl}, stride={self.stride}"
 
 
 class StridedBlock(nn.Module):
@@ -136,11 +154,18 @@ class CifarResNet(nn.Module):
 
 def _block(in_chnl: int, out_chnl: int, shortcuts: bool) -> nn.Module:
     """One block: the notebook's where the shortcut is the identity, a ``StridedBlock`` otherwise."""
-    if in_chnl == out_chnl:
-        if shortcuts:
-            return ResidualBlock(in_chnl, out_chnl, downsample=None, dropout=0.0)
-        return StridedBlock(in_chnl, out_chnl, 1, NoShortcut())
-    return StridedBlock(in_chnl, out_chnl, 2, SubsampleAndPad(in_chnl, out_chnl) if shortcuts else NoShortcut())
+    if shortcuts and in_chnl == out_chnl:
+        return ResidualBlock(in_chnl, out_chnl, downsample=None, dropout=0.0)
+    stride = 1 if in_chnl == out_chnl else 2
+    around = SubsampleAndPad(in_chnl, out_chnl) if shortcuts else ZeroShortcut(out_chnl, stride)
+    return StridedBlock(in_chnl, out_chnl, stride, around)
 
 
-__all__ = ["STAGE_WIDTHS", "CifarResNet", "CifarResNetConfig", "StridedBlock", "SubsampleAndPad"]
+__all__ = [
+    "STAGE_WIDTHS",
+    "CifarResNet",
+    "CifarResNetConfig",
+    "StridedBlock",
+    "SubsampleAndPad",
+    "ZeroShortcut",
+]

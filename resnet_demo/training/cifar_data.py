@@ -8,6 +8,7 @@ import re
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,9 @@ def read_archives(archives: Sequence[Path]) -> tuple[NDArray[np.uint8], NDArray[
                 with Image.open(io.BytesIO(file.read())) as picture:
                     pixels = np.asarray(picture.convert("RGB"))
                 if pixels.shape != (SIDE, SIDE, 3):
-                    raise CifarDataError(f"{member.name!r} is {pixels.shape[1]}×{pixels.shape[0]}, not 32×32.")
+                    raise CifarDataError(
+                        f"{member.name!r} is {pixels.shape[1]}×{pixels.shape[0]}, not 32×32."
+                    )
                 found[CLASSES.index(named[1]), int(named[2])] = pixels.transpose(2, 0, 1)
     if not found:
         raise CifarDataError(f"No pictures in {', '.join(str(a) for a in archives) or 'no archive'}.")
@@ -62,14 +65,18 @@ def load(data: Path, split: str, cache: Path) -> tuple[NDArray[np.uint8], NDArra
     """
     kept = [cache / f"{split}-{what}.npy" for what in ("pixels", "labels")]
     if not all(path.exists() for path in kept):
-        arrays = read_archives(sorted(data.glob(f"cifar10-{split}*.tar.gz")))
+        pixels, labels = read_archives(sorted(data.glob(f"cifar10-{split}*.tar.gz")))
         cache.mkdir(parents=True, exist_ok=True)
-        for path, array in zip(kept, arrays, strict=True):
-            half = path.with_suffix(f".{os.getpid()}.half.npy")
-            np.save(half, array)
-            os.replace(half, path)
+        _save(kept[0], pixels)
+        _save(kept[1], labels)
     pixels, labels = (np.load(path) for path in kept)
     return pixels, labels
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    half = path.with_suffix(f".{os.getpid()}.half.npy")
+    np.save(half, array)
+    os.replace(half, path)
 
 
 def padded(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

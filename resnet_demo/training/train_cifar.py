@@ -32,7 +32,12 @@ from torch import Tensor
 from resnet_demo.networks.cifar_resnet import CifarResNet
 from resnet_demo.training.cifar_data import CLASSES, MEAN, STD, CifarDataError, load, padded, random_crops
 
-NETWORKS = {"resnet-20": (20, True), "resnet-56": (56, True), "plain-20": (20, False), "plain-56": (56, False)}
+NETWORKS = {
+    "resnet-20": (20, True),
+    "resnet-56": (56, True),
+    "plain-20": (20, False),
+    "plain-56": (56, False),
+}
 
 
 @dataclass(frozen=True)
@@ -246,7 +251,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", required=True, choices=sorted(NETWORKS))
     parser.add_argument("--data", type=Path, required=True, help="folder with cifar10-*.tar.gz")
-    parser.add_argument("--work", type=Path, required=True, help="folder for decoded pictures, checkpoints, logs")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="folder for decoded pictures, checkpoints, logs"
+    )
     parser.add_argument("--until", type=int, required=True, help="steps of the stable run")
     parser.add_argument("--decay", type=int, default=0, help="then branch off and decay over so many steps")
     parser.add_argument("--every", type=int, default=390, help="steps between checkpoints")
