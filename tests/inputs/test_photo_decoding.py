@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, features
 
 from resnet_demo.inference.tensors import to_tensor
-from resnet_demo.inputs import preprocessing
+from resnet_demo.inputs import photo_decoding, preprocessing
 from resnet_demo.inputs.files import MAX_BYTES
 from resnet_demo.inputs.photo_decoding import PhotoError, open_photo, to_rgb
 from resnet_demo.inputs.preprocessing import fit_photo, read_photo
@@ -477,9 +477,9 @@ def test_large_photos_are_reduced_faithfully() -> None:
 def test_strips_leave_no_seam(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image = scene(230, 307).convert("L" if mode in "IF" else mode).convert(mode)
     whole = to_rgb(image)
-    monkeypatch.setattr(transforms, "STRIP_PIXELS", 999)
+    monkeypatch.setattr(photo_decoding, "STRIP_PIXELS", 999)
     assert to_rgb(image) == whole
-    monkeypatch.setattr(transforms, "KEEP_SIDE", 50)
+    monkeypatch.setattr(photo_decoding, "KEEP_SIDE", 50)
     assert to_rgb(image) == whole.reduce(4)
 
 
