@@ -55,7 +55,13 @@ from resnet_demo.inference.optimize import fold_norms
 from resnet_demo.inference.packed import pack_weights
 from resnet_demo.inference.tensors import to_tensor
 from resnet_demo.networks.cards import WEIGHTS, read_checkpoint
-from resnet_demo.networks.checkpoints import Card, available_networks, load_checkpoint, read_card
+from resnet_demo.networks.checkpoints import (
+    Card,
+    CheckpointError,
+    available_networks,
+    load_checkpoint,
+    read_card,
+)
 from resnet_demo.networks.download import DownloadError, Progress, nothing
 from resnet_demo.networks.torchvision_resnets import (
     FieldNetwork,
@@ -509,7 +515,14 @@ def build_engine(recipe: Recipe) -> Engine:
         )
     networks |= {**available_networks(recipe.weights or WEIGHTS), **field_networks()}
     engine = Engine(networks, recipe.device)
-    engine.network()
+    try:
+        engine.network()
+    except (EngineError, CheckpointError) as error:
+        if own is not None:
+            raise
+        log.warning(
+            "%s cannot be used: %s", engine.default, error
+        )  # whoever asks for it is told; the others run
     return engine
 
 

@@ -126,7 +126,9 @@ def checked_name(name: str) -> str:
     """
     found = ANY if name == ANY else name_in(name)
     if not found or "/" in name or (":" in name and not is_number(found)):
-        raise ValueError(f"{name!r:.80} is no host name; one without scheme and port is needed: www.example.org")
+        raise ValueError(
+            f"{name!r:.80} is no host name; one without scheme and port is needed: www.example.org"
+        )
     return found
 
 

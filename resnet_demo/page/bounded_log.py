@@ -16,9 +16,7 @@ MINUTE = 60.0
 class BoundedLog(io.TextIOBase):
     """A text stream that passes on ``most`` characters a minute."""
 
-    def __init__(
-        self, stream: TextIO, most: int = MOST, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, stream: TextIO, most: int = MOST, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._most, self._clock = stream, most, clock
         self._lock = threading.RLock()  # a signal's handler may print while a print is under way
         self._since, self._written, self._left_out = clock(), 0, 0

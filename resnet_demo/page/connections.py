@@ -63,7 +63,9 @@ class Census:
             del of[address]
 
 
-def timed(protocol: type[Any], census: Census, head_s: float = HEAD_S, stalled_s: float = STALLED_S) -> type[Any]:
+def timed(
+    protocol: type[Any], census: Census, head_s: float = HEAD_S, stalled_s: float = STALLED_S
+) -> type[Any]:
     """``protocol``, one of uvicorn's for HTTP, with limits on time and number."""
 
     class Timed(protocol):  # type: ignore[misc]

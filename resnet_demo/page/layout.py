@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from starlette.middleware import Middleware
 
 from resnet_demo.drawing.answer import answer_html, status_html, trace_html
 from resnet_demo.drawing.feature_maps import SEQUENTIAL
@@ -23,8 +22,10 @@ from resnet_demo.inputs.components import PhotoInput
 from resnet_demo.inputs.files import MAX_BYTES
 from resnet_demo.inputs.sound_component import SoundInput
 from resnet_demo.networks.cards import MenuEntry
-from resnet_demo.page.localization import Interpreter, SpokenBlocks
-from resnet_demo.page.middleware import Guard
+from resnet_demo.page.access import Access
+from resnet_demo.page.localization import SpokenBlocks
+from resnet_demo.page.server import guarded
+from resnet_demo.page.sessions import CAPACITY
 from resnet_demo.panels.ablation import activation_html, comparison_html, gates_html, lesions_html
 from resnet_demo.panels.block_diagram import how_html
 from resnet_demo.panels.compare import compare_html
@@ -441,8 +442,12 @@ def build_page(
     )
 
 
-def page_options() -> dict[str, Any]:
-    """Arguments of ``launch`` that belong to the page: theme, styles, upload limit, privacy."""
+def page_options(access: Access | None = None) -> dict[str, Any]:
+    """Arguments of ``launch`` that belong to the page: theme, styles, upload limit, privacy, the guard.
+
+    Args:
+        access: under which names the page answers; those of an address of this machine when None.
+    """
     return {
         "theme": gr.themes.Default(
             primary_hue="orange",
@@ -453,13 +458,13 @@ def page_options() -> dict[str, Any]:
         "css": read_static("page/page.css"),
         "head": f"<script>{read_static('page/page.js')}{read_static('page/url_state.js')}</script>",
         "max_file_size": MAX_BYTES,
-        "app_kwargs": {"middleware": [Middleware(Guard), Middleware(Interpreter)]},
+        "app_kwargs": guarded(access),
         "ssr_mode": False,
         "pwa": True,
         "favicon_path": STATIC / "page" / "icon.png",
         "run_history": False,
         "show_error": False,
-        "state_session_capacity": 200,
+        "state_session_capacity": CAPACITY,
         "footer_links": ["api", "settings"],
         "enable_monitoring": False,
     }

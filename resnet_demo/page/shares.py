@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 MOST_ADDRESSES = 20_000  # remembered, some hundred bytes each
+MANY = 8  # addresses; further ones make no difference
 ACTIVE_S = 10.0  # an address counts as there for so long after a request
 RATE = 300.0  # of a route's weights, in a second, for one address while others are there
 BURST = 3_000.0  # saved up before that holds; a page with all its files weighs about 60
@@ -49,6 +50,8 @@ class Rates:
             if now - self._accounts[other].at > ACTIVE_S:
                 break
             count += other != address
+            if count >= MANY:
+                break
         return count
 
     def alone(self, address: str) -> bool:

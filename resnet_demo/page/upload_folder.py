@@ -117,7 +117,7 @@ class UploadFolder:
                 with suppress(OSError):
                     status = path.lstat()
                     old = now - status.st_mtime > STALE_S
-                    if old and (name == PART or Path(folder) == self.path and name.startswith("tmp")):
+                    if old and (name == PART or (Path(folder) == self.path and name.startswith("tmp"))):
                         path.unlink()
                     else:
                         found.append((status.st_mtime, status.st_size, path))

@@ -202,3 +202,12 @@ def forget_progress(upload_id: str) -> None:
     """Forget how far an upload was."""
     file_upload_statuses.stop_tracking(upload_id)
     file_upload_statuses._signals.pop(upload_id, None)
+
+
+def forget_stale_progress() -> None:
+    """Forget the uploads that were asked after and never came."""
+    known = file_upload_statuses._statuses
+    for upload_id in [name for name in file_upload_statuses._signals if name not in known]:
+        file_upload_statuses._signals.pop(
+            upload_id, None
+        )  # whoever waits for it gives up after three seconds
