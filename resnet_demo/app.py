@@ -27,7 +27,7 @@ from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.networks.cards import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
 from resnet_demo.page.access import Access
-from resnet_demo.page.connections import bound_connections
+from resnet_demo.page.connections import bounded_connections
 from resnet_demo.page.endpoints import offer
 from resnet_demo.page.events import connect, sentence_of
 from resnet_demo.page.fair_queue import make_fair
@@ -182,7 +182,7 @@ def serve(args: argparse.Namespace, own: Own | None, fleet: Fleet | None, access
         zerogpu.borrow(engine)
     demo = build_demo(engine, own=own, room=room, in_every_language=False)
     try:
-        with undisturbed():
+        with undisturbed(), bounded_connections():
             demo.launch(
                 server_name=args.host,
                 server_port=args.port,
@@ -192,7 +192,6 @@ def serve(args: argparse.Namespace, own: Own | None, fleet: Fleet | None, access
                 prevent_thread_lock=True,  # or Gradio answers Ctrl-C with words of its own
                 **page_options(access),
             )
-            bound_connections(demo.server)
             # the page is up; what would have held it up comes now
             translate(demo, read_whole_menu(own=own))
         engine.start()

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from uvicorn.config import HTTP_PROTOCOLS
+from uvicorn.importer import import_from_string
 
 try:
     import resource
@@ -137,7 +142,20 @@ def timed(
     return Timed
 
 
-def bound_connections(server: Any, files: int | None = None) -> None:
-    """Give every further connection of ``server``, a running ``uvicorn.Server``, the limits of this module."""
+@contextmanager
+def bounded_connections(files: int | None = None) -> Iterator[None]:
+    """A server that is launched inside gives its connections the limits of this module, from the first one on.
+
+    Gradio makes uvicorn's configuration itself and leaves the protocol to uvicorn's choice, ``auto``.
+
+    Args:
+        files: that this process may open; as many as the system lets it when None.
+    """
+    chosen = HTTP_PROTOCOLS["auto"]
+    protocol = chosen if isinstance(chosen, type) else import_from_string(chosen)
     census = Census(raise_file_limit() if files is None else files)
-    server.config.http_protocol_class = timed(server.config.http_protocol_class, census)
+    HTTP_PROTOCOLS["auto"] = timed(protocol, census)  # type: ignore[assignment] # a class is taken too
+    try:
+        yield
+    finally:
+        HTTP_PROTOCOLS["auto"] = chosen

@@ -119,6 +119,7 @@ def offer(page: Page, engine: Deferred[PhotoEngine]) -> None:
         (gradient_flow, [page.photo, page.api_depth, page.api_norms]),
         (listen, [page.sound]),
     ):
+        group = "gradients" if function is gradient_flow else "run"  # as the panel that shows the same
         page.predict.click(
-            function, inputs, page.prediction, api_name=function.__name__, concurrency_id="run"
+            function, inputs, page.prediction, api_name=function.__name__, concurrency_id=group
         )

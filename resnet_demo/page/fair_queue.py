@@ -16,7 +16,7 @@ from gradio.queueing import Event, EventQueue, Queue
 from gradio.utils import LRUCache
 from starlette.exceptions import HTTPException
 
-from resnet_demo.page.sessions import CAPACITY
+from resnet_demo.page.sessions import CAPACITY, Sessions
 
 WAITING_EACH_SESSION = 8  # events of one session that wait in one group
 RUNNING_EACH_SESSION = 2  # under way
@@ -65,11 +65,17 @@ class FairQueue(Queue):
             await asyncio.sleep(SLOW_S)
             return False, refusal, "queue_full"
         if session is not None:
-            self.blocks.state_holder.admit(session, address)
+            self._admit(session, address)
         found = await super().push(body, request, username)
         if session is None and found[0]:
-            self.blocks.state_holder.admit(body.session_hash, address)
+            self._admit(body.session_hash, address)
         return found
+
+    def _admit(self, session: str, address: str) -> None:
+        """There is a session of that name from now on."""
+        holder = self.blocks.state_holder
+        if isinstance(holder, Sessions):
+            holder.admit(session, address)
 
     def _refusal(self, group: str, address: str, session: str | None) -> str:
         """Why one more event of that visitor cannot wait, or ""."""

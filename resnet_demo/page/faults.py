@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 
 from resnet_demo.i18n import later, say
 
+LONGEST = 400  # characters of a sentence; Gradio's own repeat what was sent
 log = logging.getLogger(__name__)
 
 UNREADABLE = "This request cannot be read: it is not what the page or a client of its API sends."
@@ -64,7 +65,9 @@ def as_told(error: Exception) -> gr.Error:
     """``error`` of an event as the visitor is told it; paths of the server stay here."""
     if isinstance(error, gr.Error):
         folder = os.environ.get("GRADIO_TEMP_DIR")
-        if not (folder and folder in str(error.message)):
+        text = str(error.message)
+        if len(text) <= LONGEST and not (folder and folder in text):
+            error.print_exception = False  # whoever raised it has said what there is to say
             return error
     log.warning("an event failed: %s", place_of(cause_of(error)))
     return gr.Error(sentence_for(error), print_exception=False)

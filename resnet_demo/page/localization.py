@@ -87,7 +87,7 @@ class SpokenBlocks(gr.Blocks):
         with speaking(language_of(kwargs.get("request")) if private else ENGLISH):
             try:
                 return await super().process_api(block_fn, *args, **kwargs)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the visitor is told, the log too
                 raise as_told(error) from None
 
 

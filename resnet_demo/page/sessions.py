@@ -17,7 +17,7 @@ CAPACITY = 10_000  # sessions; docs/scaling.md counts with classes of 300
 EACH = 2_000  # of one address, behind which a whole school may be
 LOST = 50_000  # hashes of sessions that were thrown out, remembered to say so
 CHECKED = 500  # sessions looked at for what has expired, at a time
-CLOSED_S = 3600.0  # seconds that a session stays whose page was closed
+CLOSED_S = 3600  # seconds that a session stays whose page was closed
 
 
 class Session(SessionState):
