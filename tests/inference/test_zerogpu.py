@@ -23,7 +23,7 @@ from resnet_demo.networks.checkpoints import available_networks
 from resnet_demo.records import Gate
 from resnet_demo.tools.app_process import ROOT, Server, Visitor, free_port
 
-IMITATION = Path(__file__).resolve().parent / "zerogpu"
+IMITATION = Path(__file__).resolve().parents[1] / "zerogpu"
 
 
 @pytest.fixture(scope="module")
