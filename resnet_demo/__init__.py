@@ -48,6 +48,7 @@ COMMANDS = {
     "trace": "tools.trace",
     "train": "training.train",
     "train_sound": "training.train_sound",
+    "train_cifar": "training.train_cifar",
     "evaluate": "training.evaluate",
     "fit_probes": "training.fit_probes",
     "sounds": "inputs.synthetic_sounds",

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, features
 
 from resnet_demo.inference.tensors import to_tensor
-from resnet_demo.inputs import photo_decoding as transforms
+from resnet_demo.inputs import photo_decoding, preprocessing
 from resnet_demo.inputs.files import MAX_BYTES
 from resnet_demo.inputs.photo_decoding import PhotoError, open_photo, to_rgb
 from resnet_demo.inputs.preprocessing import fit_photo, read_photo
@@ -455,7 +455,7 @@ def test_extreme_aspects(size: tuple[int, int], resize: ResizeMode) -> None:
     pixels = fit_photo(to_rgb(image), Preprocessing(resize=resize)).astype(int)
     assert time.perf_counter() - start < 1
     photo = (np.abs(pixels - (10, 200, 30)) <= 1).all(-1)
-    grey = (pixels == transforms.GREY).all(-1)
+    grey = (pixels == preprocessing.GREY).all(-1)
     assert (photo | grey).all() and photo.any()
     assert resize == "pad" or photo.all()
 
@@ -477,9 +477,9 @@ def test_large_photos_are_reduced_faithfully() -> None:
 def test_strips_leave_no_seam(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image = scene(230, 307).convert("L" if mode in "IF" else mode).convert(mode)
     whole = to_rgb(image)
-    monkeypatch.setattr(transforms, "STRIP_PIXELS", 999)
+    monkeypatch.setattr(photo_decoding, "STRIP_PIXELS", 999)
     assert to_rgb(image) == whole
-    monkeypatch.setattr(transforms, "KEEP_SIDE", 50)
+    monkeypatch.setattr(photo_decoding, "KEEP_SIDE", 50)
     assert to_rgb(image) == whole.reduce(4)
 
 
@@ -546,7 +546,7 @@ def test_squash_shows_everything() -> None:
 def test_pad_centres_between_grey() -> None:
     pixels = fit_photo(Image.new("RGB", (300, 100), (255, 0, 0)), Preprocessing(size=60, resize="pad"))
     assert (pixels[20:40] == (255, 0, 0)).all()
-    assert (pixels[:20] == transforms.GREY).all() and (pixels[40:] == transforms.GREY).all()
+    assert (pixels[:20] == preprocessing.GREY).all() and (pixels[40:] == preprocessing.GREY).all()
 
 
 def test_resizing_is_antialiased() -> None:
