@@ -1,13 +1,31 @@
-"""``python -m resnet_demo COMMAND …``: every command beside the page; without one, the list of them."""
+"""The command line: ``python -m resnet_demo COMMAND …``, or ``resnet-demo`` once it is installed."""
 
 from __future__ import annotations
 
 import ast
-import runpy
+import gc
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from resnet_demo import COMMANDS
+
+
+def serve(argv: Sequence[str] | None = None, program: str = "python app.py") -> int:
+    """Serve the page until Ctrl-C; returns the exit code.
+
+    Args:
+        argv: the options, those of the process when None.
+        program: what its help calls it.
+    """
+    from resnet_demo.page.process import stop_when_asked
+
+    stop_when_asked()  # importing gradio takes seconds, in which Ctrl-C is no error either
+    gc.disable()  # until the page is up, see inference/process_tuning.py
+    from resnet_demo.app import main as serve_page
+
+    return serve_page(argv, program)
 
 
 def summary(module: str) -> str:
@@ -17,25 +35,33 @@ def summary(module: str) -> str:
     return doc.split("\n", 1)[0].partition(": ``python")[0].rstrip(".")
 
 
-def main() -> None:
-    """Hand over to the command named first; its own ``--help`` lists its options."""
-    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+def list_commands(program: str) -> str:
+    """What ``--help`` prints: a line for every command."""
+    lines = [f"{program} COMMAND --help tells what a command takes.", f"  {'serve':12} {summary('app')}"]
+    return "\n".join([*lines, *(f"  {name:12} {summary(module)}" for name, module in COMMANDS.items())])
+
+
+def main(argv: Sequence[str] | None = None, program: str = "python -m resnet_demo") -> int:
+    """Hand over to the command named first; its own ``--help`` lists its options. Returns the exit code."""
+    name, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    if name == "serve":
+        return serve(rest, f"{program} serve")
     if name in COMMANDS:
-        sys.argv = [f"python -m resnet_demo {name}", *sys.argv[2:]]
-        runpy.run_module(f"resnet_demo.{COMMANDS[name]}", run_name="__main__", alter_sys=False)
-        return
-    wanted = name in ("-h", "--help")
-    out = sys.stdout if wanted else sys.stderr
-    if not wanted:
-        print(f"There is no command {name!r}.", file=out)
-    print(
-        "python -m resnet_demo COMMAND --help tells what a command takes. The page is python app.py.",
-        file=out,
-    )
-    for command, module in COMMANDS.items():
-        print(f"  {command:12} {summary(module)}", file=out)
-    sys.exit(0 if wanted else 2)
+        return int(import_module(f"resnet_demo.{COMMANDS[name]}").main(rest) or 0)
+    if name in ("-h", "--help"):
+        print(list_commands(program))
+        return 0
+    print(f"There is no command {name!r}.\n{list_commands(program)}", file=sys.stderr)
+    return 2
+
+
+def script() -> int:
+    """The installed command ``resnet-demo``: it serves the page, or hands over to the command named first."""
+    first = next(iter(sys.argv[1:]), "")
+    if first == "serve" or first in COMMANDS:
+        return main(program="resnet-demo")
+    return serve(program="resnet-demo")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -122,7 +122,7 @@ def server(
     """The real app on a free port of this machine; yields its address."""
     os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("gradio"))
     os.environ["TORCH_HOME"] = str(tmp_path_factory.mktemp("torch"))
-    import app
+    from resnet_demo import app
     from resnet_demo.networks import torchvision_resnets as field
 
     field.SERVER, field.FILES["ResNet-18"] = field_server

@@ -149,7 +149,7 @@ def in_a_new_python(code: str) -> None:
 
 def test_importing_the_app_starts_no_thread_and_loads_no_torch() -> None:
     in_a_new_python(
-        "import sys, threading, app; before = threading.active_count(); "
+        "import sys, threading; from resnet_demo import app; before = threading.active_count(); "
         "from resnet_demo.page import events, layout; "
         "assert threading.active_count() == before == 1, threading.enumerate(); "
         "assert 'torch' not in sys.modules"
@@ -158,6 +158,6 @@ def test_importing_the_app_starts_no_thread_and_loads_no_torch() -> None:
 
 def test_building_the_page_needs_no_torch() -> None:
     in_a_new_python(
-        "import sys, app; engine = app.defer_engine(); app.build_demo(engine); "
+        "import sys; from resnet_demo import app; engine = app.defer_engine(); app.build_demo(engine); "
         "assert not engine.ready() and 'torch' not in sys.modules"
     )

@@ -1,7 +1,7 @@
 """Sounds made by formula: ten classes of short sounds, each another one for every seed.
 
 They are what the network that listens was trained on, what the page offers as examples, and what
-the tests feed it. ``python -m resnet_demo.sounds --out DIR --n 5`` writes some as WAV files.
+the tests feed it. ``python -m resnet_demo sounds --out DIR --n 5`` writes some as WAV files.
 Pitch, level, timbre, envelope, tempo and background differ from seed to seed; ``wear`` adds what a
 room and a cheap microphone would: echo, hiss, hum, a missing bass, clipping.
 """
@@ -297,7 +297,7 @@ _MAKERS: dict[str, Callable[[Random], Wave]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m resnet_demo.sounds", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m resnet_demo sounds", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the WAV files")
     parser.add_argument("--n", type=int, default=1, help="sounds of each class (default %(default)s)")
     parser.add_argument("--first", type=int, default=HELD_OUT, help="the first seed (default %(default)s)")

@@ -1,4 +1,4 @@
-"""How fast is the page beside the bare network? ``python -m resnet_demo.bench``.
+"""How fast is the page beside the bare network? ``python -m resnet_demo bench``.
 
 All ratios are over one reference, measured in the same process between the other measurements: the
 notebook's network on one 180x180 photo in float32, channels_last, inference mode, all cores. Absolute
@@ -414,7 +414,7 @@ def grow(repetitions: int, photos: int) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m resnet_demo.bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m resnet_demo bench", description=__doc__)
     parser.add_argument(
         "--repetitions", type=int, default=25, help="of each measurement (default %(default)s)"
     )

@@ -1,4 +1,4 @@
-"""How much do replicas carry? ``python -m resnet_demo.bench_ray`` (after ``pip install -r requirements-ray.txt``).
+"""How much do replicas carry? ``python -m resnet_demo bench_ray`` (after ``pip install -r requirements-ray.txt``).
 
 The engine in this process, one replica and two, asked in turn by the same clients with the same JPEG; then a folder
 on Ray Data and without; then what that makes of a classroom, a viral Space and ten million photos a day. Prints the
@@ -182,7 +182,7 @@ def engines_table(figures: dict[str, float], here: int) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m resnet_demo.bench_ray", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m resnet_demo bench_ray", description=__doc__)
     parser.add_argument("--photos", type=int, default=400, help="to each engine (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="in so many turns (default %(default)s)")
     parser.add_argument("--folder", type=int, default=1200, help="photos in the folder; 0: none")

@@ -1,4 +1,4 @@
-"""Run photos from the command line: ``python -m resnet_demo.run photo.jpg folder/ --out DIR``.
+"""Run photos from the command line: ``python -m resnet_demo run photo.jpg folder/ --out DIR``.
 
 One line of JSON a photo on standard output, a progress bar and errors on standard error; with ``--out``
 also every stream as ``.npz``. Files are read while the network runs on a batch, and opened then too if it runs
@@ -128,7 +128,7 @@ def on_ray(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m resnet_demo.run", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m resnet_demo run", description=__doc__)
     parser.add_argument("photos", type=Path, nargs="+", help="files, or folders that are searched for photos")
     parser.add_argument("--out", type=Path, help="folder for each photo's streams, <name>.npz")
     parser.add_argument("--network", help="a name on the menu (default: the first)")

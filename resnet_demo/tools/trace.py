@@ -1,4 +1,4 @@
-"""Print the shapes that travel through the network: ``python -m resnet_demo.trace``."""
+"""Print the shapes that travel through the network: ``python -m resnet_demo trace``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def trace_lines(channels: int, height: int, width: int, batch: int = 1) -> list[
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m resnet_demo.trace", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m resnet_demo trace", description=__doc__)
     parser.add_argument(
         "height", nargs="?", type=int, default=180, help="input height in pixels (default 180)"
     )

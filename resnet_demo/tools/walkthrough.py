@@ -1,4 +1,4 @@
-"""A lesson as numbered pictures with captions: ``python -m resnet_demo.walkthrough``.
+"""A lesson as numbered pictures with captions: ``python -m resnet_demo walkthrough``.
 
 Starts the app, drives Chromium through the steps of a YAML file and writes PNGs and a Markdown page. The
 same steps give the same pictures: the window has a fixed size, nothing moves, and milliseconds are hidden.
@@ -176,7 +176,7 @@ def take(page: Page, url: str, steps: Sequence[Step], out: Path) -> list[str]:
 
 def markdown(title: str, steps: Sequence[Step], names: Sequence[str]) -> str:
     """The page that holds the pictures together."""
-    parts = [f"# {title}", "Made by `python -m resnet_demo.walkthrough`."]
+    parts = [f"# {title}", "Made by `python -m resnet_demo walkthrough`."]
     for number, (step, name) in enumerate(zip(steps, names, strict=True), 1):
         parts += [f"## {number}. {step.title}", f"![{step.title}]({name})", step.caption]
     return "\n\n".join(parts) + "\n"
@@ -209,7 +209,7 @@ def walk(steps_file: Path, out: Path, url: str) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m resnet_demo.walkthrough", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m resnet_demo walkthrough", description=__doc__)
     parser.add_argument("--steps", type=Path, default=STEPS, help="the lesson (default: the one that ships)")
     parser.add_argument("--out", type=Path, default=OUT, help="folder (default: docs/walkthrough)")
     parser.add_argument("--url", help="a running app, instead of starting one")

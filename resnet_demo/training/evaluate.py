@@ -1,4 +1,4 @@
-"""Accuracy of a network on labelled photos: ``python -m resnet_demo.evaluate --data DIR``.
+"""Accuracy of a network on labelled photos: ``python -m resnet_demo evaluate --data DIR``.
 
 Every photo takes the page's own way: opened, fitted and normalised by the same functions,
 as the network's card says. The last line printed is JSON.
@@ -100,7 +100,7 @@ def summarise(logits: NDArray[np.float32], labels: NDArray[np.int64], temperatur
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m resnet_demo.evaluate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m resnet_demo evaluate", description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", type=Path, help="a folder that holds cat/ and dog/; every photo counts")
     source.add_argument("--shards", type=Path, nargs="+", help="tar shards; photos with n >= 10,000 count")

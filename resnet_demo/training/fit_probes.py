@@ -1,4 +1,4 @@
-"""Fit the early read-outs of a network: ``python -m resnet_demo.fit_probes --shards …``.
+"""Fit the early read-outs of a network: ``python -m resnet_demo fit_probes --shards …``.
 
 A logistic regression per block on the block's pooled output, the network frozen. Fitted on training
 photos, judged on validation, written beside the checkpoint.
@@ -89,7 +89,7 @@ def fit(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m resnet_demo.fit_probes", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m resnet_demo fit_probes", description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--shards", type=Path, nargs="+", help="tar shards of cat.<n> and dog.<n>")
     source.add_argument("--data", type=Path, help="a folder that holds cat/ and dog/")

@@ -1,4 +1,4 @@
-"""Train the network from scratch: ``python -m resnet_demo.train --shards …`` or ``--data DIR``.
+"""Train the network from scratch: ``python -m resnet_demo train --shards …`` or ``--data DIR``.
 
 Progressive resizing, AdamW without decay on norms and biases, warm-up and cosine, label
 smoothing, an exponential moving average of the weights with fresh batch-norm statistics.
@@ -336,7 +336,7 @@ def _stages(text: str) -> tuple[tuple[int, int], ...]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     base = Recipe()
-    parser = argparse.ArgumentParser(prog="python -m resnet_demo.train", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m resnet_demo train", description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--shards", type=Path, nargs="+", help="tar shards of cat.<n> and dog.<n>")
     source.add_argument("--data", type=Path, help="a folder that holds cat/ and dog/")

@@ -1,4 +1,4 @@
-"""Train the network that listens: ``python -m resnet_demo.train_sound``.
+"""Train the network that listens: ``python -m resnet_demo train_sound``.
 
 The same ``ResNet`` with one input channel, on the pictures of sounds that ``sounds.py`` makes from
 seeds: training, validation and held-out test have seeds of their own. The pictures are made once
@@ -296,7 +296,7 @@ def export(
 
 def main(argv: Sequence[str] | None = None) -> int:
     base = SoundRecipe()
-    parser = argparse.ArgumentParser(prog="python -m resnet_demo.train_sound", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m resnet_demo train_sound", description=__doc__)
     parser.add_argument("--training", type=int, default=base.training, help="sounds (default %(default)s)")
     parser.add_argument("--epochs", type=int, default=base.epochs, help="(default %(default)s)")
     parser.add_argument("--seed", type=int, default=base.recipe.seed)

@@ -30,7 +30,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_page_and_a_photo_through_the_local_engine() -> None:
     done = python(
-        "import app, numpy as np\n"
+        "from resnet_demo import app\nimport numpy as np\n"
         "from PIL import Image\n"
         "engine = app.defer_engine('cpu')\n"
         "app.build_demo(engine)\n"
@@ -52,7 +52,7 @@ def test_the_blocker_blocks() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "import app; app.main(['--engine', 'ray'])",
+        "from resnet_demo import app; app.main(['--engine', 'ray'])",
         "from resnet_demo.tools import run_folder; sys.exit(run_folder.main({run}))",
     ],
     ids=["app", "run"],
@@ -65,7 +65,7 @@ def test_asking_for_ray_without_it_is_one_clear_sentence(command: str) -> None:
 
 
 def test_replicas_belong_to_ray(capsys: pytest.CaptureFixture[str]) -> None:
-    import app
+    from resnet_demo import app
 
     with pytest.raises(SystemExit):
         app.main(["--replicas", "2"])

@@ -11,7 +11,7 @@ from conftest import draw_photo, lively
 from example_networks import field
 from safetensors.torch import save_file
 
-import app
+from resnet_demo import app
 from resnet_demo.networks.checkpoints import Card, CheckpointError, save_checkpoint
 from resnet_demo.networks.resnet import ResNet
 from resnet_demo.records import Preprocessing

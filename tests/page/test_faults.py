@@ -119,7 +119,7 @@ def slow(
     weights_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Engine, threading.Event, threading.Event]]:
     """A server whose network waits, while told to, in the middle of its forward pass."""
-    import app
+    from resnet_demo import app
     from resnet_demo.page.layout import page_options
 
     engine = Engine(available_networks(weights_dir), "cpu")

@@ -24,7 +24,7 @@ PHOTO = "data:image/jpeg;base64," + base64.b64encode(jpeg(3)).decode()
 @pytest.fixture(scope="module")
 def tools(weights_dir: Path) -> Iterator[str]:
     """The app with ``--mcp``'s option; yields the address of its tools."""
-    import app
+    from resnet_demo import app
     from resnet_demo.page.layout import page_options
 
     engine = app.defer_engine("cpu", weights_dir)

@@ -16,7 +16,7 @@ from gradio_client.exceptions import AppError
 from test_language import EVERYTHING, english_left
 from test_sound_decoding import bad_files, well_said
 
-import app
+from resnet_demo import app
 from resnet_demo.inference.engine import Engine, EngineError
 from resnet_demo.inputs.mel_spectrogram import mel_picture
 from resnet_demo.inputs.sound_decoding import open_sound

@@ -1,0 +1,206 @@
+"""Serve the page: its options, and how it is built and launched.
+
+``python app.py`` in a checkout, ``resnet-demo`` once installed, ``python -m resnet_demo serve`` in both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+
+from resnet_demo.inference.process_tuning import OPENMP, give_back, share_arenas, undisturbed
+from resnet_demo.page.process import own_folder
+
+os.environ.update({**OPENMP, **os.environ})  # read when torch is imported
+
+from resnet_demo.i18n import languages, speaking
+from resnet_demo.inference import zerogpu
+from resnet_demo.inference.interface import (
+    NO_RAY,
+    EngineConfig,
+    Limits,
+    OwnCheckpoint,
+    PhotoEngine,
+    ReplicaConfig,
+    has_ray,
+)
+from resnet_demo.inference.lazy import Deferred
+from resnet_demo.inference.run_cache import KeptRuns
+from resnet_demo.networks.cards import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
+from resnet_demo.page.endpoints import offer
+from resnet_demo.page.events import connect, sentence_of
+from resnet_demo.page.layout import build_page, page_options, read_static
+from resnet_demo.page.localization import SpokenBlocks
+from resnet_demo.panels.export import taker
+from resnet_demo.panels.webcam import frame_answerer
+
+GIVE_BACK_S = 5.0
+DEVICES = ("auto", "cuda", "mps", "cpu")
+
+
+def defer_engine(
+    device: str = "auto",
+    weights: Path = WEIGHTS,
+    own: OwnCheckpoint | None = None,
+    fleet: ReplicaConfig | None = None,
+) -> Deferred[PhotoEngine]:
+    """An engine that loads and warms up the default network when first needed: in this process, which
+    imports torch then, or on a cluster, which starts then."""
+    recipe = EngineConfig(device, None if weights == WEIGHTS else weights, own)
+
+    def build() -> PhotoEngine:  # after the page is up: torch takes seconds
+        if fleet is not None:
+            from resnet_demo.inference.ray_engine import RayEngine
+
+            return RayEngine(recipe, fleet)
+        with undisturbed():
+            from resnet_demo.inference.engine import build_engine
+
+            return build_engine(recipe)
+
+    return Deferred(build)
+
+
+def read_whole_menu(weights: Path = WEIGHTS, own: OwnCheckpoint | None = None) -> list[MenuEntry]:
+    """The networks on offer, the default first."""
+    return [*([read_checkpoint(own.checkpoint)] if own else []), *read_menu(weights), *FIELD]
+
+
+def build_demo(
+    engine: Deferred[PhotoEngine],
+    weights: Path = WEIGHTS,
+    own: OwnCheckpoint | None = None,
+    room: Limits | None = None,
+    in_every_language: bool = True,
+) -> SpokenBlocks:
+    """The page, its events connected to ``engine``; in English alone until ``translate`` is called, if so wanted."""
+    room = room or Limits()
+    menu = read_whole_menu(weights, own)
+    kept = KeptRuns()
+    names = {entry.title or entry.name: entry.name for entry in menu}
+    page = build_page(
+        menu,
+        kept.drop,
+        frame_answerer(engine, names, sentence_of, room.frames),
+        taker(kept, lambda: read_static("page/page.css")),
+    )
+    with page.demo:
+        connect(page, engine, menu, kept, room.runs)
+        offer(page, engine)
+    if in_every_language:
+        translate(page.demo, menu)
+    # Gradio's own default is 1, and the lowest limit of a group of events holds for all of them
+    page.demo.queue(max_size=room.waiting, default_concurrency_limit=room.runs)
+    return page.demo
+
+
+def translate(demo: SpokenBlocks, menu: Sequence[MenuEntry]) -> None:
+    """Teach the page every other language: it is laid out again in each, for its texts alone."""
+    for language in languages()[1:]:
+        with speaking(language):
+            demo.learn(language, build_page(menu).demo)
+
+
+def fleet_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say where the networks run."""
+    more = parser.add_argument_group("more than one machine (docs/scaling.md)")
+    more.add_argument(
+        "--engine", default="local", choices=("local", "ray"), help="in this process, or on Ray Serve"
+    )
+    more.add_argument("--replicas", help="copies of the networks: N, or MIN:MAX by demand (default: 1)")
+    more.add_argument("--ray-address", help="of a running Ray cluster, or auto (default: start one here)")
+    more.add_argument("--replica-cpus", type=float, help="cores of each replica (default: shared out evenly)")
+    more.add_argument(
+        "--replica-gpus", type=float, help="GPUs of each, such as 0.25 (default: shared out evenly)"
+    )
+
+
+def chosen_fleet(parser: argparse.ArgumentParser, args: argparse.Namespace) -> ReplicaConfig | None:
+    """What the options ask for; None for the engine in this process. Ends the program if it cannot be had."""
+    only_ray = (args.replicas, args.ray_address, args.replica_cpus, args.replica_gpus)
+    if args.engine == "local":
+        if any(option is not None for option in only_ray):
+            parser.error("--replicas, --ray-address, --replica-cpus and --replica-gpus need --engine ray")
+        return None
+    if not has_ray():
+        parser.error(NO_RAY)
+    try:
+        return ReplicaConfig(*ReplicaConfig.parse(args.replicas or "1"), *only_ray[1:])
+    except ValueError:
+        parser.error(f"--replicas {args.replicas}: N or MIN:MAX is needed, such as 2 or 1:8")
+
+
+def main(argv: Sequence[str] | None = None, program: str = "python app.py") -> int:
+    """Serve until SystemExit, see ``__main__.serve``; the exit code when the page cannot be served."""
+    parser = argparse.ArgumentParser(prog=program, description="Serve the page until Ctrl-C.")
+    parser.add_argument("--host", help="address to listen on (default: GRADIO_SERVER_NAME, else 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=int, help="port (default: GRADIO_SERVER_PORT, else the first free from 7860)"
+    )
+    parser.add_argument("--inbrowser", action="store_true", help="open the page in the default browser")
+    parser.add_argument(
+        "--device", default="auto", choices=DEVICES, help="where the network runs (default: auto)"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        help="a network of your own: ours with its card, or a torchvision ResNet's state dict",
+    )
+    parser.add_argument(
+        "--classes", type=Path, help="JSON list of its class names (default: <stem>.classes.json)"
+    )
+    parser.add_argument(
+        "--mcp",
+        action="store_true",
+        help="offer the experiments as MCP tools at /gradio_api/mcp/ (needs: pip install 'gradio[mcp]')",
+    )
+    parser.add_argument("--allow-pth", action="store_true", help="read the tensors of a .pth checkpoint")
+    fleet_options(parser)
+    args = parser.parse_args(argv)
+    if args.checkpoint and not args.checkpoint.is_file():
+        parser.error(f"{args.checkpoint} is not a file")
+    own = OwnCheckpoint(args.checkpoint, args.classes, args.allow_pth) if args.checkpoint else None
+    fleet = chosen_fleet(parser, args)
+
+    with own_folder():
+        return serve(args, own, fleet)
+
+
+def serve(args: argparse.Namespace, own: OwnCheckpoint | None, fleet: ReplicaConfig | None) -> int:
+    """Launch the page and keep it up until SystemExit; the exit code when it cannot be launched."""
+    share_arenas()
+    room = Limits() if fleet is None else Limits.of(fleet.most)
+    engine = defer_engine("cpu" if zerogpu.lent() else args.device, own=own, fleet=fleet)
+    if zerogpu.lent():
+        zerogpu.borrow(engine)
+    demo = build_demo(engine, own=own, room=room, in_every_language=False)
+    try:
+        with undisturbed():
+            demo.launch(
+                server_name=args.host,
+                server_port=args.port,
+                inbrowser=args.inbrowser,
+                mcp_server=args.mcp,
+                max_threads=max(40, room.runs + room.frames + 16),
+                prevent_thread_lock=True,  # or Gradio answers Ctrl-C with words of its own
+                **page_options(),
+            )
+            # the page is up; what would have held it up comes now
+            translate(demo, read_whole_menu(own=own))
+        engine.start()
+        while True:
+            time.sleep(GIVE_BACK_S)
+            give_back()
+    except OSError as error:
+        taken = "empty port" in str(error)  # Gradio's words are for whoever writes the program
+        why = "its port is in use; choose another with --port." if taken else str(error)
+        print(f"The page cannot be served: {why}", file=sys.stderr)
+        return 1
+    finally:
+        demo.close(verbose=False)  # Gradio removes what it made
