@@ -53,7 +53,11 @@ def parts(model: nn.Module) -> tuple[nn.Module, dict[str, nn.Module], nn.Module]
     """
     m: Any = model
     if isinstance(model, (ResNet, CifarResNet)):
-        return getattr(m, "stem", nn.Identity()), residual_blocks(model), nn.Sequential(m.avgpool, m.flatten, m.linear)
+        return (
+            getattr(m, "stem", nn.Identity()),
+            residual_blocks(model),
+            nn.Sequential(m.avgpool, m.flatten, m.linear),
+        )
     if all(hasattr(model, name) for name in ("conv1", "bn1", "relu", "maxpool", "layer4", "avgpool", "fc")):
         stem = nn.Sequential(m.conv1, m.bn1, m.relu, m.maxpool)
         return stem, residual_blocks(model), nn.Sequential(m.avgpool, nn.Flatten(), m.fc)
