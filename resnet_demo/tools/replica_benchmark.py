@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from resnet_demo.tools.bench import run_benchmark
+from resnet_demo.tools.page_benchmark import run_benchmark
 
 
 def main(argv: Sequence[str] | None = None) -> int:
