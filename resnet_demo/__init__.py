@@ -57,8 +57,8 @@ COMMANDS = {
     "fit_probes": "training.fit_probes",
     "sounds": "inputs.synthetic_sounds",
     "walkthrough": "tools.walkthrough",
-    "bench": "tools.bench",
-    "bench_ray": "tools.bench_ray",
+    "bench": "tools.page_benchmark",
+    "bench_ray": "tools.replica_benchmark",
 }
 
 
