@@ -1,44 +1,42 @@
-// The state of the page lives in its address, so that a lesson can link to it. Photos never do.
+// The state of the page lives in its address, so that a lesson can link to it. Photos never do. What an address names
+// is listed in Python (url_state.py): `addressed` has the name of each property and the element that shows it.
 (() => {
   const asked = new URLSearchParams(location.search);
   const all = (selector) => [...document.querySelectorAll(selector)];
-  let example = asked.get('example');
-  let sound = asked.get('sound');
-  let linkedGates = asked.get('gates'); // until there are sliders to read: a panel is made when it is first opened
   let touched = false; // until the visitor does something, the address is what it was opened with
   let planned = null;
 
+  const choose = (group, name) => {
+    if (group) group.dataset.chosen = name;
+  };
   window.leaveExample = () => {
-    example = null;
-    sound = null;
-    linkedGates = null;
+    all('[data-chosen]').forEach((group) => choose(group, ''));
+    asked.delete('gates');
+    asked.delete('example');
+    asked.delete('sound');
   };
 
   const tabs = () => window.gradio_config.components.filter((c) => c.type === 'tabitem').map((c) => c.props);
 
+  function shown({ name, shown, attribute, fromOne }) {
+    const element = document.querySelector(shown);
+    if (!element) return asked.get(name); // a panel is made when it is first opened
+    const value = (element.getAttribute(attribute) ?? element.value ?? '').split(' · ')[0];
+    return fromOne && value !== '' ? String(Number(value) + 1) : value;
+  }
+
   function state() {
-    const checked = (id) => document.querySelector(`#${id} input[aria-checked="true"]`)?.value;
-    const selected = document.querySelector('#roadmap .cell.selected')?.dataset.block ?? checked('block');
-    const gates = all('#gates fieldset').map((set) => [...set.querySelectorAll('input')].map((slider) => slider.value));
-    const moved = gates.some((pair) => pair.some((value) => value !== '1'));
     const panel = all('#panels [role=tabpanel]').find((found) => found.offsetParent !== null);
-    return {
-      network: document.querySelector('#network input')?.value.split(' · ')[0],
-      block: selected === undefined ? null : String(Number(selected) + 1),
-      panel: panel && tabs().find((tab) => tab.elem_id === panel.id)?.id,
-      channels: checked('channels'),
-      order: checked('order'),
-      channel: document.querySelector('#inside .tile.lit')?.dataset.channel,
-      gates: moved ? gates.map((pair) => pair.join('-')).join('_') : gates.length ? null : linkedGates,
-      example,
-      sound,
-    };
+    return [
+      ...window.addressed.map((property) => [property.name, shown(property)]),
+      ['panel', panel && tabs().find((tab) => tab.elem_id === panel.id)?.id],
+    ];
   }
 
   function write() {
     planned = null;
     const params = new URLSearchParams(location.search);
-    for (const [key, value] of Object.entries(state())) {
+    for (const [key, value] of state()) {
       if (value) params.set(key, value);
       else params.delete(key);
     }
@@ -62,8 +60,7 @@
         const button = event.target.closest?.('[data-example], [data-sound]');
         if (kind === 'click' && button) {
           window.leaveExample();
-          if (button.dataset.sound) sound = button.dataset.name;
-          else example = button.dataset.name;
+          choose(button.closest('[data-chosen]'), button.dataset.name);
         }
         plan();
       },
@@ -95,6 +92,7 @@
   }
 
   function start() {
+    for (const name of ['example', 'sound']) if (asked.get(name)) chosenAtFirst(name);
     if (asked.get('panel')) open();
     new MutationObserver(plan).observe(document.body, { childList: true, subtree: true });
   }

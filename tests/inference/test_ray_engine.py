@@ -29,6 +29,12 @@ import yaml
 from conftest import draw_photo, lively
 from ray.exceptions import ActorDiedError
 from rays import alive, children, cut, replicas, until
+from resnet_demo.panels.ablation import activation_html
+from resnet_demo.panels.block_diagram import how_html
+from resnet_demo.panels.compare import compare_html
+from resnet_demo.panels.gradient_flow import decides_html
+from resnet_demo.panels.inside_block import View, inside_html
+from resnet_demo.panels.report import bundle
 from test_public import jpeg
 
 from resnet_demo.drawing import feature_maps
@@ -40,12 +46,6 @@ from resnet_demo.inputs.photo_decoding import open_photo
 from resnet_demo.networks.checkpoints import Card, CheckpointError, save_checkpoint
 from resnet_demo.networks.resnet import ResNet
 from resnet_demo.page.events import sentence_of
-from resnet_demo.panels.ablation import activation_html
-from resnet_demo.panels.block_diagram import how_html
-from resnet_demo.panels.compare import compare_html
-from resnet_demo.panels.gradient_flow import decides_html
-from resnet_demo.panels.inside_block import View, inside_html
-from resnet_demo.panels.report import bundle
 from resnet_demo.records import Gate, Preprocessing, Run
 from resnet_demo.serialize import run_as_dict
 from resnet_demo.tools.app_process import ROOT, Server, Visitor, free_port

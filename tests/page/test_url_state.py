@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from resnet_demo.panels.inside_block import View
 
 from resnet_demo.networks.cards import FIELD, MenuEntry
 from resnet_demo.page.url_state import KEYS, Link, read_link
-from resnet_demo.panels.inside_block import View
 from resnet_demo.records import Gate
 
 MENU = (MenuEntry("ours", "knows", 5), *FIELD)

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from PIL import Image
+from resnet_demo.panels.inside_block import View
 
 from resnet_demo.analysis.ablation import class_activation
 from resnet_demo.drawing import answer as panels
@@ -18,7 +19,6 @@ from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing import road_map as roadmap
 from resnet_demo.panels import ablation as lessons
 from resnet_demo.panels import inside_block as inside
-from resnet_demo.panels.inside_block import View
 from resnet_demo.records import BlockStreams, Confidence, Gate, LayerTrace, Lesions, Prediction, Run, Timings
 
 VOID = {"img", "input", "br"}

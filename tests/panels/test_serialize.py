@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 from conftest import draw_photo
 from PIL import Image
+from resnet_demo.panels.export import GONE, take_html, taker
+from resnet_demo.panels.inside_block import View
+from resnet_demo.panels.report import bundle, report_html, sheets, snippet
 
 import resnet_demo
 from resnet_demo import serialize as export
@@ -22,9 +25,6 @@ from resnet_demo.inference.engine import Engine
 from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.inputs.preprocessing import fit_photo
 from resnet_demo.networks.checkpoints import available_networks
-from resnet_demo.panels.export import GONE, take_html, taker
-from resnet_demo.panels.inside_block import View
-from resnet_demo.panels.report import bundle, report_html, sheets, snippet
 from resnet_demo.records import Gate, Run
 from resnet_demo.serialize import record_of, save_streams
 from resnet_demo.tools import run_folder as run

@@ -13,6 +13,7 @@ import pytest
 from conftest import draw_photo
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from resnet_demo.panels.sound import EXAMPLES, example_samples, heard_html, sound_examples_html
 from test_language import EVERYTHING, english_left
 from test_sound_decoding import bad_files, well_said
 
@@ -23,7 +24,6 @@ from resnet_demo.inputs.sound_decoding import open_sound
 from resnet_demo.inputs.synthetic_sounds import CLASSES, numbered, sound, wav_bytes
 from resnet_demo.networks.cards import WEIGHTS, read_menu
 from resnet_demo.networks.checkpoints import available_networks
-from resnet_demo.panels.sound import EXAMPLES, example_samples, heard_html, sound_examples_html
 from resnet_demo.records import Gate, Preprocessing
 
 playwright = pytest.importorskip("playwright.sync_api")
