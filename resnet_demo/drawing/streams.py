@@ -13,7 +13,7 @@ from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.feature_maps import Order, Scope
 from resnet_demo.drawing.road_map import significant
 from resnet_demo.i18n import later, say
-from resnet_demo.records import BlockStreams, ReceptiveField, Run
+from resnet_demo.records import Block, ReceptiveField, Run
 
 STREAMS = (
     ("residual", "F(x)", later("residual branch"), True),
@@ -54,7 +54,7 @@ class Sheet:
     picture: str
 
 
-def choose_channels(run: Run, block: BlockStreams, view: View) -> NDArray[np.intp]:
+def choose_channels(run: Run, block: Block, view: View) -> NDArray[np.intp]:
     """The channels of ``block`` to draw, the first first."""
     if view.order in ("variance", "index"):
         return feature_maps.rank_channels(block.output, view.order, view.channels)
@@ -65,7 +65,7 @@ def choose_channels(run: Run, block: BlockStreams, view: View) -> NDArray[np.int
 
 
 def scale_ends(
-    blocks: tuple[BlockStreams, ...], channels: NDArray[np.intp], scope: Scope
+    blocks: tuple[Block, ...], channels: NDArray[np.intp], scope: Scope
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Ends of the colour scales of the ``channels``, shared by all ``blocks``: signed streams, output."""
     signed = tuple(s for b in blocks for s in (b.residual, b.shortcut, b.pre_activation))
@@ -81,7 +81,7 @@ def columns_for(channels: NDArray[np.intp]) -> int:
 
 
 def draw_sheets(
-    block: BlockStreams,
+    block: Block,
     channels: NDArray[np.intp],
     ends: tuple[NDArray[np.float32], NDArray[np.float32]],
     view: View,
@@ -101,7 +101,7 @@ def draw_sheets(
 
 def streams_html(
     run: Run,
-    block: BlockStreams,
+    block: Block,
     channels: NDArray[np.intp],
     ends: tuple[NDArray[np.float32], NDArray[np.float32]],
     view: View,

@@ -16,10 +16,11 @@ from resnet_demo.i18n import say
 from resnet_demo.inputs import photo_examples as examples
 from resnet_demo.page.endpoints import offer
 from resnet_demo.page.url_state import Linked, is_link, read_link
-from resnet_demo.panels.base import PRIVATE, REDRAW, Panel, Values, told
+from resnet_demo.panels.base import PRIVATE, REDRAW, Components, Panel, Values, told
 from resnet_demo.panels.page import Giver, Page, taken_by
 
 LEAVE_EXAMPLE = "() => { window.leaveExample(); }"  # an address names examples only
+WITH_BAR = gr.Progress()  # as the default of a parameter it asks Gradio for a progress bar
 TOGGLE_THEME = "() => { document.body.classList.toggle('dark'); }"
 
 
@@ -50,7 +51,6 @@ def run_options(page: Page) -> dict[str, Any]:
         "show_progress_on": [page.answer],
         "concurrency_id": "run",
         "concurrency_limit": page.limits.runs,
-        **PRIVATE,
     }
 
 
@@ -86,10 +86,11 @@ def connect_input(page: Page, giver: Giver) -> None:
             return kept or gr.skip()
         return {page.network: fitting, **kept}  # its change runs what was given
 
-    giver.component.change(
+    page.on(
+        giver.component.change,
         on_input,
-        page.inputs | {page.linked, giver.component, holder},
         page.results | {page.whole, page.linked, page.network, holder},
+        {page.linked, giver.component, holder},
         trigger_mode="always_last",
         **run_options(page),
     )
@@ -98,16 +99,16 @@ def connect_input(page: Page, giver: Giver) -> None:
 def connect_network(page: Page) -> None:
     """Another network is loaded, or fetched, before what was given runs through it."""
 
-    def on_network(network: str, progress: gr.Progress = gr.Progress()) -> None:  # noqa: B008 - as Gradio wants it
+    def on_network(network: str, progress: gr.Progress = WITH_BAR) -> None:
         def fetching(share: float) -> None:
             progress(share, desc=say("Fetching {network}", network=network))
 
         try:
-            page.engine.get().facts(network, fetching)
+            page.engine.get().info(network, fetching)
         except Exception as error:
             raise told(error) from error
 
-    page.network.change(
+    loaded = page.network.change(
         on_network,
         page.network,
         page.loaded,
@@ -117,11 +118,13 @@ def connect_network(page: Page) -> None:
         concurrency_id="fetch",
         concurrency_limit=4,
         **PRIVATE,
-    ).success(
+    )
+    loaded.success(
         lambda values: run_given(page, values),
-        page.inputs | {page.linked, *page.holders.values()},
+        page.inputs.union({page.linked}, page.holders.values()),
         page.results | {page.whole, page.linked},
         **run_options(page),
+        **PRIVATE,
     )
 
 
@@ -134,7 +137,7 @@ def connect_block(page: Page) -> None:
         view = replace(values[page.view], block=max(0, min(int(event.index), count - 1)))
         return page.show_view(view, values)
 
-    page.roadmap.select(on_block, page.inputs, {page.view, *page.drawings}, **REDRAW)
+    page.on(page.roadmap.select, on_block, {page.view, *page.drawings}, **REDRAW)
 
 
 def connect_panel(page: Page, panel: Panel) -> None:
@@ -148,7 +151,7 @@ def connect_panel(page: Page, panel: Panel) -> None:
             drawn = {}
         return {page.opened: panel.id, **drawn}
 
-    panel.tab.select(on_open, page.inputs, {page.opened, *panel.drawings()}, **REDRAW)
+    page.on(panel.tab.select, on_open, {page.opened, *panel.drawings()}, **REDRAW)
 
 
 def connect_studies(page: Page) -> None:
@@ -162,7 +165,7 @@ def connect_studies(page: Page) -> None:
         except Exception as error:
             raise told(error) from error
 
-    def on_answer(values: Values, progress: gr.Progress = gr.Progress()) -> Values:  # noqa: B008
+    def on_answer(values: Values, progress: gr.Progress = WITH_BAR) -> Values:
         return on_study(page.panel(values[page.opened]), values, progress)
 
     options: dict[str, Any] = {
@@ -170,20 +173,16 @@ def connect_studies(page: Page) -> None:
         "show_progress": "full",
         "concurrency_id": "study",
         "concurrency_limit": page.limits.runs,
-        **PRIVATE,
     }
-    every: set[Any] = set()
     for panel in page.panels:
         if panel.studied():
-            every |= panel.studied()
 
-            def on_look(
-                values: Values, progress: gr.Progress = gr.Progress(), panel: Panel = panel
-            ) -> Values:  # noqa: B008
+            def on_look(values: Values, progress: gr.Progress = WITH_BAR, panel: Panel = panel) -> Values:
                 return on_study(panel, values, progress)
 
-            gr.on([panel.tab.select, *panel.study_again()], on_look, page.inputs, panel.studied(), **options)
-    page.whole.change(on_answer, page.inputs, every, **options)
+            page.on([panel.tab.select, *panel.study_again()], on_look, panel.studied(), **options)
+    every: Components = set().union(*(panel.studied() for panel in page.panels))
+    page.on(page.whole.change, on_answer, every, **options)
 
 
 def connect_link(page: Page) -> None:
@@ -209,7 +208,7 @@ def connect_link(page: Page) -> None:
         return found
 
     outputs = {page.network, page.linked, page.photo}.union(*(panel.restored() for panel in page.panels))
-    page.demo.load(on_load, None, outputs, **REDRAW)
+    gr.on(page.demo.load, on_load, None, outputs, **REDRAW)
 
 
 def on_example(event: gr.EventData) -> Image.Image:

@@ -43,7 +43,7 @@ def examples_html() -> str:
     )
     return (
         f'<p class="examples-title">{say("or try one of these")}</p>'
-        f'<div class="examples" data-chosen="" role="group" aria-label="{say("Examples")}">{buttons}</div>'
+        f'<div class="examples" role="group" aria-label="{say("Examples")}">{buttons}</div>'
     )
 
 

@@ -6,14 +6,9 @@
   let touched = false; // until the visitor does something, the address is what it was opened with
   let planned = null;
 
-  const choose = (group, name) => {
-    if (group) group.dataset.chosen = name;
-  };
   window.leaveExample = () => {
-    all('[data-chosen]').forEach((group) => choose(group, ''));
-    asked.delete('gates');
-    asked.delete('example');
-    asked.delete('sound');
+    all('[data-chosen]').forEach((group) => delete group.dataset.chosen);
+    for (const name of ['gates', 'example', 'sound']) asked.delete(name);
   };
 
   const tabs = () => window.gradio_config.components.filter((c) => c.type === 'tabitem').map((c) => c.props);
@@ -60,7 +55,7 @@
         const button = event.target.closest?.('[data-example], [data-sound]');
         if (kind === 'click' && button) {
           window.leaveExample();
-          choose(button.closest('[data-chosen]'), button.dataset.name);
+          button.parentElement.dataset.chosen = button.dataset.name;
         }
         plan();
       },
@@ -92,7 +87,6 @@
   }
 
   function start() {
-    for (const name of ['example', 'sound']) if (asked.get(name)) chosenAtFirst(name);
     if (asked.get('panel')) open();
     new MutationObserver(plan).observe(document.body, { childList: true, subtree: true });
   }

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Values = dict[Component, Any]  # of components: what Gradio hands over for a set of inputs, and takes back
+Components = set[Any]  # Gradio's types of sets of components disagree with each other
 Json = Any
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 REDRAW: dict[str, Any] = {
@@ -116,11 +117,11 @@ class Panel:
     intro: ClassVar[Sentence | None] = None
     follows: ClassVar[frozenset[str]] = frozenset({"run"})  # or {"run", "view"}: what makes it draw again
     address: ClassVar[tuple[Property, ...]] = ()  # what of it an address names
+    tab: gr.Tab
+    drawing: gr.HTML
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.drawing: gr.HTML | None = None
-        self.tab: gr.Tab | None = None
 
     # what it looks like
 
@@ -170,23 +171,23 @@ class Panel:
 
     # what it draws again
 
-    def reads(self) -> set[Component]:
+    def reads(self) -> Components:
         """Components of its own whose values ``render`` needs; it finds them in ``visit.values``."""
         return set()
 
-    def keeps(self) -> set[Component]:
+    def keeps(self) -> Components:
         """Those of them that hold the key of a run which must not be put away."""
         return set()
 
-    def drawings(self) -> set[Component]:
+    def drawings(self) -> Components:
         """The components that ``draw`` fills."""
-        return {self.drawing} if self.drawing is not None else set()
+        return {self.drawing}
 
     def draw(self, visit: Visit) -> Values:
         """The panel for ``visit``; called when it is opened, and while it is open."""
-        return {self.drawing: self.render(visit)} if self.drawing is not None else {}
+        return {self.drawing: self.render(visit)}
 
-    def adjusted(self) -> set[Component]:
+    def adjusted(self) -> Components:
         """The components that ``adjust`` sets."""
         return set()
 
@@ -194,7 +195,7 @@ class Panel:
         """Controls of its own that must fit a new run or view, whether it is open or not."""
         return {}
 
-    def studied(self) -> set[Component]:
+    def studied(self) -> Components:
         """The components that ``study`` fills."""
         return set()
 
@@ -223,7 +224,7 @@ class Panel:
         """Its controls as an address asks that opened the page; ``asked`` holds, by name, what could be read."""
         return {}
 
-    def restored(self) -> set[Component]:
+    def restored(self) -> Components:
         """The components that ``restore`` sets."""
         return set()
 

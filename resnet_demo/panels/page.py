@@ -14,11 +14,12 @@ from resnet_demo.drawing.answer import answer_html, status_html
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import View
 from resnet_demo.i18n import later, say
-from resnet_demo.inference.interface import Photo, PhotoEngine, Room
+from resnet_demo.inference.interface import Limits, Photo, PhotoEngine
 from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.run_cache import KeptRuns
+from resnet_demo.inputs.components import PhotoInput
 from resnet_demo.networks.cards import MenuEntry
-from resnet_demo.panels.base import Panel, Values, Visit, told
+from resnet_demo.panels.base import PRIVATE, Components, Panel, Values, Visit, told
 from resnet_demo.records import Gate, Prediction, Run, Sense
 
 MOST_SESSIONS = 20_000  # open pages remembered, a few bytes each
@@ -73,7 +74,7 @@ class Page:
     network: gr.Dropdown
     status: gr.HTML
     theme: gr.Button
-    photo: Component
+    photo: PhotoInput
     examples: gr.HTML
     answer: gr.HTML
     roadmap: gr.HTML
@@ -89,7 +90,7 @@ class Page:
         engine: Deferred[PhotoEngine],
         menu: Sequence[MenuEntry],
         runs: KeptRuns,
-        limits: Room,
+        limits: Limits,
         panels: Iterable[type[Panel]],
         style: str = "",
     ) -> None:
@@ -141,21 +142,27 @@ class Page:
             raise told(error) from error
 
     @property
-    def inputs(self) -> set[Component]:
+    def inputs(self) -> Components:
         """Whatever a panel may need to be drawn: the inputs of every event that draws."""
-        states: set[Component] = {self.run, self.view, self.opened, self.whole, self.network}
+        states: Components = {self.run, self.view, self.opened, self.whole, self.network}
         return states.union(*(panel.reads() for panel in self.panels))
 
     @property
-    def drawings(self) -> set[Component]:
+    def drawings(self) -> Components:
         """What a new view may change, besides the view: the outputs of every event that draws."""
-        found: set[Component] = set()
+        found: Components = set()
         return found.union(*(panel.drawings() | panel.adjusted() for panel in self.panels))
 
     @property
-    def results(self) -> set[Component]:
+    def results(self) -> Components:
         """What a new run changes."""
         return {self.run, self.status, self.answer, self.roadmap, *self.drawings}
+
+    def on(
+        self, triggers: Any, handler: Callable[..., Any], outputs: Components, reads: Any = (), **options: Any
+    ) -> Any:
+        """An event whose handler gets the values of ``inputs`` and ``reads`` as a dict, and answers with one."""
+        return gr.on(triggers, handler, self.inputs.union(reads), outputs, **{**PRIVATE, **options})
 
     def takes(self, modality: Sense, component: Component, read: Callable[[Any], Any]) -> None:
         """Run what visitors give through ``component`` as soon as they have given it."""

@@ -11,26 +11,28 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from PIL import Image
-from resnet_demo.panels.inside_block import View
 
 from resnet_demo.analysis.ablation import class_activation
 from resnet_demo.drawing import answer as panels
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing import road_map as roadmap
-from resnet_demo.panels import ablation as lessons
-from resnet_demo.panels import inside_block as inside
-from resnet_demo.records import BlockStreams, Confidence, Gate, LayerTrace, Lesions, Prediction, Run, Timings
+from resnet_demo.drawing.streams import View
+from resnet_demo.panels.cut import ablation as lessons
+from resnet_demo.panels.explain.class_activation import activation_html
+from resnet_demo.panels.look import inside_block as inside
+from resnet_demo.panels.look.layer_summary import trace_html
+from resnet_demo.records import Ablation, Block, Confidence, Gate, LayerTrace, Prediction, Run, Timings
 
 VOID = {"img", "input", "br"}
 RNG = np.random.default_rng(0)
 
 
-def block(index: int, channels: int = 20, side: int = 12) -> BlockStreams:
+def block(index: int, channels: int = 20, side: int = 12) -> Block:
     residual, shortcut = RNG.normal(size=(2, channels, side, side))
     residual[3] = shortcut[3] = 0  # a silent channel
     total = residual + shortcut
     norms = [float(np.linalg.norm(a)) for a in (residual, shortcut, np.maximum(total, 0))]
-    return BlockStreams(f"blocks.{index}", residual, shortcut, total, np.maximum(total, 0), *norms, 0.12)
+    return Block(f"blocks.{index}", residual, shortcut, total, np.maximum(total, 0), *norms, 0.12)
 
 
 def make_run(**changes: object) -> Run:
@@ -74,7 +76,7 @@ class Tree(HTMLParser):
         assert self.open.pop() == tag
 
 
-LESIONS = Lesions("dog", 0.9, RNG.uniform(size=3), RNG.uniform(size=3), RNG.uniform(size=8))
+LESIONS = Ablation("dog", 0.9, RNG.uniform(size=3), RNG.uniform(size=3), RNG.uniform(size=8))
 
 
 def all_html(run: Run | None) -> str:
@@ -84,8 +86,8 @@ def all_html(run: Run | None) -> str:
             panels.status_html(run, "CPU"),
             roadmap.roadmap_html(run, 1),
             inside.inside_html(run, View()),
-            panels.trace_html(run.trace if run else (), ("blocks.0",)),
-            lessons.activation_html(run),
+            trace_html(run.trace if run else (), ("blocks.0",)),
+            activation_html(run),
             lessons.comparison_html(run.prediction if run else None, run),
             lessons.lesions_html(LESIONS if run else None, run),
             lessons.gates_html(3, run is not None),
@@ -178,11 +180,11 @@ def test_two_significant_figures(value: float, text: str) -> None:
 def test_lesions_are_told_for_the_class_that_was_answered() -> None:
     ends = np.array([0.5, 0.881])
     for label in ("dog", "cat"):
-        html = lessons.lesions_html(Lesions(label, 0.881, ends, ends, np.full(4, 0.5)), make_run())
+        html = lessons.lesions_html(Ablation(label, 0.881, ends, ends, np.full(4, 0.5)), make_run())
         assert f"<b>{label}</b> (88.1 % as a whole" in html
         assert html.count("<circle") == 4
         assert "all 4 sets" in html
-    deep = lessons.lesions_html(Lesions("dog", 0.9, ends, ends, np.empty(0)), make_run())
+    deep = lessons.lesions_html(Ablation("dog", 0.9, ends, ends, np.empty(0)), make_run())
     assert "sets of" not in deep
 
 
@@ -302,7 +304,7 @@ def test_constant_maps_of_any_value_are_drawn(value: float, scope: feature_maps.
     run = make_run()
     maps = np.full((20, 12, 12), value, np.float32)
     norm = float(np.linalg.norm(maps))
-    flat = BlockStreams("blocks.0", maps, maps, maps, maps, norm, norm, norm, 0.0)
+    flat = Block("blocks.0", maps, maps, maps, maps, norm, norm, norm, 0.0)
     html = inside.inside_html(replace(run, blocks=(flat,)), View(scope=scope))
     Tree(html)
     spoken = {tile["aria-label"].partition(", channel ")[2].partition(", ")[2] for tile in tiles(html)}
@@ -327,7 +329,7 @@ def test_the_trace_adds_up_and_escapes() -> None:
         LayerTrace("<b>", "<i>", (3, 4, 5), 1_000, 2_500_000, 1.25),
         LayerTrace("linear", "Linear", (1,), 234, 999, None),
     )
-    html = panels.trace_html(lines)
+    html = trace_html(lines)
     Tree(html)
     assert "<b>" not in html
     assert "&lt;b&gt;" in html

@@ -13,7 +13,6 @@ import pytest
 from conftest import draw_photo
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from resnet_demo.panels.sound import EXAMPLES, example_samples, heard_html, sound_examples_html
 from test_language import EVERYTHING, english_left
 from test_sound_decoding import bad_files, well_said
 
@@ -24,6 +23,7 @@ from resnet_demo.inputs.sound_decoding import open_sound
 from resnet_demo.inputs.synthetic_sounds import CLASSES, numbered, sound, wav_bytes
 from resnet_demo.networks.cards import WEIGHTS, read_menu
 from resnet_demo.networks.checkpoints import available_networks
+from resnet_demo.panels.own.sound import EXAMPLES, example_samples, heard_html, sound_examples_html
 from resnet_demo.records import Gate, Preprocessing
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -122,7 +122,7 @@ def test_a_branch_is_switched_off_and_lesions_and_gradients_work_on_a_sound(engi
     gated = engine.run(run.photo, "sounds", gates)
     assert not gated.blocks[0].residual.any()
     assert gated.prediction.logit != run.prediction.logit
-    found = engine.lesions(run)
+    found = engine.ablation(run)
     assert found.label == run.prediction.label
     assert len(found.paths) == 32
     assert engine.gradient_flow(run, 5).with_shortcuts[0] > 0

@@ -12,9 +12,9 @@ from gradio.components.base import Component
 
 from resnet_demo.drawing.road_map import SHORT, block_title, significant
 from resnet_demo.i18n import error_of, label_of, later, say
-from resnet_demo.panels.base import PRIVATE, Panel, Property, Values, Visit
+from resnet_demo.panels.base import Components, Panel, Property, Values, Visit
 from resnet_demo.panels.page import Page
-from resnet_demo.records import Gate, Lesions, Prediction, Run
+from resnet_demo.records import Ablation, Gate, Prediction, Run
 from resnet_demo.serialize import run_as_dict
 
 GATES_SCHEMA = {
@@ -36,7 +36,7 @@ def gates_of_address(text: str, blocks: int) -> tuple[Gate, ...] | None:
     return gates if len(gates) == blocks and not all(gate.open for gate in gates) else None
 
 
-class Ablation(Panel):
+class AblationPanel(Panel):
     """Sliders on every residual branch and shortcut; below them every branch and shortcut knocked out in turn."""
 
     id = "off"
@@ -57,7 +57,7 @@ the picture, so each is worth more; choose a ResNet-50 for contrast
         # Gradio describes any JSON as {"type": {}}, which is no valid schema for an MCP client
         self.api_gates.api_info = lambda: GATES_SCHEMA  # type: ignore[method-assign]
 
-    def drawings(self) -> set[Component]:
+    def drawings(self) -> Components:
         return {self.gates, self.comparison, self.lesions}
 
     def draw(self, visit: Visit) -> Values:
@@ -73,12 +73,12 @@ the picture, so each is worth more; choose a ResNet-50 for contrast
             self.comparison: comparison_html(visit.whole, run),
         }
 
-    def studied(self) -> set[Component]:
+    def studied(self) -> Components:
         return {self.lesions}
 
     def study(self, visit: Visit, progress: gr.Progress) -> Values:
         run = visit.run
-        return {self.lesions: lesions_html(self.page.engine.get().lesions(run) if run else None, run)}
+        return {self.lesions: lesions_html(self.page.engine.get().ablation(run) if run else None, run)}
 
     def connect(self, page: Page) -> None:
         def on_gates(values: Values, event: gr.EventData) -> Values:
@@ -95,15 +95,8 @@ the picture, so each is worth more; choose a ResNet-50 for contrast
             shown.pop(self.gates, None)  # they are being moved: an answer must not set them back
             return shown
 
-        self.gates.input(
-            on_gates,
-            page.inputs,
-            page.results,
-            trigger_mode="always_last",
-            show_progress="hidden",
-            concurrency_id="run",
-            **PRIVATE,
-        )
+        options = {"trigger_mode": "always_last", "show_progress": "hidden", "concurrency_id": "run"}
+        page.on(self.gates.input, on_gates, page.results, **options)
 
     def arguments(self) -> Mapping[str, Component]:
         return {"gates": self.api_gates}
@@ -113,7 +106,7 @@ the picture, so each is worth more; choose a ResNet-50 for contrast
 
         def switch_off(photo: str | None, network: str, gates: Any) -> dict[str, Any]:
             """Run one photo with branches turned down: gates holds [residual, shortcut], each 0..1, for every block."""
-            blocks = page.engine.get().facts(network).blocks
+            blocks = page.engine.get().info(network).blocks
             try:
                 wanted = read_gates(gates, blocks)
             except ValueError as error:
@@ -122,7 +115,7 @@ the picture, so each is worth more; choose a ResNet-50 for contrast
 
         def knock_out(run: Run) -> dict[str, Any]:
             """How sure the network is of its answer without each branch, each shortcut, and for every set of branches."""
-            found = page.engine.get().lesions(run)
+            found = page.engine.get().ablation(run)
             return {
                 "label": found.label,
                 "whole": found.whole,
@@ -200,7 +193,7 @@ def chance_of(prediction: Prediction, label: str, classes: Sequence[str]) -> flo
     return next((c.confidence for c in prediction.confidences if c.label == label), 0.0)
 
 
-def lesions_html(lesions: Lesions | None, run: Run | None) -> str:
+def lesions_html(lesions: Ablation | None, run: Run | None) -> str:
     """Each branch knocked out in turn, and all sets of branches by how many they keep."""
     if lesions is None or run is None:
         return f'<p class="is-empty">{say("What every block is worth for this photo appears here.")}</p>'
@@ -232,7 +225,7 @@ def lesions_html(lesions: Lesions | None, run: Run | None) -> str:
     return f'<p class="lead">{lead}</p><div class="knocks">{branches}{shortcuts}{paths}</div>'
 
 
-def _paths(lesions: Lesions, label: str) -> str:
+def _paths(lesions: Ablation, label: str) -> str:
     """One dot a set of branches kept: how many across, how sure of the whole network's answer up."""
     count = lesions.blocks
     step = 240 / count

@@ -24,7 +24,7 @@ STRENGTH = {
 }
 
 
-class ClassActivation(Panel):
+class ClassActivationPanel(Panel):
     """The last block's maps as shares of the logit."""
 
     id = "looks"

@@ -13,7 +13,7 @@ from resnet_demo.panels.base import Panel, Visit
 from resnet_demo.records import Run
 
 
-class EarlyReadout(Panel):
+class EarlyReadoutPanel(Panel):
     """The read-out after every block for this photo, and how often each is right in general."""
 
     id = "decides"

@@ -16,7 +16,7 @@ from resnet_demo.drawing.line_chart import Series, line_chart, power_of_ten
 from resnet_demo.drawing.road_map import significant
 from resnet_demo.i18n import later, say
 from resnet_demo.networks.cards import WEIGHTS
-from resnet_demo.panels.base import Panel, Values, Visit
+from resnet_demo.panels.base import Components, Panel, Values, Visit
 from resnet_demo.records import GradientFlow, Sense
 
 TWIN = WEIGHTS / "twin.json"
@@ -64,7 +64,7 @@ every block and arrives about as large as it set out; without, it explodes or di
     def draw(self, visit: Visit) -> Values:
         return {} if visit.run else super().draw(visit)  # until they are measured again the last curves stay
 
-    def reads(self) -> set[Component]:
+    def reads(self) -> Components:
         return {self.depth, self.norms}
 
     def study(self, visit: Visit, progress: gr.Progress) -> Values:
@@ -74,7 +74,7 @@ every block and arrives about as large as it set out; without, it explodes or di
         flow = self.page.engine.get().gradient_flow(run, depth, norms, progress)
         return {self.drawing: gradients_html(flow, run.sense)}
 
-    def studied(self) -> set[Component]:
+    def studied(self) -> Components:
         return {self.drawing}
 
     def study_again(self) -> Sequence[Any]:

@@ -19,7 +19,7 @@ BRANCHES = {  # class of the block -> the layers of its residual branch
 }
 
 
-class BlockDiagram(Panel):
+class BlockDiagramPanel(Panel):
     """One block as boxes and arrows, above what a residual block is."""
 
     id = "how"

@@ -8,7 +8,6 @@ from typing import Any, get_args
 
 import gradio as gr
 import numpy as np
-from gradio.components.base import Component
 from numpy.typing import NDArray
 
 from resnet_demo.drawing import feature_maps
@@ -27,9 +26,9 @@ from resnet_demo.i18n import later, say
 from resnet_demo.inputs.mel_spectrogram import COLUMNS, HIGHEST, HOP, LOWEST
 from resnet_demo.inputs.synthetic_sounds import RATE
 from resnet_demo.networks.cards import MenuEntry
-from resnet_demo.panels.base import REDRAW, Panel, Property, Values, Visit, one_of
+from resnet_demo.panels.base import REDRAW, Components, Panel, Property, Values, Visit, one_of
 from resnet_demo.panels.page import Page
-from resnet_demo.records import BlockStreams, Run
+from resnet_demo.records import Block, Run
 
 RADIO_BLOCKS = 8  # with more, the road map alone chooses the block
 CHANNELS = (4, 16, 64)
@@ -43,7 +42,7 @@ def read_block(text: str, blocks: int) -> int | None:
     return number - 1 if 1 <= number <= blocks else None
 
 
-class InsideBlock(Panel):
+class InsideBlockPanel(Panel):
     """The chosen block, channel by channel; its controls set the view that other panels follow too."""
 
     id = "inside"
@@ -102,7 +101,7 @@ enlarged in all four
     def render(self, visit: Visit) -> str:
         return inside_html(visit.run, visit.view)
 
-    def adjusted(self) -> set[Component]:
+    def adjusted(self) -> Components:
         return {self.block}
 
     def adjust(self, visit: Visit) -> Values:
@@ -129,10 +128,10 @@ enlarged in all four
 
         settings = {self.channels, self.order, self.scope, self.colours}
         outputs = {page.view, *page.drawings}
-        gr.on([c.input for c in settings], on_view, page.inputs | settings, outputs, **REDRAW)
-        self.block.input(on_block, page.inputs | {self.block}, outputs | {page.roadmap}, **REDRAW)
+        page.on([c.input for c in settings], on_view, outputs, settings, **REDRAW)
+        page.on(self.block.input, on_block, outputs | {page.roadmap}, {self.block}, **REDRAW)
 
-    def restored(self) -> set[Component]:
+    def restored(self) -> Components:
         return {self.page.view, self.block, self.channels, self.order}
 
     def restore(self, asked: Mapping[str, Any], network: MenuEntry) -> Values:
@@ -196,12 +195,12 @@ def inside_html(run: Run | None, view: View, locked: NDArray[np.intp] | None = N
 <div class="streams">{grids}</div></div>"""
 
 
-def silent_share(block: BlockStreams) -> float:
+def silent_share(block: Block) -> float:
     """Share of the block's output channels that are zero everywhere for this photo, 0..1."""
     return float((block.activity == 0).mean())
 
 
-def _overview(run: Run, block: BlockStreams, view: View, shown: int) -> str:
+def _overview(run: Run, block: Block, view: View, shown: int) -> str:
     difference = block.added
     end = float(np.abs(difference[np.isfinite(difference)]).max(initial=0.0))
     indices = feature_maps.quantise(difference[None], np.array([end], np.float32), signed=True)[0]

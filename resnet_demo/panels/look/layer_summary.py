@@ -12,7 +12,7 @@ from resnet_demo.records import LayerTrace
 INPUT = later("input")  # the one line of a trace that is not a layer
 
 
-class LayerSummary(Panel):
+class LayerSummaryPanel(Panel):
     """The shape trace as a table."""
 
     id = "trace"

@@ -5,21 +5,20 @@ from __future__ import annotations
 from html import escape
 
 import gradio as gr
-from gradio.components.base import Component
 
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.road_map import block_title, shape_text, significant
 from resnet_demo.drawing.streams import WIDE, View, choose_channels, scale_ends, streams_html
 from resnet_demo.i18n import label_of, later, say
 from resnet_demo.inference.run_cache import OLDEST_S
-from resnet_demo.panels.base import REDRAW, Panel, Values, Visit
+from resnet_demo.panels.base import REDRAW, Components, Panel, Values, Visit
 from resnet_demo.panels.page import Page
 from resnet_demo.records import Run
 
 PICTURE = {"photo": later("The photo of this run"), "sound": later("The sound of this run")}
 
 
-class Compare(Panel):
+class ComparePanel(Panel):
     """A pinned run beside the present one."""
 
     id = "compare"
@@ -35,10 +34,10 @@ run, then change something: the same channels stand in the same places, on one s
             self.pin = gr.Button(say("Pin this run"), elem_id="pin", size="sm")
             self.unpin = gr.Button(say("Take the pin out"), elem_id="unpin", size="sm")
 
-    def reads(self) -> set[Component]:
+    def reads(self) -> Components:
         return {self.pinned}
 
-    def keeps(self) -> set[Component]:
+    def keeps(self) -> Components:
         return {self.pinned}
 
     def render(self, visit: Visit) -> str:
@@ -57,8 +56,8 @@ run, then change something: the same channels stand in the same places, on one s
             return {self.pinned: key, **self.draw(page.visit({**values, self.pinned: key}))}
 
         outputs = {self.pinned, *self.drawings()}
-        self.pin.click(on_pin, page.inputs, outputs, **REDRAW)
-        self.unpin.click(lambda values: pinned(None, values), page.inputs, outputs, **REDRAW)
+        page.on(self.pin.click, on_pin, outputs, **REDRAW)
+        page.on(self.unpin.click, lambda values: pinned(None, values), outputs, **REDRAW)
 
 
 def compare_html(pinned: Run | None, run: Run | None, view: View) -> str:

@@ -16,7 +16,7 @@ from resnet_demo.panels.page import GONE
 from resnet_demo.records import STREAM_NAMES, Run
 
 
-class Export(Panel):
+class ExportPanel(Panel):
     """Files of a run, and the code that makes it again."""
 
     id = "take"

@@ -28,7 +28,7 @@ from resnet_demo.inputs.mel_spectrogram import (
 from resnet_demo.inputs.sound_component import SoundInput
 from resnet_demo.inputs.synthetic_sounds import EXAMPLE_SEED, EXAMPLES, LENGTH, RATE, sound
 from resnet_demo.networks.cards import MenuEntry
-from resnet_demo.panels.base import REDRAW, Panel, Property, Values, Visit, one_of
+from resnet_demo.panels.base import REDRAW, Components, Panel, Property, Values, Visit, one_of
 from resnet_demo.panels.page import Page
 from resnet_demo.records import Run
 from resnet_demo.serialize import run_as_dict
@@ -41,7 +41,7 @@ Of a longer sound the loudest {seconds} s are taken.""")
 TICKS = (100, 500, 1000, 2000, 4000)  # Hz, beside the picture
 
 
-class Sound(Panel):
+class SoundPanel(Panel):
     """The input of sounds, and the picture of the last one."""
 
     id = "sound"
@@ -97,7 +97,7 @@ noises and rhythms, and never heard a recording: it must call your voice, too, o
         self.examples.select(on_example, None, self.sound, **REDRAW)
         page.leaves_example(self.sound.input, self.sound.clear, self.sound.start_recording)
 
-    def restored(self) -> set[Component]:
+    def restored(self) -> Components:
         return {self.sound, self.heard}
 
     def restore(self, asked: Mapping[str, Any], network: MenuEntry) -> Values:
@@ -146,7 +146,7 @@ def sound_examples_html() -> str:
     )
     return (
         f'<p class="examples-title">{say("or take one of these, made by the same program")}</p>'
-        f'<div class="sound-examples" data-chosen="">{buttons}</div>'
+        f'<div class="sound-examples">{buttons}</div>'
     )
 
 

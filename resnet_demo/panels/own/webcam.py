@@ -31,7 +31,7 @@ MAX_FRAME = 1_500_000  # characters of a data URL; a 640x480 JPEG has a tenth of
 MOST_CHANNELS = 64
 
 
-class Webcam(Panel):
+class WebcamPanel(Panel):
     """The camera, frame by frame, beside a road map and one block."""
 
     id = "live"
