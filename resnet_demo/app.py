@@ -33,8 +33,9 @@ from resnet_demo.inference.interface import (
 from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.networks.cards import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
+from resnet_demo.page.assets import address_of, modules, style
 from resnet_demo.page.events import connect
-from resnet_demo.page.layout import build_page, page_options, read_static
+from resnet_demo.page.layout import build_page, page_options
 from resnet_demo.page.localization import SpokenBlocks
 from resnet_demo.panels import load_panels
 from resnet_demo.panels.page import Page
@@ -93,7 +94,7 @@ def build_demo(
 
 def make_page(engine: Deferred[PhotoEngine], menu: Sequence[MenuEntry], room: Limits) -> Page:
     """The page with its panels, not laid out yet."""
-    return Page(engine, menu, KeptRuns(), room, load_panels(), read_static("page/page.css"))
+    return Page(engine, menu, KeptRuns(), room, load_panels(), style(), address_of(modules()))
 
 
 def no_engine() -> PhotoEngine:

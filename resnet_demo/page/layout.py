@@ -20,17 +20,14 @@ from resnet_demo.inference.run_cache import OLDEST_S
 from resnet_demo.inputs import photo_examples as examples
 from resnet_demo.inputs.components import PhotoInput
 from resnet_demo.inputs.files import MAX_BYTES
+from resnet_demo.page.assets import address_of, modules, route, style
 from resnet_demo.page.localization import Interpreter, SpokenBlocks
 from resnet_demo.page.middleware import Guard
 from resnet_demo.page.url_state import as_script
+from resnet_demo.panels.base import started
 from resnet_demo.panels.page import Page, taken_by
 
-STATIC = Path(__file__).resolve().parents[1]
-
-
-def read_static(name: str) -> str:
-    """The text of a style sheet or script that ships with the package."""
-    return (STATIC / name).read_text(encoding="utf-8")
+ICON = Path(__file__).parent / "icon.png"
 
 
 def examples_html() -> str:
@@ -122,7 +119,7 @@ def lay_out_photo(page: Page) -> None:
             buttons=[],
         )
         page.examples = gr.HTML(
-            examples_html(), elem_id="examples", js_on_load=read_static("inputs/photo_examples.js")
+            examples_html(), elem_id="examples", js_on_load=started(page.modules + "inputs/photo_examples.js")
         )
 
 
@@ -138,12 +135,13 @@ def lay_out_answer(page: Page) -> None:
         page.roadmap = gr.HTML(
             roadmap_html(None, blocks=entry.blocks, sense=taken_by(entry)),
             elem_id="roadmap",
-            js_on_load=read_static("drawing/road_map.js"),
+            js_on_load=started(page.modules + "drawing/road_map.js"),
         )
 
 
 def page_options() -> dict[str, Any]:
     """Arguments of ``launch`` that belong to the page: theme, styles, upload limit, privacy."""
+    scripts = modules()
     return {
         "theme": gr.themes.Default(
             primary_hue="orange",
@@ -151,13 +149,21 @@ def page_options() -> dict[str, Any]:
             font=["system-ui", "sans-serif"],
             font_mono=["monospace"],
         ),
-        "css": read_static("page/page.css"),
-        "head": f"<script>{as_script()}{read_static('page/page.js')}{read_static('page/url_state.js')}</script>",
+        "css": style(),
+        "head": f"<script>{as_script()}</script>"
+        + "".join(
+            f'<script type="module" src="{address_of(scripts)}page/{name}.js"></script>'
+            for name in ("page", "url_state")
+        )
+        + "".join(f'<link rel="modulepreload" href="{address_of(scripts)}{place}">' for place in scripts),
         "max_file_size": MAX_BYTES,
-        "app_kwargs": {"middleware": [Middleware(Guard), Middleware(Interpreter)]},
+        "app_kwargs": {
+            "middleware": [Middleware(Guard), Middleware(Interpreter)],
+            "routes": [route(scripts)],
+        },
         "ssr_mode": False,
         "pwa": True,
-        "favicon_path": STATIC / "page" / "icon.png",
+        "favicon_path": ICON,
         "run_history": False,
         "show_error": False,
         "state_session_capacity": 200,

@@ -100,6 +100,12 @@ class Property:
     from_one: bool = False
 
 
+def started(module: str) -> str:
+    """JavaScript that imports a module of the page and starts it with the parts of a ``gr.HTML``."""
+    parts = "{ element, trigger, watch, server }"
+    return f"import(new URL('{module}', document.baseURI)).then((module) => module.default({parts}));"
+
+
 def one_of(choices: Iterable[Any], text: str) -> Any | None:
     """The choice that is written so."""
     return next((choice for choice in choices if str(choice) == text), None)
@@ -159,10 +165,15 @@ class Panel:
         """Its drawing as HTML; before there is a run, what will be there."""
         raise NotImplementedError
 
-    def script(self, suffix: str = ".js") -> str | None:
-        """The text of its script, or None."""
-        path = self.beside(suffix)
-        return path.read_text(encoding="utf-8") if path.is_file() else None
+    def script(self) -> str | None:
+        """What starts its script in the browser, or None if it has none."""
+        return started(self.page.modules + self.module()) if self.beside(".js").is_file() else None
+
+    @classmethod
+    def module(cls) -> str:
+        """Where its script lies among the others."""
+        path = cls.beside(".js")
+        return f"panels/{path.parent.name}/{path.name}"
 
     @classmethod
     def beside(cls, suffix: str) -> Path:

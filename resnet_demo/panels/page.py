@@ -65,6 +65,7 @@ class Page:
         limits: how much is taken in at a time.
         panels: in the order of the page.
         style: the page's style sheet, for pages that visitors take home.
+        modules: address of the page's scripts.
         run, view, opened, whole: states of the visitor: key of the run, ``View``, id of the open panel,
             the answer with every branch open. Each is set by whoever changes it, never by others.
         holders: modality -> the component that holds what the visitor gave of it.
@@ -93,12 +94,14 @@ class Page:
         limits: Limits,
         panels: Iterable[type[Panel]],
         style: str = "",
+        modules: str = "",
     ) -> None:
         self.engine = engine
         self.menu = tuple(menu)
         self.runs = runs
         self.limits = limits
         self.style = style
+        self.modules = modules
         self.holders: dict[Sense, Component] = {}
         self.givers: list[Giver] = []
         self.examples_left: list[Any] = []  # events after which the page no longer shows an example

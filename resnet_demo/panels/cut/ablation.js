@@ -1,5 +1,7 @@
 // Sliders of the branches. While one is moved the newest position wins; the server is asked
 // at most every 120 ms.
+let element;
+let trigger;
 let waiting = null;
 
 function values() {
@@ -14,18 +16,21 @@ function send() {
   waiting = setTimeout(() => trigger('input', { gates: values() }), 120);
 }
 
-element.addEventListener('input', (event) => {
-  const slider = event.target.closest('input[type=range]');
-  if (!slider) return;
-  slider.parentElement.querySelector('output').value = slider.value;
-  send();
-});
-
-element.addEventListener('click', (event) => {
-  if (!event.target.closest('#reset-gates')) return;
-  element.querySelectorAll('input[type=range]').forEach((slider) => {
-    slider.value = 1;
-    slider.parentElement.querySelector('output').value = '1';
+export default function start(parts) {
+  ({ element, trigger } = parts);
+  element.addEventListener('input', (event) => {
+    const slider = event.target.closest('input[type=range]');
+    if (!slider) return;
+    slider.parentElement.querySelector('output').value = slider.value;
+    send();
   });
-  send();
-});
+
+  element.addEventListener('click', (event) => {
+    if (!event.target.closest('#reset-gates')) return;
+    element.querySelectorAll('input[type=range]').forEach((slider) => {
+      slider.value = 1;
+      slider.parentElement.querySelector('output').value = '1';
+    });
+    send();
+  });
+}

@@ -1,4 +1,5 @@
 // The strength of the overlay is a matter of style alone.
+let element;
 let strength = '0.6';
 
 function apply() {
@@ -7,11 +8,14 @@ function apply() {
   if (slider) slider.value = strength;
 }
 
-element.addEventListener('input', (event) => {
-  if (!event.target.closest('.opacity input')) return;
-  strength = event.target.value;
-  element.style.setProperty('--strength', strength);
-});
+export default function start(parts) {
+  ({ element } = parts);
+  element.addEventListener('input', (event) => {
+    if (!event.target.closest('.opacity input')) return;
+    strength = event.target.value;
+    element.style.setProperty('--strength', strength);
+  });
 
-watch('value', apply);
-apply();
+  parts.watch('value', apply);
+  apply();
+}
