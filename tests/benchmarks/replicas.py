@@ -27,13 +27,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import hardware
+from benchmarks.timing import jpeg
 from resnet_demo.inference.interface import EngineConfig, Limits, PhotoEngine, ReplicaConfig
 from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.ray_cluster import cores, join_ray, threads_of
 from resnet_demo.inference.run_cache import KeptRuns, size_of
 from resnet_demo.panels.own.webcam import WebcamPanel
 from resnet_demo.panels.page import Page
-from resnet_demo.tools.bench import hardware, jpeg
 
 CLIENTS = 8
 LOAD = 0.7  # of what a core can do: the rest is for bursts
