@@ -46,7 +46,8 @@ class FairQueue(Queue):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "max_size": None})  # Gradio's own limit is one for all groups
-        self.pending_messages_per_session = LRUCache(CAPACITY)
+        self.pending_messages_per_session = LRUCache(2 * CAPACITY)
+        self._idle: set[str] = set()
 
     async def push(self, body: Any, request: Any, username: str | None) -> Any:
         """Take an event in, or say why not.
@@ -66,10 +67,7 @@ class FairQueue(Queue):
             return False, refusal, "queue_full"
         if session is not None:
             self._admit(session, address)
-        found = await super().push(body, request, username)
-        if session is None and found[0]:
-            self._admit(body.session_hash, address)
-        return found
+        return await super().push(body, request, username)
 
     def _admit(self, session: str, address: str) -> None:
         """There is a session of that name from now on."""
@@ -131,11 +129,19 @@ class FairQueue(Queue):
         """Events of a group that ``address`` may have under way: all seats while it is alone, else its share."""
         return limit if limit <= 1 else max(RUNNING_EACH_SESSION, limit // (1 + self.others(address)))
 
-    async def clean_events(self, *, session_hash: str | None = None, event_id: str | None = None) -> None:
-        """As Gradio's; a session with nothing pending is forgotten."""
-        await super().clean_events(session_hash=session_hash, event_id=event_id)
-        if session_hash and not self.pending_event_ids_session.get(session_hash):
-            self.pending_event_ids_session.pop(session_hash, None)
+    def forget_idle(self) -> None:
+        """Called from time to time: forget the sessions of which nothing is pending any more, now and the last time, and
+        the oldest of those whose answers nobody fetches."""
+        pending = self.pending_event_ids_session
+        idle = {session for session, events in pending.items() if not events}
+        for session in idle & self._idle:
+            pending.pop(session, None)
+            self.pending_messages_per_session.pop(session, None)
+        self._idle = idle
+        for session in list(pending)[: max(0, len(pending) - CAPACITY)]:
+            if not any(event in self.event_ids_to_events for event in pending[session]):
+                pending.pop(session)
+                self.pending_messages_per_session.pop(session, None)
 
     def compute_analytics_summary(self, records: Any) -> Any:
         """Nobody looks at Gradio's statistics, which take longer with every event."""

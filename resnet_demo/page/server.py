@@ -84,7 +84,7 @@ def guarded(access: Access | None = None) -> dict[str, Any]:
         app.middleware_stack = Guard(
             app.middleware_stack, access, rates, own, tools=bool(getattr(blocks, "mcp_server", False))
         )
-        tidying = asyncio.create_task(tidy_for_ever(folder))
+        tidying = asyncio.create_task(tidy_for_ever(folder, blocks._queue))
         try:
             yield
         finally:
@@ -99,10 +99,12 @@ def guarded(access: Access | None = None) -> dict[str, Any]:
     }
 
 
-async def tidy_for_ever(folder: UploadFolder) -> None:
-    """Look at the folder of uploads from time to time."""
+async def tidy_for_ever(folder: UploadFolder, queue: Any) -> None:
+    """Look at the folder of uploads, and at what is left of events, from time to time."""
     while True:
         await asyncio.sleep(TIDY_S)
         forget_stale_progress()
+        if isinstance(queue, FairQueue):
+            queue.forget_idle()
         with suppress(OSError):
             await asyncio.to_thread(folder.tidy)

@@ -62,13 +62,12 @@ class Sessions(StateHolder):
         """Serve ``blocks``."""
         super().set_blocks(blocks)
         self.capacity = self._most
-        self._stranger = Session(blocks)
 
     def __getitem__(self, session_id: str) -> SessionState:
-        """The session, or for a hash of which nothing was admitted one that is the same for all strangers."""
+        """The session; for a hash of which nothing was admitted one that nobody keeps."""
         found = self.session_data.get(session_id)
         if found is None:
-            return self._stranger
+            return Session(self.blocks)
         with self.lock:
             if session_id in self.session_data:
                 self.session_data.move_to_end(session_id)
