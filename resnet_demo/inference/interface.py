@@ -5,7 +5,6 @@ Nothing here needs torch or Ray: the page is built before either is imported.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,15 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_demo.i18n import later
+from resnet_demo.inputs.decoding import decode_photo
 from resnet_demo.inputs.files import FileSource
 from resnet_demo.inputs.mel_spectrogram import mel_picture
-from resnet_demo.inputs.preprocessing import fit_photo, read_photo
+from resnet_demo.inputs.preprocessing import fit_photo
 from resnet_demo.networks.download import Progress, nothing
 from resnet_demo.records import Ablation, Gate, GradientFlow, Numbers, Preprocessing, Run
 
 Photo = FileSource | Image.Image | NDArray[np.uint8]  # a file, its picture, or the pixels the network takes
-# a photo of 50 megapixels takes 200 MB while it is opened: not one for every visitor at once
-OPENING = threading.BoundedSemaphore(2)
 PATIENCE_S = 60.0  # seconds to wait for one's turn
 MAX_BATCH = 8  # photos that share one pass
 BUSY = later("The network is busy with other people's photos; try again in a minute.")
@@ -89,8 +87,7 @@ def as_pixels(photo: Photo, facts: NetworkInfo) -> NDArray[np.uint8]:
         )
     if isinstance(photo, Image.Image):
         return fit_photo(photo, facts.preprocessing)
-    with OPENING:
-        return read_photo(photo, facts.preprocessing)
+    return decode_photo(photo, facts.preprocessing).pixels
 
 
 class PhotoEngine(Protocol):

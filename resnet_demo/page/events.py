@@ -24,8 +24,8 @@ from resnet_demo.inference.interface import Photo, PhotoEngine
 from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.inputs import photo_examples as examples
+from resnet_demo.inputs.decoding import decode_picture
 from resnet_demo.inputs.mel_spectrogram import mel_picture
-from resnet_demo.inputs.photo_decoding import open_photo
 from resnet_demo.inputs.synthetic_sounds import EXAMPLES as SOUNDS
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.page.url_state import KEYS, read_link
@@ -350,7 +350,7 @@ def connect(
     def on_live_frame(event: gr.EventData) -> Image.Image:
         """A paused frame becomes the page's photo."""
         try:
-            return open_photo(frame_file(event.jpeg))
+            return decode_picture(frame_file(event.jpeg))
         except Exception as error:
             raise gr.Error(sentence_of(error), print_exception=False) from error
 

@@ -19,9 +19,8 @@ from resnet_demo.drawing.feature_maps import SEQUENTIAL
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.i18n import languages, later, name_of, say, spoken
 from resnet_demo.inputs import photo_examples as examples
-from resnet_demo.inputs.components import PhotoInput
+from resnet_demo.inputs.components import PhotoInput, SoundInput
 from resnet_demo.inputs.files import MAX_BYTES
-from resnet_demo.inputs.sound_component import SoundInput
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.page.localization import Interpreter, SpokenBlocks
 from resnet_demo.page.middleware import Guard

@@ -21,7 +21,7 @@ from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.i18n import label_of, later, say, speaking
 from resnet_demo.inference.interface import PhotoEngine
 from resnet_demo.inference.lazy import Deferred
-from resnet_demo.inputs.photo_decoding import PhotoError
+from resnet_demo.inputs.errors import PhotoError
 from resnet_demo.panels.inside_block import View, inside_html
 
 MAX_FRAME = 1_500_000  # characters of a data URL; a 640x480 JPEG has a tenth of it
