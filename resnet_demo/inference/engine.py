@@ -140,7 +140,7 @@ class LoadedNetwork:
     @property
     def info(self) -> NetworkInfo:
         """What a caller needs to know of it."""
-        return NetworkInfo(self.name, len({block for block, _ in self.fields}), self.card.preprocessing)
+        return NetworkInfo(self.name, len(residual_blocks(self.model)), self.card.preprocessing)
 
     def copy_on(self, device: str) -> LoadedNetwork:
         """The same network once more, its weights on ``device``."""
