@@ -43,7 +43,7 @@ def offer(page: Page, engine: Deferred[PhotoEngine]) -> None:
         if photo is None:
             raise gr.Error(NO_PHOTO, print_exception=False)
         try:
-            return run_as_dict(engine.get().answer(photo, network))
+            return run_as_dict(engine.get().run(photo, network, keep=()))
         except Exception as error:
             raise gr.Error(sentence_of(error), print_exception=False) from error
 
