@@ -27,12 +27,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import hardware
+from benchmarks.timing import jpeg
 from resnet_demo.inference.interface import EngineConfig, PhotoEngine, ReplicaConfig
 from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.ray_cluster import cores, join_ray, threads_of
 from resnet_demo.inference.run_cache import size_of
 from resnet_demo.panels.webcam import frame_answerer
-from resnet_demo.tools.bench import hardware, jpeg
 
 CLIENTS = 8
 LOAD = 0.7  # of what a core can do: the rest is for bursts
