@@ -28,6 +28,7 @@ from resnet_demo.inference.batching import Batcher, StillBusyError
 from resnet_demo.inference.devices import device_name
 from resnet_demo.inference.interface import BUSY, FAILED, MAX_BATCH, PATIENCE_S, EngineError, NetworkInfo
 from resnet_demo.networks.checkpoints import Card
+from resnet_demo.networks.families import split_network
 from resnet_demo.records import (
     Block,
     ClassActivation,
@@ -82,6 +83,16 @@ class LoadedNetwork:
     def info(self) -> NetworkInfo:
         """What a caller needs to know of it."""
         return NetworkInfo(self.name, len(residual_blocks(self.model)), self.card.preprocessing)
+
+    @cached_property
+    def linear(self) -> nn.Linear | None:
+        """The last layer, if all that comes after the residual blocks is a global average pool and it."""
+        try:
+            *before, last = split_network(self.model)[2].modules()
+        except ValueError:  # of no known family
+            return None
+        known = (nn.Sequential, nn.AdaptiveAvgPool2d, nn.Flatten)
+        return last if isinstance(last, nn.Linear) and all(isinstance(m, known) for m in before) else None
 
     def copy_on(self, device: str) -> LoadedNetwork:
         """The same network once more, its weights on ``device``."""
@@ -293,13 +304,11 @@ def finish(
 
 
 def _activation(net: LoadedNetwork, last: Block, logit: int) -> ClassActivation | None:
-    """Where the logit of that index comes from; None unless the network ends in pool and linear layer, and the last
-    block's output was kept."""
-    linear = getattr(net.model, "linear", getattr(net.model, "fc", None))
-    if not isinstance(linear, nn.Linear) or "output" not in last.streams:
+    """Where the logit of that index comes from; None if it cannot be told, or the last block's output was not kept."""
+    if net.linear is None or "output" not in last.streams:
         return None
-    weight = linear.weight[logit].float().cpu().numpy()
-    return class_activation(last.output, weight, float(linear.bias[logit]))
+    weight = net.linear.weight[logit].float().cpu().numpy()
+    return class_activation(last.output, weight, float(net.linear.bias[logit]))
 
 
 def predict(logits: NDArray[np.float32], card: Card) -> Prediction:
