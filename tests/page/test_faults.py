@@ -21,7 +21,7 @@ from resnet_demo.inference.engine import Engine, EngineError
 from resnet_demo.inference.forward import to_tensor
 from resnet_demo.inference.lazy import Deferred
 from resnet_demo.networks.checkpoints import available_networks
-from resnet_demo.page.events import sentence_of
+from resnet_demo.panels.base import sentence_of
 from resnet_demo.records import Gate
 from resnet_demo.tools.app_process import Visitor
 

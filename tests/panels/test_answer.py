@@ -16,9 +16,11 @@ from resnet_demo.analysis.ablation import class_activation
 from resnet_demo.drawing import answer as panels
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing import road_map as roadmap
-from resnet_demo.panels import ablation as lessons
-from resnet_demo.panels import inside_block as inside
-from resnet_demo.panels.inside_block import View
+from resnet_demo.drawing.streams import View
+from resnet_demo.panels.cut import ablation as lessons
+from resnet_demo.panels.explain.class_activation import activation_html
+from resnet_demo.panels.look import inside_block as inside
+from resnet_demo.panels.look.layer_summary import trace_html
 from resnet_demo.records import (
     STREAM_NAMES,
     Ablation,
@@ -95,8 +97,8 @@ def all_html(run: Run | None) -> str:
             panels.status_html(run, "CPU"),
             roadmap.roadmap_html(run, 1),
             inside.inside_html(run, View()),
-            panels.trace_html(run.trace if run else (), ("blocks.0",)),
-            lessons.activation_html(run),
+            trace_html(run.trace if run else (), ("blocks.0",)),
+            activation_html(run),
             lessons.comparison_html(run.prediction if run else None, run),
             lessons.lesions_html(LESIONS if run else None, run),
             lessons.gates_html(3, run is not None),
@@ -337,7 +339,7 @@ def test_the_trace_adds_up_and_escapes() -> None:
         LayerTrace("<b>", "<i>", (3, 4, 5), 1_000, 2_500_000, 1.25),
         LayerTrace("linear", "Linear", (1,), 234, 999, None),
     )
-    html = panels.trace_html(lines)
+    html = trace_html(lines)
     Tree(html)
     assert "<b>" not in html
     assert "&lt;b&gt;" in html

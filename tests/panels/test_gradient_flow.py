@@ -14,10 +14,12 @@ from conftest import draw_photo
 from test_answer import make_run
 
 from resnet_demo.drawing.line_chart import Series, line_chart, power_of_ten
-from resnet_demo.panels.block_diagram import how_html
-from resnet_demo.panels.compare import compare_html
-from resnet_demo.panels.gradient_flow import decides_html, gradients_html, read_twin, twin_html
-from resnet_demo.panels.inside_block import View, choose_channels, silent_share
+from resnet_demo.drawing.streams import View, choose_channels
+from resnet_demo.panels.explain.early_readout import decides_html
+from resnet_demo.panels.learn.gradient_flow import gradients_html, read_twin, twin_html
+from resnet_demo.panels.look.block_diagram import how_html
+from resnet_demo.panels.look.inside_block import silent_share
+from resnet_demo.panels.own.compare import compare_html
 from resnet_demo.records import Block, GradientFlow, LayerTrace, ReadOut, ReceptiveField
 
 

@@ -18,13 +18,17 @@ from PIL import Image
 
 import resnet_demo
 from resnet_demo import serialize as export
+from resnet_demo.app import no_engine
+from resnet_demo.drawing.streams import View
 from resnet_demo.inference.engine import Engine, EngineError
+from resnet_demo.inference.interface import Limits
+from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.inputs.preprocessing import fit_photo
 from resnet_demo.networks.checkpoints import available_networks
-from resnet_demo.panels.export import GONE, take_html, taker
-from resnet_demo.panels.inside_block import View
-from resnet_demo.panels.report import bundle, report_html, sheets, snippet
+from resnet_demo.panels.own.export import ExportPanel, take_html
+from resnet_demo.panels.own.report import bundle, report_html, sheets, snippet
+from resnet_demo.panels.page import GONE, Page
 from resnet_demo.records import Gate, Run
 from resnet_demo.serialize import record_of, save_streams
 from resnet_demo.tools import run_folder as run
@@ -109,7 +113,7 @@ def test_the_report_stands_alone_and_escapes(made: Run) -> None:
 def test_the_panel_hands_out_files_for_the_right_key_alone(made: Run) -> None:
     kept = KeptRuns()
     key = kept.put(made)
-    take = taker(kept, lambda: "")
+    take = ExportPanel(Page(Deferred(no_engine), (), kept, Limits(), [])).take
     assert key in take_html(made, key, View())
     assert "is-empty" in take_html(None, None, View())
     for what, start in (

@@ -23,7 +23,7 @@ from resnet_demo.inputs.sound_decoding import open_sound
 from resnet_demo.inputs.synthetic_sounds import CLASSES, numbered, sound, wav_bytes
 from resnet_demo.networks.cards import WEIGHTS, read_menu
 from resnet_demo.networks.checkpoints import available_networks
-from resnet_demo.panels.sound import EXAMPLES, example_samples, heard_html, sound_examples_html
+from resnet_demo.panels.own.sound import EXAMPLES, example_samples, heard_html, sound_examples_html
 from resnet_demo.records import Gate, Preprocessing
 
 playwright = pytest.importorskip("playwright.sync_api")
