@@ -22,7 +22,7 @@ def offer(page: Page) -> None:
         """Run one photo and describe what every residual block did."""
         if photo is None:
             raise gr.Error(NO_PHOTO, print_exception=False)
-        return run_as_dict(page.engine.get().answer(photo, network))
+        return run_as_dict(page.engine.get().run(photo, network, keep=()))
 
     button, answer = gr.Button(visible=False), gr.JSON(visible=False, label="answer")
     shared: dict[str, Component] = {"photo": page.photo, "network": page.network}

@@ -21,7 +21,17 @@ from resnet_demo.panels.cut import ablation as lessons
 from resnet_demo.panels.explain.class_activation import activation_html
 from resnet_demo.panels.look import inside_block as inside
 from resnet_demo.panels.look.layer_summary import trace_html
-from resnet_demo.records import Ablation, Block, Confidence, Gate, LayerTrace, Prediction, Run, Timings
+from resnet_demo.records import (
+    STREAM_NAMES,
+    Ablation,
+    Block,
+    Confidence,
+    Gate,
+    LayerTrace,
+    Prediction,
+    Run,
+    Timings,
+)
 
 VOID = {"img", "input", "br"}
 RNG = np.random.default_rng(0)
@@ -32,7 +42,8 @@ def block(index: int, channels: int = 20, side: int = 12) -> Block:
     residual[3] = shortcut[3] = 0  # a silent channel
     total = residual + shortcut
     norms = [float(np.linalg.norm(a)) for a in (residual, shortcut, np.maximum(total, 0))]
-    return Block(f"blocks.{index}", residual, shortcut, total, np.maximum(total, 0), *norms, 0.12)
+    streams = dict(zip(STREAM_NAMES, (residual, shortcut, total, np.maximum(total, 0)), strict=True))
+    return Block(f"blocks.{index}", total.shape, *norms, 0.12, streams)
 
 
 def make_run(**changes: object) -> Run:
@@ -156,9 +167,8 @@ def test_a_closed_branch_is_dashed() -> None:
 
 def test_numbers_that_are_not_finite_do_not_break_the_page() -> None:
     run = make_run()
-    sick = replace(
-        run.blocks[0], residual=np.full((20, 12, 12), np.nan), residual_norm=float("nan"), shortcut_norm=0.0
-    )
+    streams = {**run.blocks[0].streams, "residual": np.full((20, 12, 12), np.nan)}
+    sick = replace(run.blocks[0], streams=streams, residual_norm=float("nan"), shortcut_norm=0.0)
     Tree(all_html(replace(run, blocks=(sick, *run.blocks[1:]))))
 
 
@@ -304,7 +314,7 @@ def test_constant_maps_of_any_value_are_drawn(value: float, scope: feature_maps.
     run = make_run()
     maps = np.full((20, 12, 12), value, np.float32)
     norm = float(np.linalg.norm(maps))
-    flat = Block("blocks.0", maps, maps, maps, maps, norm, norm, norm, 0.0)
+    flat = Block("blocks.0", maps.shape, norm, norm, norm, 0.0, dict.fromkeys(STREAM_NAMES, maps))
     html = inside.inside_html(replace(run, blocks=(flat,)), View(scope=scope))
     Tree(html)
     spoken = {tile["aria-label"].partition(", channel ")[2].partition(", ")[2] for tile in tiles(html)}
