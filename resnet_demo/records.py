@@ -47,16 +47,17 @@ class Preprocessing:
         object.__setattr__(self, "std", tuple(self.std))
         if not len(self.mean) == len(self.std) in (1, 3):
             raise ValueError(f"one or three means and as many deviations, got {self.mean} and {self.std}")
-        modality_named(self.modality)
 
     @classmethod
     def from_card(cls, stored: Mapping[str, Any]) -> Preprocessing:
         """As a card has it.
 
         Raises:
-            TypeError, ValueError: it is not one.
+            TypeError, ValueError: it is not one, or names a modality that nobody knows.
         """
-        return cls(**{"modality" if name == "sense" else name: value for name, value in stored.items()})
+        found = cls(**{"modality" if name == "sense" else name: value for name, value in stored.items()})
+        modality_named(found.modality)
+        return found
 
 
 @dataclass(frozen=True)

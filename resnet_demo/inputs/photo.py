@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_demo.i18n import later, say
-from resnet_demo.inputs.preprocessing import fit_photo, read_photo
+from resnet_demo.inputs.decoding import decode_photo
+from resnet_demo.inputs.preprocessing import fit_photo
 from resnet_demo.modalities import Modality, register
 from resnet_demo.records import Preprocessing
-
-# a photo of 50 megapixels takes 200 MB while it is opened: not one for every visitor at once
-OPENING = threading.BoundedSemaphore(2)
 
 
 def photo_picture(given: Any, preprocessing: Preprocessing) -> NDArray[np.uint8] | None:
@@ -28,8 +25,7 @@ def photo_picture(given: Any, preprocessing: Preprocessing) -> NDArray[np.uint8]
     if isinstance(given, Image.Image):
         return fit_photo(given, preprocessing)
     if isinstance(given, bytes | str | Path) or hasattr(given, "read"):
-        with OPENING:
-            return read_photo(given, preprocessing)
+        return decode_photo(given, preprocessing).pixels
     return None
 
 

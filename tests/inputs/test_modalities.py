@@ -91,4 +91,4 @@ def test_old_cards_call_it_sense_and_unknown_ones_are_refused() -> None:
     assert Preprocessing.from_card({"size": 96, "sense": "sound"}).modality == "sound"
     assert Preprocessing.from_card({"size": 96}).modality == "photo"
     with pytest.raises(ValueError, match=r"takes one of .*photo.*got 'smell'"):
-        Preprocessing(modality="smell")
+        Preprocessing.from_card({"modality": "smell"})

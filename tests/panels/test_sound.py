@@ -149,7 +149,7 @@ def test_a_card_names_its_sense_and_old_cards_mean_photos() -> None:
     assert Preprocessing(96, "squash", mean=[0.25], std=[0.25], modality="sound").mean == (0.25,)
     for bad in ({"modality": "smell"}, {"mean": (0.5, 0.5)}, {"mean": (0.5,)}):
         with pytest.raises(ValueError, match="got"):
-            Preprocessing(**bad)  # type: ignore[arg-type]
+            Preprocessing.from_card(bad)
 
 
 def test_the_panel_before_and_after_a_sound(engine: Engine) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from resnet_demo.drawing import feature_maps
 from resnet_demo.i18n import grouped, label_of, later, say
 from resnet_demo.inference.run_cache import OLDEST_S
+from resnet_demo.inputs.components import SoundInput
 from resnet_demo.inputs.mel_spectrogram import (
     BANDS,
     COLUMNS,
@@ -25,7 +26,6 @@ from resnet_demo.inputs.mel_spectrogram import (
     mel_picture,
     to_mel,
 )
-from resnet_demo.inputs.sound_component import SoundInput
 from resnet_demo.inputs.synthetic_sounds import EXAMPLE_SEED, EXAMPLES, LENGTH, RATE, sound
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.panels.base import REDRAW, Components, Panel, Property, Values, Visit, one_of
