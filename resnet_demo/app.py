@@ -44,7 +44,8 @@ from resnet_demo.page.layout import build_page, page_options
 from resnet_demo.page.localization import SpokenBlocks
 from resnet_demo.page.options import access_options, chosen_access
 from resnet_demo.panels import load_panels
-from resnet_demo.panels.page import Page
+from resnet_demo.panels.page import Page, visitor_address
+from resnet_demo.records import Run
 
 GIVE_BACK_S = 5.0
 DEVICES = ("auto", "cuda", "mps", "cpu")
@@ -100,7 +101,13 @@ def build_demo(
 
 def make_page(engine: Deferred[PhotoEngine], menu: Sequence[MenuEntry], room: Limits) -> Page:
     """The page with its panels, not laid out yet."""
-    return Page(engine, menu, KeptRuns(), room, load_panels(), style(), address_of(modules()))
+
+    def again(gone: Run) -> Run:
+        """The same run once more; ``photo`` is what the network takes as it is."""
+        return engine.get().run(gone.photo, gone.network, gone.gates)
+
+    runs = KeptRuns(again=again, owner=visitor_address)
+    return Page(engine, menu, runs, room, load_panels(), style(), address_of(modules()))
 
 
 def no_engine() -> PhotoEngine:

@@ -126,8 +126,9 @@ class FairQueue(Queue):
         return found
 
     def _share(self, address: str, limit: float) -> float:
-        """Events of a group that ``address`` may have under way: all seats while it is alone, else its share."""
-        return limit if limit <= 1 else max(RUNNING_EACH_SESSION, limit // (1 + self.others(address)))
+        """Events of a group that ``address`` may have under way: all seats while it is alone, else a share of half."""
+        others = self.others(address)
+        return max(RUNNING_EACH_SESSION, limit // (2 * (1 + others))) if others else limit
 
     def forget_idle(self) -> None:
         """Called from time to time: forget the sessions of which nothing is pending any more, now and the last time, and

@@ -158,7 +158,7 @@ def page_options(access: Access | None = None) -> dict[str, Any]:
         "head": f"<script>{as_script()}</script>"
         + "".join(
             f'<script type="module" src="{address_of(scripts)}page/{name}.js"></script>'
-            for name in ("page", "url_state")
+            for name in ("page", "url_state", "photo_ways")
         )
         + "".join(f'<link rel="modulepreload" href="{address_of(scripts)}{place}">' for place in scripts),
         "max_file_size": MAX_BYTES,

@@ -57,7 +57,7 @@ API = "/gradio_api"
 NAME = r"[^/]{1,200}"
 OPEN = (
     # what a browser loads
-    Route("GET HEAD", r"/(assets|static|svelte|modules)/.+", 0, 0.5, "anyone"),
+    Route("GET HEAD", r"/(assets|static|svelte|modules)/.+", 0, 0.1, "anyone"),
     Route("GET HEAD", rf"({API})?/theme\.css|/robots\.txt|/favicon\.ico", 0, 0.5, "anyone"),
     Route("GET HEAD", r"/manifest\.json", 0, 0.5, "anyone", "manifest"),
     Route("GET HEAD", rf"/pwa_icon(/({'|'.join(map(str, ICON_SIZES))}))?", 0, 0.5, "anyone", "icon"),

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 MOST_ADDRESSES = 20_000  # remembered, some hundred bytes each
 MANY = 8  # addresses; further ones make no difference
 ACTIVE_S = 10.0  # an address counts as there for so long after a request
-RATE = 300.0  # of a route's weights, in a second, for one address while others are there
-BURST = 3_000.0  # saved up before that holds; a page with all its files weighs about 60
-PATIENCE_S = 20.0  # a request that would have to wait longer is refused
+RATE = 100.0  # of a route's weights, in a second, for one address while others are there
+BURST = 1_000.0  # saved up before that holds; a page with all its files weighs about 40
+PATIENCE_S = 60.0  # a request that would have to wait longer is refused
 
 
 @dataclass

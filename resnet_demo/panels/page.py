@@ -37,6 +37,12 @@ def session() -> str | None:
     return request.session_hash if isinstance(request, gr.Request) else None
 
 
+def visitor_address() -> str:
+    """Where the request comes from that is being answered; "" where there is none."""
+    client = getattr(LocalContext.request.get(None), "client", None)
+    return str(getattr(client, "host", "") or "")
+
+
 @dataclass(frozen=True)
 class Giver:
     """A component through which visitors give something of one modality.
@@ -121,10 +127,18 @@ class Page:
         Raises:
             gr.Error: it was put away.
         """
-        run = self.runs.get(key)
-        if key and run is None:
+        try:
+            run = self.runs.get(key)
+        except Exception as error:
+            raise told(error) from error
+        if run is None and (key or self.forgotten()):
             raise gr.Error(say(GONE), print_exception=False)
         return run
+
+    def forgotten(self) -> bool:
+        """Whether the visitor's session was thrown out to make room, and the key of a run with it."""
+        lost = getattr(getattr(self.demo, "state_holder", None), "lost", None)
+        return bool(lost and lost(session()))
 
     def run_photo(self, photo: Photo | None, network: str | None, gates: Sequence[Gate] = ()) -> Run:
         """One photo through the engine.

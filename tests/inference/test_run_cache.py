@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet_demo.inference.run_cache import GRACE_S, KeptRuns, size_of
+from resnet_demo.inference.run_cache import (
+    GRACE_S,
+    MOST_BYTES,
+    KeptRuns,
+    memory_here,
+    room_for_runs,
+    size_of,
+)
 from resnet_demo.records import STREAM_NAMES, Block, Prediction, Run, Timings
 
 
@@ -71,4 +80,51 @@ def test_it_never_holds_more_than_it_may(sizes: list[int], most: int, number: in
         assert kept.get(key) is not None
         assert len(kept) <= number
         assert kept.bytes <= max(most, kilobytes) * 1024
-    assert kept.bytes == pytest.approx(sum(size_of(r) for r, _, _ in kept._runs.values()))
+    assert kept.bytes == pytest.approx(sum(size_of(k.run) for k in kept._runs.values()))
+
+
+def test_a_run_that_went_is_made_again_from_its_photo_under_the_same_key() -> None:
+    made = []
+
+    def again(run: Run) -> Run:
+        assert run.blocks == ()
+        made.append(run.photo)
+        return run_of(1)
+
+    kept = KeptRuns(most_bytes=2 * 1024, again=again)
+    keys = [kept.put(run_of(1)) for _ in range(5)]
+    assert len(kept) == 2
+    assert all(kept.get(key) is not None for key in keys)
+    assert len(made) == 5  # those of the first three, and of the two that had to go for them
+    kept.drop(keys[0])
+    kept.retire(keys[1])
+    assert kept.get(keys[0]) is None
+
+
+def test_photos_of_runs_that_went_are_bounded_too() -> None:
+    kept = KeptRuns(most_bytes=100_000, again=lambda run: run)
+    photo = np.zeros((50, 50, 3), np.uint8)
+    for _ in range(100):
+        kept.put(Run("n", "CPU", photo, Prediction("cat", (), 0.0), run_of(60).blocks, (), Timings(1, 1, 1)))
+    assert kept._photo_bytes <= 25_000
+
+
+def test_whoever_holds_the_most_loses_first() -> None:
+    whose = ["visitor"]
+    kept = KeptRuns(most_bytes=10 * 1024, owner=lambda: whose[0])
+    own = kept.put(run_of(1))
+    whose[0] = "flood"
+    for _ in range(300):
+        kept.put(run_of(1))
+    assert kept.get(own) is not None
+    assert kept.bytes <= 10 * 1024
+
+
+def test_what_is_kept_follows_the_memory_of_the_container(tmp_path: Path) -> None:
+    (tmp_path / "max").write_text("2000000000\n")
+    (tmp_path / "none").write_text("max\n")
+    assert memory_here((str(tmp_path / "max"), "/no/such/file")) == 2_000_000_000
+    machine = memory_here((str(tmp_path / "none"),))
+    assert machine > 500_000_000
+    assert room_for_runs(2_000_000_000) == 250_000_000
+    assert room_for_runs(1 << 50) == MOST_BYTES

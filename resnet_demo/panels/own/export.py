@@ -7,13 +7,20 @@ from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any
 
+import gradio as gr
+
 from resnet_demo.drawing.road_map import block_title
 from resnet_demo.drawing.streams import View
 from resnet_demo.i18n import later, say, speaking
 from resnet_demo.panels.base import Json, Panel, Visit
 from resnet_demo.panels.own.report import bundle, report_html, sheets, snippet
-from resnet_demo.panels.page import GONE
+from resnet_demo.panels.own.seats import BusyError, WorkSeats
+from resnet_demo.panels.page import GONE, visitor_address
 from resnet_demo.records import STREAM_NAMES, Run
+
+FILES_AT_ONCE = 2  # a ZIP takes a quarter of a second of one core
+SEATS = WorkSeats(FILES_AT_ONCE)
+BUSY = later("Files of other visitors are being made; try again in a moment.")
 
 
 class ExportPanel(Panel):
@@ -36,11 +43,17 @@ class ExportPanel(Panel):
             return {"error": "That is no request for a file."}
         with speaking(str(request.get("language"))):
             key, block = request.get("key"), request.get("block")
-            run = self.page.runs.get(key) if isinstance(key, str) else None
-            if run is None:
-                return {"error": say(GONE)}
-            index = max(0, min(block, len(run.blocks) - 1)) if isinstance(block, int) else 0
-            return made(run, View(block=index), request.get("what"), self.page.style)
+            try:
+                with SEATS.take(visitor_address()):
+                    run = self.page.recall(key if isinstance(key, str) else "")
+                    if run is None:
+                        return {"error": say(GONE)}
+                    index = max(0, min(block, len(run.blocks) - 1)) if isinstance(block, int) else 0
+                    return made(run, View(block=index), request.get("what"), self.page.style)
+            except BusyError:
+                return {"error": say(BUSY)}
+            except gr.Error as error:
+                return {"error": str(error.message)}
 
 
 def made(run: Run, view: View, what: Any, style: str) -> dict[str, str]:
