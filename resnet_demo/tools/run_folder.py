@@ -34,7 +34,7 @@ from resnet_demo.inference.interface import NO_RAY, EngineConfig, EngineError, h
 from resnet_demo.inference.options import chosen_checkpoint, network_options
 from resnet_demo.inputs.photo_decoding import PhotoError, read_file
 from resnet_demo.inputs.preprocessing import read_photo
-from resnet_demo.records import Numbers, Run
+from resnet_demo.records import STREAM_NAMES, Run
 from resnet_demo.serialize import run_as_dict
 from resnet_demo.tools.find_photos import Found, find_photos
 from resnet_demo.tools.stream_files import StreamFiles
@@ -58,7 +58,7 @@ def shown(path: Path) -> str:
 
 def run_all(
     engine: Engine, paths: Iterable[Path], network: str | None = None, streams: bool = True
-) -> Iterator[tuple[Path, Run | Numbers | Exception]]:
+) -> Iterator[tuple[Path, Run | Exception]]:
     """Each photo with its run, or with what was wrong with it, in order; without ``streams`` only its numbers."""
     preprocessing = engine.network(network).card.preprocessing
     # a CPU opens photos between the passes, on all cores: a pass whose threads wait for one that opens a photo
@@ -80,14 +80,14 @@ def run_all(
     def run(good: list[NDArray[np.uint8]]) -> list[Any]:
         """A run for each, or what went wrong; a photo that fails spoils no other."""
         try:
-            return list(engine.run_batch(good, network) if streams else engine.numbers(good, network))
+            return list(engine.run(good, network, keep=STREAM_NAMES if streams else ()))
         except EngineError as error:
             return [error] if len(good) == 1 else [answer for one in good for answer in run([one])]
 
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor() as openers:
         waiting: deque[tuple[list[Path], Iterator[Any]]] = deque()
 
-        def run_next() -> Iterator[tuple[Path, Run | Numbers | Exception]]:
+        def run_next() -> Iterator[tuple[Path, Run | Exception]]:
             batch, found = waiting.popleft()
             every = list(openers.map(opened, found) if in_turn else found)
             answers = iter(run([pixels for pixels in every if not isinstance(pixels, Exception)]))
@@ -126,7 +126,7 @@ def write_lines(
                 tqdm.write(f"{shown(path)}: {reason}", file=sys.stderr)
             else:
                 line: dict[str, Any] = {"photo": str(path), **run_as_dict(run)}
-                if files is not None and isinstance(run, Run):
+                if files is not None:
                     line["streams"] = str(stored(run, path, files))
                 tell(json.dumps(line), to)
             bar.update()
