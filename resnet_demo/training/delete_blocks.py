@@ -72,9 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     record = deletion_record(card.network, model, pixels, labels, card.preprocessing)
-    for name, error in {"whole network": record["whole_error"], **record["errors"]}.items():
-        low, high = wilson(round(error * record["n"]), record["n"])
-        print(f"{name:>14}: {100 * error:6.2f} % wrong ({100 * low:.2f} to {100 * high:.2f})")
+    for name, share in {"whole network": record["whole_error"], **record["errors"]}.items():
+        low, high = wilson(round(share * record["n"]), record["n"])
+        print(f"{name:>14}: {100 * share:6.2f} % wrong ({100 * low:.2f} to {100 * high:.2f})")
     print(json.dumps(record))
     return 0
 

@@ -28,9 +28,13 @@ from resnet_demo.training.golden import save_golden
 from resnet_demo.training.train_cifar import NETWORKS, CifarRecipe, load_state
 
 CURVES = "cifar10-curves.json"
-KNOWS = (
-    "This network has seen the ten classes of CIFAR-10, 32 by 32 pixels small, and must call everything one of them."
-)
+KNOWS = "This network has seen the ten classes of CIFAR-10, 32 by 32 pixels small, and must call everything one of them."
+ABOUT = {
+    "resnet-20": "ten kinds of things, 32 px · 9 blocks, identity shortcuts",
+    "resnet-56": "ten kinds of things, 32 px · 27 blocks: cut one and little happens",
+    "plain-20": "ten kinds of things, 32 px · 9 blocks, no shortcuts",
+    "plain-56": "ten kinds of things, 32 px · 27 blocks, no shortcuts: deeper learns worse",
+}
 PREPROCESSING = Preprocessing(SIDE, "crop", MEAN, STD)
 GOLDEN_SIDE = 16  # pixels: every block's output is kept, and there are 27
 
@@ -82,6 +86,7 @@ def export(
         interval=found.interval,
         temperature=temperature,
         knows=KNOWS,
+        about=ABOUT[network],
         details={
             "data": "CIFAR-10, JPEG copies of about 940 bytes a picture, not the originals",
             "recipe": asdict(recipe),
@@ -104,7 +109,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--until", type=int, required=True, help="steps of the stable run")
     parser.add_argument("--decay", type=int, required=True, help="steps of the decay")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--precision", choices=("bfloat16", "float32"), default="bfloat16", help="of the training")
+    parser.add_argument(
+        "--precision", choices=("bfloat16", "float32"), default="bfloat16", help="of the training"
+    )
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--picture", type=Path, help="SVG of the curves")
     args = parser.parse_args(argv)
@@ -127,7 +134,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     (args.out / CURVES).write_text(json.dumps(told) + "\n")
     if args.picture:
-        args.picture.write_text(error_curves(curves, "CIFAR-10 (JPEG copies): networks with shortcuts, and plain"))
+        args.picture.write_text(
+            error_curves(curves, "CIFAR-10 (JPEG copies): networks with shortcuts, and plain")
+        )
     print(json.dumps({"accuracy": accuracy}))
     return 0
 
