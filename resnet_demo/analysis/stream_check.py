@@ -63,7 +63,9 @@ def _same(wanted: Tensor, found: Tensor, *sides: Tensor) -> bool:
         return False
     rounding = max(torch.finfo(t.dtype).eps for t in (found, *sides))
     scale = max(float(side.abs().max()) if side.numel() else 0.0 for side in sides)
-    return bool(torch.allclose(wanted.float(), found.float(), rtol=0, atol=4 * rounding * scale, equal_nan=True))
+    return bool(
+        torch.allclose(wanted.float(), found.float(), rtol=0, atol=4 * rounding * scale, equal_nan=True)
+    )
 
 
 def _sentence(name: str, block: nn.Module, missing: str) -> str:

@@ -18,12 +18,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from resnet_demo.analysis.linear_probes import save_probes
 from resnet_demo.networks.cards import WEIGHTS
 from resnet_demo.networks.checkpoints import Card, load_checkpoint, save_checkpoint
 from resnet_demo.records import Preprocessing
 from resnet_demo.training.cifar_data import CLASSES, MEAN, SIDE, STD, CifarDataError, load
 from resnet_demo.training.evaluate import logits_of, summarise
 from resnet_demo.training.figures import error_curves
+from resnet_demo.training.fit_probes import fit
 from resnet_demo.training.golden import save_golden
 from resnet_demo.training.train_cifar import NETWORKS, CifarRecipe, load_state
 
@@ -36,6 +38,7 @@ ABOUT = {
     "plain-56": "ten kinds of things, 32 px · 27 blocks, no shortcuts: deeper learns worse",
 }
 PREPROCESSING = Preprocessing(SIDE, "crop", MEAN, STD)
+PROBED = 10_000  # training pictures that the read-outs are fitted on
 GOLDEN_SIDE = 16  # pixels: every block's output is kept, and there are 27
 
 
@@ -98,6 +101,13 @@ def export(
         },
     )
     path = save_checkpoint(state.model, card, directory)
+    train_pixels, train_labels = load(data, "train", work / "cache")
+    some = np.sort(np.random.default_rng(1).permutation(len(train_labels))[:PROBED])
+    seen = np.ascontiguousarray(train_pixels[some].transpose(0, 2, 3, 1))
+    probes = fit(
+        load_checkpoint(path)[0], (seen, train_labels[some]), (photos, labels), PREPROCESSING, len(CLASSES)
+    )
+    save_probes(probes, path)
     save_golden(load_checkpoint(path)[0], path.with_suffix(".golden.safetensors"), GOLDEN_SIDE)
     return path, curve_of(state.curve)
 
