@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from resnet_demo.analysis.capture import residual_blocks
+from resnet_demo.networks.residual_blocks import residual_blocks
 from resnet_demo.networks.resnet import count_parameters
 from resnet_demo.records import LayerTrace
 

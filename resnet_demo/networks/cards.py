@@ -26,7 +26,16 @@ ABOUT = (
     later("ten kinds of things, 32 px · 9 blocks, no shortcuts"),
     later("ten kinds of things, 32 px · 27 blocks, no shortcuts: deeper learns worse"),
 )  # in cards
-WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+
+
+def _weights() -> Path:
+    """The folder of weights: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "weights"
+    return inside if inside.is_dir() else package.parent / "weights"
+
+
+WEIGHTS = _weights()
 
 
 @dataclass(frozen=True)

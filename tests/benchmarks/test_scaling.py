@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import peers, scaling
+from benchmarks.scaling import Row
+from benchmarks.timing import jpeg
 from resnet_demo.inference.engine import Engine
 from resnet_demo.networks.checkpoints import available_networks
-from resnet_demo.tools import bench
-from resnet_demo.tools import bench_peers as peers
-from resnet_demo.tools import bench_scaling as scaling
-from resnet_demo.tools.bench_scaling import Row
 
 
 def test_exponents_are_slopes_of_logarithms() -> None:
@@ -35,7 +34,7 @@ def test_exponents_are_slopes_of_logarithms() -> None:
 def test_every_quantity_can_be_measured(weights_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaling, "SIDES", (40, 80))
     monkeypatch.setattr(scaling, "DEPTHS", (18, 50))
-    data = bench.jpeg()
+    data = jpeg()
     rows = scaling.by_side(data, 1) + scaling.by_depth(data, 1)
     rows += scaling.by_channels(Engine(available_networks(weights_dir), "cpu"), data, 1)
     rows += scaling.by_clients(lambda clients: 10.0 * clients, 12.0)
@@ -55,7 +54,7 @@ def test_other_tools_that_are_not_installed_are_left_out_with_a_word(
     for name in ("captum", "grad_cam", "mmengine", "matplotlib"):
         monkeypatch.setattr(peers, name, lambda *_: lambda: None)
     monkeypatch.setattr(peers, "torchlens", torchlens)
-    found = peers.things(bench.jpeg(), (1, 3, 48, 48))
+    found = peers.things(jpeg(), (1, 3, 48, 48))
     assert "torchlens" not in found
     assert "torchlens is left out" in capsys.readouterr().err
     found["forward"]()

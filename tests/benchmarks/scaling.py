@@ -1,6 +1,6 @@
 """How cost grows: time and memory against input side, channels shown, depth and clients, with exponents.
 
-Part of the benchmark: ``python -m resnet_demo.bench --scaling``. An exponent is the slope of log(cost) over
+Part of the benchmark: ``python -m resnet_demo bench --scaling``. An exponent is the slope of log(cost) over
 log(size), by least squares: 1 is linear, 2 quadratic. The work of the forward pass is quadratic in the side.
 """
 

@@ -15,31 +15,21 @@ from resnet_demo.inference.process_tuning import OPENMP
 os.environ.update({**OPENMP, **os.environ})  # as app.py does
 
 import argparse
-import base64
-import io
 import json
-import platform
 import random
-import re
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
-from tqdm import tqdm
 
+from benchmarks import machine
+from benchmarks.server import CLIENTS, crowd, import_seconds, through_the_server
+from benchmarks.timing import REFERENCE, interleaved, jpeg
 from resnet_demo.analysis.capture import capture_blocks
 from resnet_demo.drawing.answer import answer_html, trace_html
 from resnet_demo.drawing.feature_maps import forget_photos
@@ -57,9 +47,6 @@ from resnet_demo.records import Gate, Run
 from resnet_demo.tools import run_folder as folder_command
 from resnet_demo.tools.app_process import Server, Visitor, free_port
 
-REFERENCE = (1, 3, 180, 180)
-CLIENTS = 8
-SETTLED_S = 8.0  # the server gives memory back every five seconds
 FOLDER_PHOTOS = 200
 
 MEANING = {
@@ -80,7 +67,7 @@ MEANING = {
     "live_fairness": "frames of the slowest of four live viewers / of the fastest",
     "photos_per_second": f"through /predict with {CLIENTS} clients",
     "concurrent_efficiency": f"photos a second through /predict with {CLIENTS} clients x reference",
-    "folder_over_batched": "photos a second of python -m resnet_demo.run on a folder of JPEGs, once it has started / "
+    "folder_over_batched": "photos a second of python -m resnet_demo run on a folder of JPEGs, once it has started / "
     "of the bare network on the same batches, already opened; higher is better",
     "import_gradio_s": "import gradio, alone in a fresh process",
     "import_s": "import torch and gradio, alone in a fresh process",
@@ -89,13 +76,6 @@ MEANING = {
     "rss_idle_mb": "resident memory of the server after its first answer",
     "rss_after_1000_mb": "resident memory eight seconds after as many photos as 'photos' says (1000 unless told)",
 }
-
-
-def jpeg() -> bytes:
-    """A 640x480 JPEG photo."""
-    buffer = io.BytesIO()
-    example("cheetah").resize((640, 480), Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
 
 
 def first_screen(run: Run, view: View) -> list[str]:
@@ -107,21 +87,6 @@ def first_screen(run: Run, view: View) -> list[str]:
         trace_html(run.trace, tuple(block.name for block in run.blocks)),
         how_html(run, view.block),
     ]
-
-
-def interleaved(things: dict[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:
-    """Median milliseconds of each, measured in turn so that drift meets all alike, and in another order every time, so
-    that none always finds what the same other one has left in the caches."""
-    dice = random.Random(0)
-    spent: dict[str, list[float]] = {name: [] for name in things}
-    for thing in things.values():
-        thing()
-    for _ in tqdm(range(repetitions), desc="in process", disable=None):
-        for name, thing in dice.sample(list(things.items()), len(things)):
-            started = time.perf_counter()
-            thing()
-            spent[name].append((time.perf_counter() - started) * 1e3)
-    return {name: statistics.median(times) for name, times in spent.items()}
 
 
 def in_process(repetitions: int) -> dict[str, float]:
@@ -164,7 +129,7 @@ def in_process(repetitions: int) -> dict[str, float]:
             "redraw": lambda: inside_html(run, other),
             "block_change": lambda: (inside_html(run, other), how_html(run, 1)),
             "gated": lambda: first_screen(engine.run(run.photo, gates=shut), view),
-            "lesions": lambda: engine.lesions(run),
+            "lesions": lambda: engine.ablation(run),
             "gradient": lambda: engine.gradient_flow(run, 50),
         },
         repetitions,
@@ -227,174 +192,9 @@ def folder(engine: Engine, photos: int, repetitions: int) -> dict[str, float]:
     return {"folder_over_batched": times["batched"] / times["command"]}
 
 
-def import_seconds(modules: str) -> float:
-    """Seconds that a fresh Python takes to import ``modules``: the median of three."""
-    code = f"import time; t = time.perf_counter(); import {modules}; print(time.perf_counter() - t)"
-    return statistics.median(
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-        for _ in range(3)
-    )
-
-
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process, in 10**6 bytes; 0 where the system does not tell."""
-    with suppress(OSError):
-        found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-        if found:
-            return int(found[1]) * 1024 / 1e6
-    return 0.0
-
-
-class LiveViewer:
-    """Sends frames as the page's script does: the next when the last answer has come."""
-
-    def __init__(self, url: str) -> None:
-        with urllib.request.urlopen(url + "/config", timeout=30) as response:
-            config = json.load(response)
-        self.component = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "live")
-        self.connection = HTTPConnection(url.removeprefix("http://"), timeout=60)
-        buffer = io.BytesIO()
-        example("cheetah").resize((320, 240)).save(buffer, "JPEG", quality=85)
-        self.jpeg = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-    def frame(self) -> dict[str, Any]:
-        """The answer to one frame."""
-        body = {
-            "data": {"jpeg": self.jpeg, "block": 2},
-            "component_id": self.component,
-            "fn_name": "frame",
-            "session_hash": "bench",
-        }
-        self.connection.request(
-            "POST", "/gradio_api/component_server", json.dumps(body), {"Content-Type": "application/json"}
-        )
-        answer: dict[str, Any] = json.loads(self.connection.getresponse().read())
-        return answer
-
-
-def live(url: str, seconds: float) -> dict[str, float]:
-    """One viewer alone, then four together."""
-
-    def watch(viewer: LiveViewer) -> int:
-        ends, frames = time.perf_counter() + seconds, 0
-        while time.perf_counter() < ends:
-            frames += "roadmap" in viewer.frame()
-        return frames
-
-    viewers = [LiveViewer(url) for _ in range(4)]
-    viewers[0].frame()
-    alone = watch(viewers[0]) / seconds
-    with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(watch, viewers))
-    return {"live_fps": alone, "live_ms": 1e3 / alone, "live_fairness": min(together) / max(together)}
-
-
-def through_the_server(photos: int, repetitions: int) -> dict[str, float]:
-    """What visitors meet: cold start, one of them, many, memory."""
-    torch.manual_seed(0)
-    model = ResNet(3).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    x = torch.randn(REFERENCE).contiguous(memory_format=torch.channels_last)
-    server, data = Server(free_port()), jpeg()
-    try:
-        visitor = Visitor(server.url)
-        visitor.ask(data)
-        first_answer = time.perf_counter() - server.started
-        idle = resident_mb(server.process.pid)
-
-        def forward() -> None:
-            with torch.inference_mode():
-                model(x)
-
-        watched = live(server.url, seconds=max(1.0, repetitions / 3))
-        times = interleaved(
-            {"forward": forward, "http": lambda: visitor.ask(data), **by_gradio_client(server.url, data)},
-            repetitions,
-        )
-        crowded = crowd(server.url, data, CLIENTS, photos)
-        time.sleep(SETTLED_S)
-        after = resident_mb(server.process.pid)
-    finally:
-        server.close()
-    return {
-        **watched,
-        "http_over_forward": times["http"] / times["forward"],
-        "gradio_client_over_forward": times["gradio_client"] / times["forward"],
-        "photos_per_second": crowded,
-        "first_page_s": server.first_page,
-        "first_answer_s": first_answer,
-        "rss_idle_mb": idle,
-        "rss_after_1000_mb": after,
-    }
-
-
-def by_gradio_client(url: str, data: bytes) -> dict[str, Callable[[], Any]]:
-    """The same question through Gradio's own Python client."""
-    from gradio_client import Client, handle_file
-
-    client = Client(url, verbose=False)
-    path = Path(tempfile.mkdtemp()) / "photo.jpg"
-    path.write_bytes(data)
-    return {"gradio_client": lambda: client.predict(handle_file(path), api_name="/predict")}
-
-
-def crowd(url: str, data: bytes, clients: int, photos: int) -> float:
-    """Photos a second of ``clients`` visitors who each ask again as soon as they are answered.
-
-    Raises:
-        RuntimeError: somebody got no answer, or another one than the others.
-    """
-    people = [Visitor(url) for _ in range(clients)]
-    for visitor in people:
-        visitor.ask(data)
-    share = [photos // clients + (i < photos % clients) for i in range(clients)]
-    bar = tqdm(total=photos, desc=f"{clients} clients", disable=None)
-
-    def come(i: int) -> list[dict[str, Any]]:
-        told = []
-        for _ in range(share[i]):
-            while "busy" in (answer := people[i].ask(data)):  # the queue is full: come back
-                time.sleep(0.05)
-            told.append(answer)
-            bar.update()
-        return told
-
-    started = time.perf_counter()
-    with ThreadPoolExecutor(clients) as pool:
-        answers = [answer for told in pool.map(come, range(clients)) for answer in told]
-    spent = time.perf_counter() - started
-    bar.close()
-    logits = [float(answer["logit"]) for answer in answers if "logit" in answer]
-    if len(logits) != photos or max(logits) - min(logits) > 1e-5:
-        raise RuntimeError("answers were lost or mixed")
-    return photos / spent
-
-
-def hardware() -> dict[str, Any]:
-    """What it ran on."""
-    processor = platform.processor() or platform.machine()
-    with suppress(OSError):
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-        processor = found[1] if found else processor
-    versions = {}
-    from importlib.metadata import version
-
-    for package in ("torch", "torchvision", "gradio", "numpy", "pillow"):
-        versions[package] = version(package)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "processor": processor,
-        "cores": cores,
-        "threads": torch.get_num_threads(),
-        "gpu": gpu,
-        "python": platform.python_version(),
-        **versions,
-    }
-
-
 def grow(repetitions: int, photos: int) -> int:
     """Print how cost grows, and the exponents as JSON."""
-    from resnet_demo.tools import bench_scaling as scaling
+    from benchmarks import scaling
 
     data = jpeg()
     engine = Engine(available_networks(WEIGHTS), "auto")
@@ -409,7 +209,7 @@ def grow(repetitions: int, photos: int) -> int:
         server.close()
     print(scaling.table(rows))
     found = scaling.exponents(rows)
-    print(json.dumps({**{k: round(v, 3) for k, v in found.items()}, **hardware()}))
+    print(json.dumps({**{k: round(v, 3) for k, v in found.items()}, **machine.hardware()}))
     return 0
 
 
@@ -422,6 +222,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-server", action="store_true", help="only what needs no server")
     parser.add_argument("--scaling", action="store_true", help="only how cost grows: a table and exponents")
     parser.add_argument("--peers", action="store_true", help="rivals too (.ci/requirements-peers.txt)")
+    parser.add_argument(
+        "--keep", action="store_true", help="add the figures to tests/benchmarks/history.jsonl"
+    )
     args = parser.parse_args(argv)
     if args.scaling:
         return grow(args.repetitions, args.photos)
@@ -435,18 +238,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         # over the reference as it was before the server shared its cores
         figures["concurrent_efficiency"] = figures["photos_per_second"] * figures["forward_ms"] / 1e3
     if args.peers:
-        from resnet_demo.tools import bench_peers as peers
+        from benchmarks import peers
 
         times = interleaved(peers.things(jpeg(), REFERENCE), max(3, args.repetitions // 5))
         figures |= {
             f"{name}_over_forward": t / times["forward"] for name, t in times.items() if name != "forward"
         }
         MEANING.update(peers.MEANING)
-    for name, value in figures.items():
-        print(f"{name:24} {value:10.2f}   {MEANING[name]}")
-    conditions = {"repetitions": args.repetitions, "photos": args.photos, **hardware()}
-    print(json.dumps({**{k: round(v, 4) for k, v in figures.items()}, **conditions}))
+    conditions = {"repetitions": args.repetitions, "photos": args.photos, **machine.hardware()}
+    report(figures, conditions)
+    if args.keep:
+        machine.keep({k: round(v, 4) for k, v in figures.items()}, conditions)
     return 0
+
+
+def report(figures: Mapping[str, float], conditions: Mapping[str, Any]) -> None:
+    """Print the figures, what they were in the last line of the history from the same machine, and all as JSON."""
+    before = machine.last_on(conditions)
+    changes = machine.compared(figures, before)
+    if before:
+        print(f"{'':24} {'now':>10} {'at ' + before['commit']:>15}   of {before['when']}")
+    for name, value in figures.items():
+        change = f" {changes.get(name, ''):19}" if before else ""
+        print(f"{name:24} {value:10.2f}{change}   {MEANING[name]}")
+    print(json.dumps({**{k: round(v, 4) for k, v in figures.items()}, **conditions}))
 
 
 if __name__ == "__main__":
