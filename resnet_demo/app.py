@@ -83,7 +83,7 @@ def build_demo(
     room = room or Limits()
     menu = read_whole_menu(weights, own)
     kept = KeptRuns()
-    names = {}  # as the menu shows them, in whatever language
+    names: dict[str, str] = {}  # as the menu shows them, in whatever language
     for language in languages():
         with speaking(language):
             names |= {entry.shown: entry.name for entry in menu}

@@ -116,8 +116,8 @@ def test_the_engine_runs_them_with_all_that_the_page_shows(shipped: Path, name: 
     for read in run.read_outs:
         assert sum(read.chances) == pytest.approx(1) and len(read.chances) == 10
     assert "decides" in decides_html(run)
-    lesions = engine.lesions(run)
-    assert lesions.blocks == blocks and lesions.label == run.prediction.label
+    without = engine.ablation(run)
+    assert without.blocks == blocks and without.label == run.prediction.label
     numbers = engine.answer(photo, name)
     assert numbers.prediction.label == run.prediction.label and len(numbers.blocks) == blocks
 
