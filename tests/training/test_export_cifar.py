@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from resnet_demo.inference.engine import Engine
 from resnet_demo.networks.cards import read_menu
 from resnet_demo.networks.checkpoints import available_networks, load_checkpoint
-from resnet_demo.panels.gradient_flow import decides_html
+from resnet_demo.panels.explain.early_readout import decides_html
 from resnet_demo.records import Gate
 from resnet_demo.training import delete_blocks, evaluate, export_cifar
 from resnet_demo.training.cifar_data import CLASSES
