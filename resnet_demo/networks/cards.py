@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_demo.i18n import known, later
+from resnet_demo.records import Preprocessing
 
 IMAGENET = later(
     "This network has seen the 1,000 classes of ImageNet, from goldfish to toilet paper; people are none of them."
@@ -47,14 +48,14 @@ class MenuEntry:
         knows: one sentence on what the network has ever seen.
         blocks: how many residual blocks it has.
         title: how the menu shows it; its name if empty.
-        hears: True if it takes sounds, not photos.
+        modality: what it takes, see ``modalities``.
     """
 
     name: str
     knows: str
     blocks: int
     title: str = ""
-    hears: bool = False
+    modality: str = "photo"
 
     @property
     def shown(self) -> str:
@@ -99,6 +100,6 @@ def _entry(checkpoint: Path) -> MenuEntry:
     card = json.loads(checkpoint.with_suffix(".json").read_text(encoding="utf-8"))
     name, about = str(card["network"]), str(card.get("about", ""))
     blocks = int(card.get("blocks") or len(card["config"]["widths"]))
-    hears = dict(card.get("preprocessing") or {}).get("sense") == "sound"
+    taken = Preprocessing.from_card(card.get("preprocessing") or {}).modality
     title = later("{name} · {about}", name=name, about=later(about)) if about else ""
-    return MenuEntry(name, str(card["knows"]), blocks, title, hears)
+    return MenuEntry(name, str(card["knows"]), blocks, title, taken)

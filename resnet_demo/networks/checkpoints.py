@@ -97,7 +97,7 @@ class Card:
         interval = data.pop("interval", None)
         return cls(
             config=_configured(data.get("family", "notebook"), config),
-            preprocessing=Preprocessing(**data.pop("preprocessing")),
+            preprocessing=Preprocessing.from_card(data.pop("preprocessing")),
             interval=(interval[0], interval[1]) if interval else None,
             **data,
         )
