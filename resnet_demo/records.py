@@ -363,3 +363,37 @@ class Numbers:
     prediction: Prediction
     blocks: tuple[BlockNumbers, ...]
     timings: Timings
+
+
+@dataclass(frozen=True, eq=False)
+class PathLedger:
+    """One logit as a sum over all paths through the blocks, plus the biases (``analysis.path_ledger``).
+
+    Attributes:
+        branches: for each of the P = 2**N paths, which blocks it crosses by the residual branch (True) rather
+            than by the shortcut, in the order of the blocks.
+        shares: (P,) float64, each path's share of the logit.
+        maps: (P, H, W) float32, the same share by place of the input.
+        biases: (where it enters, share): "stem" where there is one with biases, each block's name, "head".
+        logit: the logit explained; shares and biases sum to it.
+    """
+
+    branches: tuple[tuple[bool, ...], ...]
+    shares: NDArray[np.float64]
+    maps: NDArray[np.float32]
+    biases: tuple[tuple[str, float], ...]
+    logit: float
+
+
+@dataclass(frozen=True)
+class PathLengths:
+    """One logit as a sum over the lengths of paths: how many residual branches they cross.
+
+    Attributes:
+        shares: N + 1 shares, of the paths that cross 0, 1, … N residual branches together.
+        biases, logit: as in ``PathLedger``.
+    """
+
+    shares: tuple[float, ...]
+    biases: tuple[tuple[str, float], ...]
+    logit: float
