@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from resnet_demo.networks.resnet import ResidualBlock as ResidualBlock
     from resnet_demo.networks.resnet import ResNet as ResNet
     from resnet_demo.networks.resnet import ResNetConfig as ResNetConfig
+    from resnet_demo.networks.residual_blocks import BlockKind as BlockKind
+    from resnet_demo.networks.residual_blocks import register_block as register_block
     from resnet_demo.records import Gate as Gate
     from resnet_demo.records import Run as Run
     from resnet_demo.serialize import save_streams as save_streams
 
 WHERE = {
+    "BlockKind": "networks.residual_blocks",
     "Engine": "inference.engine",
     "Gate": "records",
     "ResNet": "networks.resnet",
@@ -38,6 +41,7 @@ WHERE = {
     "gated": "analysis.gating",
     "open_photo": "inputs.photo_decoding",
     "open_sound": "inputs.sound_decoding",
+    "register_block": "networks.residual_blocks",
     "save_streams": "serialize",
 }
 __all__ = list(WHERE)

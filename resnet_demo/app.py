@@ -21,7 +21,15 @@ os.environ.update({**OPENMP, **os.environ})  # read when torch is imported
 
 from resnet_demo.i18n import languages, speaking
 from resnet_demo.inference import zerogpu
-from resnet_demo.inference.interface import NO_RAY, Fleet, Own, PhotoEngine, Recipe, Room, has_ray
+from resnet_demo.inference.interface import (
+    NO_RAY,
+    EngineConfig,
+    Limits,
+    OwnCheckpoint,
+    PhotoEngine,
+    ReplicaConfig,
+    has_ray,
+)
 from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.networks.cards import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
@@ -37,11 +45,14 @@ DEVICES = ("auto", "cuda", "mps", "cpu")
 
 
 def defer_engine(
-    device: str = "auto", weights: Path = WEIGHTS, own: Own | None = None, fleet: Fleet | None = None
+    device: str = "auto",
+    weights: Path = WEIGHTS,
+    own: OwnCheckpoint | None = None,
+    fleet: ReplicaConfig | None = None,
 ) -> Deferred[PhotoEngine]:
     """An engine that loads and warms up the default network when first needed: in this process, which
     imports torch then, or on a cluster, which starts then."""
-    recipe = Recipe(device, None if weights == WEIGHTS else weights, own)
+    recipe = EngineConfig(device, None if weights == WEIGHTS else weights, own)
 
     def build() -> PhotoEngine:  # after the page is up: torch takes seconds
         if fleet is not None:
@@ -56,7 +67,7 @@ def defer_engine(
     return Deferred(build)
 
 
-def read_whole_menu(weights: Path = WEIGHTS, own: Own | None = None) -> list[MenuEntry]:
+def read_whole_menu(weights: Path = WEIGHTS, own: OwnCheckpoint | None = None) -> list[MenuEntry]:
     """The networks on offer, the default first."""
     return [*([read_checkpoint(own.checkpoint)] if own else []), *read_menu(weights), *FIELD]
 
@@ -64,12 +75,12 @@ def read_whole_menu(weights: Path = WEIGHTS, own: Own | None = None) -> list[Men
 def build_demo(
     engine: Deferred[PhotoEngine],
     weights: Path = WEIGHTS,
-    own: Own | None = None,
-    room: Room | None = None,
+    own: OwnCheckpoint | None = None,
+    room: Limits | None = None,
     in_every_language: bool = True,
 ) -> SpokenBlocks:
     """The page, its events connected to ``engine``; in English alone until ``translate`` is called, if so wanted."""
-    room = room or Room()
+    room = room or Limits()
     menu = read_whole_menu(weights, own)
     kept = KeptRuns()
     names = {entry.title or entry.name: entry.name for entry in menu}
@@ -110,7 +121,7 @@ def fleet_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def chosen_fleet(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Fleet | None:
+def chosen_fleet(parser: argparse.ArgumentParser, args: argparse.Namespace) -> ReplicaConfig | None:
     """What the options ask for; None for the engine in this process. Ends the program if it cannot be had."""
     only_ray = (args.replicas, args.ray_address, args.replica_cpus, args.replica_gpus)
     if args.engine == "local":
@@ -120,7 +131,7 @@ def chosen_fleet(parser: argparse.ArgumentParser, args: argparse.Namespace) -> F
     if not has_ray():
         parser.error(NO_RAY)
     try:
-        return Fleet(*Fleet.parse(args.replicas or "1"), *only_ray[1:])
+        return ReplicaConfig(*ReplicaConfig.parse(args.replicas or "1"), *only_ray[1:])
     except ValueError:
         parser.error(f"--replicas {args.replicas}: N or MIN:MAX is needed, such as 2 or 1:8")
 
@@ -154,17 +165,17 @@ def main(argv: Sequence[str] | None = None, program: str = "python app.py") -> i
     args = parser.parse_args(argv)
     if args.checkpoint and not args.checkpoint.is_file():
         parser.error(f"{args.checkpoint} is not a file")
-    own = Own(args.checkpoint, args.classes, args.allow_pth) if args.checkpoint else None
+    own = OwnCheckpoint(args.checkpoint, args.classes, args.allow_pth) if args.checkpoint else None
     fleet = chosen_fleet(parser, args)
 
     with own_folder():
         return serve(args, own, fleet)
 
 
-def serve(args: argparse.Namespace, own: Own | None, fleet: Fleet | None) -> int:
+def serve(args: argparse.Namespace, own: OwnCheckpoint | None, fleet: ReplicaConfig | None) -> int:
     """Launch the page and keep it up until SystemExit; the exit code when it cannot be launched."""
     share_arenas()
-    room = Room() if fleet is None else Room.of(fleet.most)
+    room = Limits() if fleet is None else Limits.of(fleet.most)
     engine = defer_engine("cpu" if zerogpu.lent() else args.device, own=own, fleet=fleet)
     if zerogpu.lent():
         zerogpu.borrow(engine)

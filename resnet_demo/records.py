@@ -78,7 +78,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, eq=False)
-class BlockStreams:
+class Block:
     """What one residual block did to one photo: four stacks of feature maps, (C, H, W).
 
     ``pre_activation = residual + shortcut`` and ``output = relu(pre_activation)``.
@@ -176,7 +176,7 @@ class ClassActivation:
 
 
 @dataclass(frozen=True, eq=False)
-class Lesions:
+class Ablation:
     """How sure a network is of its own answer with parts of it removed (Veit et al. 2016,
     https://arxiv.org/abs/1605.06431). All are probabilities of ``label``, 0..1.
 
@@ -329,7 +329,7 @@ class Run:
     device: str
     photo: NDArray[np.uint8]
     prediction: Prediction
-    blocks: tuple[BlockStreams, ...]
+    blocks: tuple[Block, ...]
     trace: tuple[LayerTrace, ...]
     timings: Timings
     notice: str = ""
@@ -344,7 +344,7 @@ class Run:
 
 @dataclass(frozen=True)
 class BlockNumbers:
-    """What a ``BlockStreams`` says in numbers, without its maps; the names mean the same."""
+    """What a ``Block`` says in numbers, without its maps; the names mean the same."""
 
     name: str
     shape: tuple[int, int, int]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnet_demo.analysis.capture import capture_blocks, residual_blocks
+from resnet_demo.networks.cifar_resnet import CifarResNet
 from resnet_demo.networks.resnet import ResNet
 from resnet_demo.records import ClassActivation
 
@@ -51,8 +52,12 @@ def parts(model: nn.Module) -> tuple[nn.Module, dict[str, nn.Module], nn.Module]
         ValueError: it is neither the notebook's network nor one of torchvision's ResNets.
     """
     m: Any = model
-    if isinstance(model, ResNet):
-        return nn.Identity(), residual_blocks(model), nn.Sequential(m.avgpool, m.flatten, m.linear)
+    if isinstance(model, (ResNet, CifarResNet)):
+        return (
+            getattr(m, "stem", nn.Identity()),
+            residual_blocks(model),
+            nn.Sequential(m.avgpool, m.flatten, m.linear),
+        )
     if all(hasattr(model, name) for name in ("conv1", "bn1", "relu", "maxpool", "layer4", "avgpool", "fc")):
         stem = nn.Sequential(m.conv1, m.bn1, m.relu, m.maxpool)
         return stem, residual_blocks(model), nn.Sequential(m.avgpool, nn.Flatten(), m.fc)

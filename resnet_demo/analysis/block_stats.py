@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnet_demo.analysis.capture import Put, hook_blocks, residual_blocks
-from resnet_demo.records import STREAM_NAMES, BlockStreams
+from resnet_demo.records import STREAM_NAMES, Block
 
 FLOAT16_MAX = 6e4  # beyond this a stream is kept in float32
 SUMS = ("residual", "shortcut", "output", "product")
@@ -79,7 +79,7 @@ class RecordedBlock(MeasuredBlock):
     Attributes:
         streams: STREAM_NAMES by name, each (B, C, H, W), contiguous.
         means: (B, C) float32, each channel's mean in the output.
-        adds: (B, H, W) float32, see ``BlockStreams.added``.
+        adds: (B, H, W) float32, see ``Block.added``.
     """
 
     streams: dict[str, Tensor] = field(default_factory=dict, repr=False)
@@ -128,7 +128,7 @@ def cosine(residual: float, shortcut: float, product: float) -> float:
     return max(-1.0, min(1.0, product / (residual * shortcut))) if residual and shortcut else 0.0
 
 
-def to_records(blocks: Mapping[str, RecordedBlock]) -> list[tuple[BlockStreams, ...]] | None:
+def to_records(blocks: Mapping[str, RecordedBlock]) -> list[tuple[Block, ...]] | None:
     """What was recorded, on the host: the blocks of each photo of the batch, in arrays of its own.
 
     Returns:
@@ -145,7 +145,7 @@ def to_records(blocks: Mapping[str, RecordedBlock]) -> list[tuple[BlockStreams, 
         array = tensor.cpu().numpy()
         return lambda i: array[i] if alone else array[i].copy()
 
-    found: list[list[BlockStreams]] = [[] for _ in sums]
+    found: list[list[Block]] = [[] for _ in sums]
     for place, (name, block) in enumerate(blocks.items()):
         streams = {stream: each(block.streams[stream]) for stream in STREAM_NAMES}
         means, adds = each(block.means), each(block.adds)
@@ -155,7 +155,7 @@ def to_records(blocks: Mapping[str, RecordedBlock]) -> list[tuple[BlockStreams, 
                 maps = {stream: _narrowed(array) for stream, array in maps.items()}
             f, s, out, product = row
             found[photo].append(
-                BlockStreams(
+                Block(
                     name,
                     **maps,
                     residual_norm=f,

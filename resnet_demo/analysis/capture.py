@@ -7,17 +7,22 @@ would otherwise overwrite it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from resnet_demo.analysis.stream_check import checked
+from resnet_demo.analysis.sum_taps import Put, tap_sum
+from resnet_demo.networks.block_tracer import TracedSum
+from resnet_demo.networks.residual_blocks import SumPoints, residual_blocks, sum_points
+
+__all__ = ["CapturedBlock", "Keep", "Put", "capture_blocks", "clone", "hook_blocks", "residual_blocks"]
+
 Keep = Callable[[Tensor], Tensor]
-Put = Callable[[str, Tensor], None]  # told of each stream by name, at the moment when it exists
 
 
 @dataclass
@@ -47,32 +52,8 @@ class CapturedBlock:
 
     @property
     def output(self) -> Tensor:
-        """The activation of the sum: what the next block receives."""
+        """The activation of the sum, or the sum itself in a pre-activation block: what the next block receives."""
         return self.tensors["output"]
-
-
-def residual_blocks(model: nn.Module) -> dict[str, nn.Module]:
-    """The residual blocks of ``model`` by name, in the order of the forward pass.
-
-    A block is a module with a ``conv1``, a last norm (``bn3`` or ``bn2``) and a
-    ``downsample`` that may be None: the notebook's, and torchvision's BasicBlock and
-    Bottleneck.
-    """
-    return {
-        name: module
-        for name, module in model.named_modules()
-        if hasattr(module, "conv1") and hasattr(module, "bn2") and hasattr(module, "downsample")
-    }
-
-
-def branch_end(block: Any) -> nn.Module:
-    """The module whose output is F(x) as it enters the block's sum."""
-    if hasattr(block, "maxpool") and block.downsample is not None:
-        end = block.maxpool  # the notebook's block pools its branch when its shortcut strides
-    else:
-        end = block.bn3 if hasattr(block, "bn3") else block.bn2
-    assert isinstance(end, nn.Module)
-    return end
 
 
 def clone(tensor: Tensor) -> Tensor:
@@ -89,7 +70,7 @@ def capture_blocks(model: nn.Module, keep: Keep = clone) -> Iterator[dict[str, C
     Not safe for two threads on one model at the same time; hold a lock around it.
 
     Args:
-        model: a network of the notebook's or torchvision's residual blocks.
+        model: a network with residual blocks, see ``networks.residual_blocks``.
         keep: what to do with each stream at the moment it exists; must copy.
 
     Yields:
@@ -97,6 +78,7 @@ def capture_blocks(model: nn.Module, keep: Keep = clone) -> Iterator[dict[str, C
 
     Raises:
         ValueError: ``model`` has no residual block.
+        StreamError: in the forward pass, if the streams of a block do not add up.
     """
     blocks = residual_blocks(model)
     streams = {name: CapturedBlock(name) for name in blocks}
@@ -128,38 +110,43 @@ def hook_blocks(
         ValueError: there are no blocks.
     """
     if not blocks:
-        raise ValueError(f"{type(model).__name__} has no residual block (conv1, bn2, downsample) to capture.")
-    handles: list[RemovableHandle] = []
+        raise ValueError(f"{type(model).__name__} has no residual block to capture.")
     training = [module for module in model.modules() if module.training]
-    try:
+    with ExitStack() as stack:
         for name, block in blocks.items():
-            handles += _hook_block(block, putter(name))
+            put = checked(name, block, putter(name))
+            points = sum_points(block)
+            if isinstance(points, TracedSum):
+                stack.enter_context(tap_sum(block, points, put=put))
+                handles = []
+            else:
+                handles = _hook_block(block, points, put)
+            sum_is_output = isinstance(points, SumPoints) and points.takes_sum is None
+            for handle in (*handles, _hook_output(block, put, sum_is_output)):
+                stack.callback(handle.remove)
         if training:
+            stack.callback(_train, training)
             model.eval()
         with torch.inference_mode():
             yield
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module in training:
-            module.training = True
 
 
-def _hook_block(block: Any, put: Put) -> list[RemovableHandle]:
+def _train(modules: Iterable[nn.Module]) -> None:
+    for module in modules:
+        module.training = True
+
+
+def _hook_block(block: nn.Module, points: SumPoints, put: Put) -> list[RemovableHandle]:
+    """Hand each stream of ``block`` over where its kind says that it is."""
     calls = 0  # of the module that takes the sum, in this forward pass
-    # The notebook's block hands its sum to the dropout, which is called for nothing else. In
-    # torchvision's blocks the one ReLU is called after every norm, and last with the sum.
-    takes_sum, last_call = (
-        (block.dropout, 1) if hasattr(block, "dropout") else (block.relu, 3 if hasattr(block, "conv3") else 2)
-    )
 
     def on_input(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
         nonlocal calls
         calls = 0
-        if block.downsample is None:  # identity shortcut
+        if points.shortcut is None:  # identity
             put("shortcut", args[0])
 
-    def on_branch(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
+    def on_residual(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
         put("residual", out)  # torchvision adds the shortcut to this very tensor
 
     def on_shortcut(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
@@ -168,18 +155,24 @@ def _hook_block(block: Any, put: Put) -> list[RemovableHandle]:
     def on_sum(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
         nonlocal calls
         calls += 1
-        if calls == last_call:
+        if calls == points.call:
             put("pre_activation", args[0])
-
-    def on_output(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
-        put("output", out)
 
     handles = [
         block.register_forward_pre_hook(on_input),
-        branch_end(block).register_forward_hook(on_branch),
-        takes_sum.register_forward_pre_hook(on_sum),
-        block.register_forward_hook(on_output),
+        points.residual.register_forward_hook(on_residual),
     ]
-    if block.downsample is not None:
-        handles.append(block.downsample.register_forward_hook(on_shortcut))
+    if points.takes_sum is not None:
+        handles.append(points.takes_sum.register_forward_pre_hook(on_sum))
+    if points.shortcut is not None:
+        handles.append(points.shortcut.register_forward_hook(on_shortcut))
     return handles
+
+
+def _hook_output(block: nn.Module, put: Put, sum_is_output: bool) -> RemovableHandle:
+    def on_output(_module: nn.Module, _args: tuple[Tensor, ...], out: Tensor) -> None:
+        if sum_is_output:
+            put("pre_activation", out)
+        put("output", out)
+
+    return block.register_forward_hook(on_output)

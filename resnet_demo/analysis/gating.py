@@ -8,14 +8,15 @@ hooks scale what leaves the branch and what leaves the shortcut, and are gone af
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from resnet_demo.analysis.capture import branch_end, residual_blocks
+from resnet_demo.analysis.sum_taps import tap_sum
+from resnet_demo.networks.block_tracer import TracedSum
+from resnet_demo.networks.residual_blocks import SumPoints, residual_blocks, sum_points
 from resnet_demo.records import Gate
 
 
@@ -29,29 +30,38 @@ def gated(model: nn.Module, gates: Mapping[str, Gate]) -> Iterator[None]:
     through gates as through any multiplication. Hold the model's lock around it.
 
     Args:
-        model: a network of the notebook's blocks or torchvision's.
+        model: a network with residual blocks, see ``networks.residual_blocks``.
         gates: block name -> gate.
 
     Raises:
         ValueError: a name is not a block's.
     """
-    blocks: dict[str, Any] = dict(residual_blocks(model))
+    blocks = residual_blocks(model)
     if unknown := gates.keys() - blocks.keys():
         raise ValueError(f"No block is called {sorted(unknown)[0]!r}; the blocks are {', '.join(blocks)}.")
-    handles: list[RemovableHandle] = []
-    try:
+    with ExitStack() as stack:
         for name, gate in gates.items():
-            block = blocks[name]
-            if gate.residual != 1:
-                handles.append(_scale_output(branch_end(block), gate.residual))
-            if gate.shortcut != 1 and block.downsample is not None:
-                handles.append(_scale_output(block.downsample, gate.shortcut))
-            elif gate.shortcut != 1:
-                handles += _scale_identity(block, gate.shortcut)
+            if gate.open:
+                continue
+            points = sum_points(blocks[name])
+            if isinstance(points, TracedSum):
+                stack.enter_context(tap_sum(blocks[name], points, scale=(gate.residual, gate.shortcut)))
+                continue
+            for handle in _scale_modules(blocks[name], points, gate):
+                stack.callback(handle.remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
+
+
+def _scale_modules(block: nn.Module, points: SumPoints, gate: Gate) -> list[RemovableHandle]:
+    """Scale what leaves the modules that make the two sides of the sum."""
+    handles = []
+    if gate.residual != 1:
+        handles.append(_scale_output(points.residual, gate.residual))
+    if gate.shortcut != 1 and points.shortcut is not None:
+        handles.append(_scale_output(points.shortcut, gate.shortcut))
+    elif gate.shortcut != 1:
+        handles += _scale_identity(block, points.start, gate.shortcut)
+    return handles
 
 
 def _scaled(tensor: Tensor, factor: float) -> Tensor:
@@ -66,9 +76,9 @@ def _scale_output(module: nn.Module, factor: float) -> RemovableHandle:
     return module.register_forward_hook(hook, prepend=True)
 
 
-def _scale_identity(block: Any, factor: float) -> list[RemovableHandle]:
+def _scale_identity(block: nn.Module, start: nn.Module, factor: float) -> list[RemovableHandle]:
     """Gate a shortcut that no module computes: the block is given the scaled input, which is
-    then all its shortcut has, and its first convolution is given the unscaled one back."""
+    then all its shortcut has, and the first module of its branch is given the unscaled one back."""
     whole: list[Tensor] = []
 
     def before_block(_module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -80,6 +90,6 @@ def _scale_identity(block: Any, factor: float) -> list[RemovableHandle]:
 
     hooks: list[tuple[nn.Module, Callable[..., tuple[Tensor, ...]]]] = [
         (block, before_block),
-        (block.conv1, before_branch),
+        (start, before_branch),
     ]
     return [module.register_forward_pre_hook(hook, prepend=True) for module, hook in hooks]

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
-from resnet_demo.records import BlockStreams, ReadOut
+from resnet_demo.records import Block, ReadOut
 
 MAX_BYTES = 1_000_000
 
@@ -46,7 +46,7 @@ def pooled(output: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def read_outs(
-    blocks: Sequence[BlockStreams], probes: Mapping[str, Probe]
+    blocks: Sequence[Block], probes: Mapping[str, Probe]
 ) -> tuple[tuple[ReadOut, ...], dict[str, NDArray[np.float32]]]:
     """What the probes read from each block of a run that has one, and each channel's share of it, (C,)."""
     found, shares = [], {}

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resnet_demo.analysis.capture import residual_blocks
+from resnet_demo.networks.residual_blocks import residual_blocks
 from resnet_demo.records import ReceptiveField
 
 PIXEL = ReceptiveField(jump=1, low=0, high=0)

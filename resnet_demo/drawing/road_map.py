@@ -14,7 +14,7 @@ import numpy as np
 
 from resnet_demo.drawing import feature_maps
 from resnet_demo.i18n import label_of, later, say
-from resnet_demo.records import BlockStreams, Gate, Run, Sense
+from resnet_demo.records import Block, Gate, Run, Sense
 
 WIDEST = 15.0  # pixels, for the largest norm on the map
 NARROWEST = 1.5
@@ -92,7 +92,7 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, sense: Sen
     )
 
 
-def strip_picture(block: BlockStreams) -> str:
+def strip_picture(block: Block) -> str:
     """The block's most active output channels as one picture, a data URL."""
     side, pixels = THUMBNAIL
     channels = feature_maps.largest_first(block.activity, side * side)
@@ -103,7 +103,7 @@ def strip_picture(block: BlockStreams) -> str:
 
 
 def _cell(
-    block: BlockStreams, index: int, selected: bool, incoming: float | None, largest: float, gate: Gate
+    block: Block, index: int, selected: bool, incoming: float | None, largest: float, gate: Gate
 ) -> str:
     def width(norm: float) -> float:
         return max(NARROWEST, WIDEST * norm / largest) if np.isfinite(norm) else NARROWEST

@@ -33,7 +33,7 @@ class _Ticket(Generic[Item, Result]):
         return bool(self.results) or self.error is not None
 
 
-class Together(Generic[Item, Result]):
+class Batcher(Generic[Item, Result]):
     """Callable from many threads; ``serve`` is called by one at a time.
 
     Args:

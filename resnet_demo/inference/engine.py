@@ -37,16 +37,16 @@ from resnet_demo.analysis.layer_summary import stages, time_layers, trace_layers
 from resnet_demo.analysis.linear_probes import Probe, load_probes, read_outs
 from resnet_demo.analysis.receptive_field import receptive_fields
 from resnet_demo.i18n import later
-from resnet_demo.inference.batching import StillBusyError, Together
+from resnet_demo.inference.batching import Batcher, StillBusyError
 from resnet_demo.inference.interface import (
     BUSY,
     FAILED,
+    MAX_BATCH,
     PATIENCE_S,
-    TOGETHER,
+    EngineConfig,
     EngineError,
-    NetworkFacts,
+    NetworkInfo,
     Photo,
-    Recipe,
     as_pixels,
     hear,
     no_network,
@@ -66,14 +66,14 @@ from resnet_demo.networks.torchvision_resnets import (
     own_network,
 )
 from resnet_demo.records import (
+    Ablation,
+    Block,
     BlockNumbers,
-    BlockStreams,
     ClassActivation,
     Confidence,
     Gate,
     GradientFlow,
     LayerTrace,
-    Lesions,
     Numbers,
     Prediction,
     ReceptiveField,
@@ -95,7 +95,7 @@ class Passed:
     """What one photo's share of a forward pass was."""
 
     logits: NDArray[np.float32]
-    blocks: tuple[BlockStreams, ...]
+    blocks: tuple[Block, ...]
     spent: Mapping[str, float]  # milliseconds a layer
     milliseconds: float
     device: str
@@ -103,7 +103,7 @@ class Passed:
 
 
 Counted = tuple[NDArray[np.float32], tuple[BlockNumbers, ...]]  # one photo's logits and what its blocks say
-Task = Literal["pass", "lesions"]
+Task = Literal["pass", "ablation"]
 
 
 class Elsewhere(Protocol):
@@ -130,17 +130,17 @@ class LoadedNetwork:
 
     def __post_init__(self) -> None:
         self.layers = stages(self.model)
-        self.together: Together[Tensor, Passed] = Together(
-            lambda photos: passed(self, torch.cat(list(photos)), ()), TOGETHER, lambda: turn(self)
+        self.together: Batcher[Tensor, Passed] = Batcher(
+            lambda photos: passed(self, torch.cat(list(photos)), ()), MAX_BATCH, lambda: turn(self)
         )
-        self.counting: Together[Tensor, Counted] = Together(
-            lambda photos: counted(self, torch.cat(list(photos))), TOGETHER, lambda: turn(self)
+        self.counting: Batcher[Tensor, Counted] = Batcher(
+            lambda photos: counted(self, torch.cat(list(photos))), MAX_BATCH, lambda: turn(self)
         )
 
     @property
-    def facts(self) -> NetworkFacts:
+    def info(self) -> NetworkInfo:
         """What a caller needs to know of it."""
-        return NetworkFacts(self.name, len({block for block, _ in self.fields}), self.card.preprocessing)
+        return NetworkInfo(self.name, len({block for block, _ in self.fields}), self.card.preprocessing)
 
     def copy_on(self, device: str) -> LoadedNetwork:
         """The same network once more, its weights on ``device``."""
@@ -148,7 +148,7 @@ class LoadedNetwork:
         return LoadedNetwork(self.name, model, self.card, torch.device(device))
 
 
-def together(share: Together[Tensor, T], x: Tensor) -> T:
+def together(share: Batcher[Tensor, T], x: Tensor) -> T:
     """What ``share`` gives for ``x``; whatever goes wrong becomes one sentence.
 
     Raises:
@@ -269,9 +269,9 @@ class Engine:
                     raise EngineError(*error.args) from error
             return self._loaded[name]
 
-    def facts(self, network: str | None = None, progress: Progress = nothing) -> NetworkFacts:
+    def info(self, network: str | None = None, progress: Progress = nothing) -> NetworkInfo:
         """What a caller needs to know of a network; args and errors as ``network``."""
-        return self.network(network, progress).facts
+        return self.network(network, progress).info
 
     def _load(self, name: str, progress: Progress) -> LoadedNetwork:
         network = self.read(name, progress)
@@ -347,7 +347,7 @@ class Engine:
             return self.run_batch([photo], network, gates)[0]
         started = time.perf_counter()
         net = self.network(network)
-        pixels = as_pixels(photo, net.facts)
+        pixels = as_pixels(photo, net.info)
         x = to_tensor(pixels, net.card.preprocessing)
         prepare = (time.perf_counter() - started) * 1e3
         shares = None if here else self._away("pass", net, x)
@@ -370,7 +370,7 @@ class Engine:
             return []
         started = time.perf_counter()
         net = self.network(network)
-        pixels = [as_pixels(photo, net.facts) for photo in photos]
+        pixels = [as_pixels(photo, net.info) for photo in photos]
         x = to_tensor(np.stack(pixels) if len(pixels) > 1 else pixels[0], net.card.preprocessing)
         prepare = (time.perf_counter() - started) * 1e3 / len(pixels)
         shares = self._away("pass", net, x, gates)
@@ -442,13 +442,13 @@ class Engine:
             return self.run(photo, network)
         started = time.perf_counter()
         net = self.network(network)
-        x = to_tensor(as_pixels(photo, net.facts), net.card.preprocessing)
+        x = to_tensor(as_pixels(photo, net.info), net.card.preprocessing)
         prepare = (time.perf_counter() - started) * 1e3
         row = together(net.counting, x)
         total = (time.perf_counter() - started) * 1e3
         return numbers_of(net, row, Timings(prepare, total - prepare, total))
 
-    def lesions(self, run: Run) -> Lesions:
+    def ablation(self, run: Run) -> Ablation:
         """The photo of ``run`` through its network with each branch removed, each shortcut, and, with
         few enough blocks, every set of branches.
 
@@ -457,11 +457,11 @@ class Engine:
         """
         net = self.network(run.network)
         x = to_tensor(run.photo, net.card.preprocessing)
-        found = self._away("lesions", net, x)
+        found = self._away("ablation", net, x)
         if found is None:
             with turn(net):
                 try:
-                    found = compute(net, "lesions", x.numpy())
+                    found = compute(net, "ablation", x.numpy())
                 except RuntimeError as error:
                     raise EngineError(FAILED) from error
         whole, branches, shortcuts, paths = found
@@ -470,7 +470,7 @@ class Engine:
         def of_answer(logits: NDArray[np.float32]) -> NDArray[np.float64]:
             return chances(logits, net.card)[:, answer]
 
-        return Lesions(
+        return Ablation(
             net.card.classes[answer],
             float(of_answer(whole)[0]),
             of_answer(branches),
@@ -494,7 +494,7 @@ class Engine:
             raise EngineError(later("That depth cannot be shown: {error}.", error=error)) from error
 
 
-def build_engine(recipe: Recipe) -> Engine:
+def build_engine(recipe: EngineConfig) -> Engine:
     """An engine with the networks on offer, its default one loaded and warm.
 
     Raises:
@@ -513,7 +513,7 @@ def build_engine(recipe: Recipe) -> Engine:
     return engine
 
 
-def explain(net: LoadedNetwork, last: BlockStreams, logit: int) -> ClassActivation | None:
+def explain(net: LoadedNetwork, last: Block, logit: int) -> ClassActivation | None:
     """Where the logit of that index comes from; None unless the network ends in pool and linear layer."""
     linear = getattr(net.model, "linear", getattr(net.model, "fc", None))
     if not isinstance(linear, nn.Linear):
@@ -594,7 +594,7 @@ def compute(net: LoadedNetwork, task: Task, x: NDArray[np.float32], gates: Seque
 
     Returns:
         For "pass" a share for each photo, see ``passed``; for "lesions" the logits of the whole network and
-        those that ``experiments.lesions`` gives.
+        those that ``experiments.ablation`` gives.
 
     Raises:
         RuntimeError: the network failed.
@@ -649,7 +649,7 @@ def finish(
 
 def _forward(
     net: LoadedNetwork, x: Tensor, gates: Sequence[Gate]
-) -> tuple[NDArray[np.float32], list[tuple[BlockStreams, ...]], dict[str, float]]:
+) -> tuple[NDArray[np.float32], list[tuple[Block, ...]], dict[str, float]]:
     """Logits (B, K), the blocks of each photo, and milliseconds a layer, of a batch (B, C, H, W)."""
     x = x.to(net.device, memory_format=torch.channels_last)
     shut = dict(zip(residual_blocks(net.model), gates, strict=False)) if gates else {}

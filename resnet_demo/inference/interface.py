@@ -21,13 +21,13 @@ from resnet_demo.inputs.files import FileSource
 from resnet_demo.inputs.mel_spectrogram import mel_picture
 from resnet_demo.inputs.preprocessing import fit_photo, read_photo
 from resnet_demo.networks.download import Progress, nothing
-from resnet_demo.records import Gate, GradientFlow, Lesions, Numbers, Preprocessing, Run
+from resnet_demo.records import Ablation, Gate, GradientFlow, Numbers, Preprocessing, Run
 
 Photo = FileSource | Image.Image | NDArray[np.uint8]  # a file, its picture, or the pixels the network takes
 # a photo of 50 megapixels takes 200 MB while it is opened: not one for every visitor at once
 OPENING = threading.BoundedSemaphore(2)
 PATIENCE_S = 60.0  # seconds to wait for one's turn
-TOGETHER = 8  # photos that share one pass
+MAX_BATCH = 8  # photos that share one pass
 BUSY = later("The network is busy with other people's photos; try again in a minute.")
 FAILED = later("The network failed on this photo; try another one.")
 NO_RAY = "Ray is not installed; run: pip install -r requirements-ray.txt"
@@ -57,7 +57,7 @@ def has_ray() -> bool:
 
 
 @dataclass(frozen=True)
-class NetworkFacts:
+class NetworkInfo:
     """What a caller needs to know of a loaded network.
 
     Attributes:
@@ -71,7 +71,7 @@ class NetworkFacts:
     preprocessing: Preprocessing
 
 
-def as_pixels(photo: Photo, facts: NetworkFacts) -> NDArray[np.uint8]:
+def as_pixels(photo: Photo, facts: NetworkInfo) -> NDArray[np.uint8]:
     """What the network takes, (H, W, 3) uint8: a photo opened and resized, or what is already so as it is.
 
     Raises:
@@ -101,7 +101,7 @@ class PhotoEngine(Protocol):
         """The network taken when none is named."""
         ...
 
-    def facts(self, network: str | None = None, progress: Progress = nothing) -> NetworkFacts:
+    def info(self, network: str | None = None, progress: Progress = nothing) -> NetworkInfo:
         """Those of ``network``, which is loaded, or fetched, if it has not been."""
         ...
 
@@ -130,7 +130,7 @@ class PhotoEngine(Protocol):
         """What ``run`` says in numbers, for those who do not look at the maps."""
         ...
 
-    def lesions(self, run: Run) -> Lesions:
+    def ablation(self, run: Run) -> Ablation:
         """The photo of ``run`` through its network with parts of it removed."""
         ...
 
@@ -156,7 +156,7 @@ def hear(
     name = network or engine.listener()
     if name is None:
         raise EngineError(later("No network here listens: put the sound network and its card into weights/."))
-    if engine.facts(name).preprocessing.sense != "sound":
+    if engine.info(name).preprocessing.sense != "sound":
         raise EngineError(
             later(
                 "{name} sees and cannot hear a sound: give it a photo, or choose a network that listens.",
@@ -167,7 +167,7 @@ def hear(
 
 
 @dataclass(frozen=True)
-class Own:
+class OwnCheckpoint:
     """A network of one's own, from the command line."""
 
     checkpoint: Path
@@ -176,7 +176,7 @@ class Own:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class EngineConfig:
     """What an engine is built from, on this machine or on another.
 
     Attributes:
@@ -187,11 +187,11 @@ class Recipe:
 
     device: str = "auto"
     weights: Path | None = None
-    own: Own | None = None
+    own: OwnCheckpoint | None = None
 
 
 @dataclass(frozen=True)
-class Fleet:
+class ReplicaConfig:
     """How many copies of an engine run, and on what.
 
     Attributes:
@@ -221,7 +221,7 @@ class Fleet:
 
 
 @dataclass(frozen=True)
-class Room:
+class Limits:
     """How much a page takes in at a time.
 
     Attributes:
@@ -230,12 +230,12 @@ class Room:
         frames: live frames in the server.
     """
 
-    runs: int = TOGETHER  # fewer would make the passes that photos share smaller than they can be
+    runs: int = MAX_BATCH  # fewer would make the passes that photos share smaller than they can be
     waiting: int = 16
     frames: int = 16
 
     @staticmethod
-    def of(replicas: int) -> Room:
+    def of(replicas: int) -> Limits:
         """Enough to give each of ``replicas`` a full pass and the next one."""
-        each = 2 * TOGETHER * replicas
-        return Room(each, each, each)
+        each = 2 * MAX_BATCH * replicas
+        return Limits(each, each, each)

@@ -32,25 +32,25 @@ from ray.serve.exceptions import DeploymentUnavailableError, RayServeException
 from resnet_demo.inference.interface import (
     BUSY,
     FAILED,
+    MAX_BATCH,
     PATIENCE_S,
-    TOGETHER,
+    EngineConfig,
     EngineError,
-    Fleet,
-    NetworkFacts,
+    NetworkInfo,
     Photo,
-    Recipe,
+    ReplicaConfig,
     as_pixels,
     hear,
 )
 from resnet_demo.inference.ray_cluster import join_ray, leave_ray, threads_of
 from resnet_demo.networks.cards import WEIGHTS, read_menu
 from resnet_demo.networks.download import Progress, nothing
-from resnet_demo.records import Gate, GradientFlow, Lesions, Numbers, Run, Timings
+from resnet_demo.records import Ablation, Gate, GradientFlow, Numbers, Run, Timings
 
 log = logging.getLogger(__name__)
 
 BATCH_WAIT_S = 0.004  # how long a photo waits for company; a pass takes ten times that on two cores
-ONGOING = 2 * TOGETHER  # requests at a replica: one pass under way, the next one gathering
+ONGOING = 2 * MAX_BATCH  # requests at a replica: one pass under way, the next one gathering
 TRIES = 3  # replicas that may die under one request: a photo that kills must not kill them all
 STARTING_S = 600.0  # for the first replica; another machine may have to be started
 LOST = (RayActorError, ActorUnavailableError, ObjectLostError, TaskCancelledError, DeploymentUnavailableError)
@@ -90,7 +90,7 @@ def told(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 class Replica:
     """One engine in a process of its own, on whichever machine Ray chooses."""
 
-    def __init__(self, recipe: Recipe, threads: int) -> None:
+    def __init__(self, recipe: EngineConfig, threads: int) -> None:
         import torch
 
         from resnet_demo.inference.engine import build_engine
@@ -127,7 +127,7 @@ class Replica:
         gated: Run | Refused = await asyncio.to_thread(told, self.engine.run, photo, network, gates)
         return gated
 
-    @serve.batch(max_batch_size=TOGETHER, batch_wait_timeout_s=BATCH_WAIT_S)  # type: ignore[untyped-decorator]
+    @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=BATCH_WAIT_S)  # type: ignore[untyped-decorator]
     async def together(self, asked: list[Asked]) -> list[Run | Numbers | Refused]:
         """Several photos, those of the same network and kind of answer in one pass."""
         return await asyncio.to_thread(self._pass, asked)
@@ -145,15 +145,15 @@ class Replica:
                 answers[i] = answer
         return answers
 
-    async def lesions(self, run: Run) -> Lesions | Refused:
-        """As ``Engine.lesions``."""
-        found: Lesions | Refused = await asyncio.to_thread(told, self.engine.lesions, run)
+    async def ablation(self, run: Run) -> Ablation | Refused:
+        """As ``Engine.ablation``."""
+        found: Ablation | Refused = await asyncio.to_thread(told, self.engine.ablation, run)
         return found
 
-    async def facts(self, network: str | None) -> AsyncIterator[float | NetworkFacts | Refused]:
-        """The share of a download that has arrived, again and again; then as ``Engine.facts``."""
-        async for step in stepwise(lambda progress: told(self.engine.facts, network, progress)):
-            if isinstance(step, NetworkFacts):
+    async def info(self, network: str | None) -> AsyncIterator[float | NetworkInfo | Refused]:
+        """The share of a download that has arrived, again and again; then as ``Engine.info``."""
+        async for step in stepwise(lambda progress: told(self.engine.info, network, progress)):
+            if isinstance(step, NetworkInfo):
                 self.loaded.add(network)
             yield step
 
@@ -179,7 +179,7 @@ async def stepwise(work: Callable[[Progress], Any]) -> AsyncIterator[Any]:
     yield working.result()
 
 
-def deployment(recipe: Recipe, fleet: Fleet, has: dict[str, float]) -> serve.Application:
+def deployment(recipe: EngineConfig, fleet: ReplicaConfig, has: dict[str, float]) -> serve.Application:
     """The Serve application of ``fleet`` on a cluster that ``has`` so many CPUs and GPUs."""
     cpus = fleet.cpus or max(1.0, has.get("CPU", 1) // fleet.most)
     gpus = fleet.gpus
@@ -193,7 +193,7 @@ def deployment(recipe: Recipe, fleet: Fleet, has: dict[str, float]) -> serve.App
             "autoscaling_config": {
                 "min_replicas": fleet.least,
                 "max_replicas": fleet.most,
-                "target_ongoing_requests": TOGETHER / 2,
+                "target_ongoing_requests": MAX_BATCH / 2,
                 "upscale_delay_s": 3.0,
                 "downscale_delay_s": 300.0,
             }
@@ -222,7 +222,7 @@ class RayEngine:
         EngineError, CheckpointError: one sentence fit for the page.
     """
 
-    def __init__(self, recipe: Recipe, fleet: Fleet) -> None:
+    def __init__(self, recipe: EngineConfig, fleet: ReplicaConfig) -> None:
         has = join_ray(fleet.address)
         self.weights = recipe.weights or WEIGHTS
         self.name = f"resnet-demo-{fingerprint(recipe, fleet)}"
@@ -234,7 +234,7 @@ class RayEngine:
             # not waited for here: on a full cluster that would have no end
             serve.run_many([here], wait_for_applications_running=False)
         self.handle = serve.get_app_handle(self.name)
-        self._facts: dict[str | None, NetworkFacts] = {}
+        self._info: dict[str | None, NetworkInfo] = {}
         self._lock = threading.Lock()
         if fleet.address is None:
             atexit.register(self.close)
@@ -249,13 +249,13 @@ class RayEngine:
         atexit.unregister(self.close)
         leave_ray()
 
-    def facts(self, network: str | None = None, progress: Progress = nothing) -> NetworkFacts:
-        """As ``Engine.facts``: one replica loads the network; another does so when it is first asked to run it."""
-        known = self._facts.get(network)
+    def info(self, network: str | None = None, progress: Progress = nothing) -> NetworkInfo:
+        """As ``Engine.info``: one replica loads the network; another does so when it is first asked to run it."""
+        known = self._info.get(network)
         if known is None:
-            known = self._follow("facts", (network,), progress)
+            known = self._follow("info", (network,), progress)
             with self._lock:
-                self._facts[network] = known
+                self._info[network] = known
         return known
 
     def run(
@@ -280,7 +280,7 @@ class RayEngine:
         numbers: bool,
     ) -> Any:
         started = time.perf_counter()
-        facts = self.facts(network)
+        facts = self.info(network)
         # a photo of any size becomes a small picture here, before it travels
         found = self._ask("run", as_pixels(photo, facts), network, gates, numbers)
         spent = (time.perf_counter() - started) * 1e3
@@ -296,9 +296,9 @@ class RayEngine:
         """As ``Engine.hear``."""
         return hear(self, samples, network, gates)
 
-    def lesions(self, run: Run) -> Lesions:
-        """As ``Engine.lesions``."""
-        found: Lesions = self._ask("lesions", light(run))
+    def ablation(self, run: Run) -> Ablation:
+        """As ``Engine.ablation``."""
+        found: Ablation = self._ask("ablation", light(run))
         return found
 
     def gradient_flow(
@@ -356,7 +356,7 @@ class RayEngine:
         raise EngineError(FAILED)
 
 
-def fingerprint(recipe: Recipe, fleet: Fleet) -> str:
+def fingerprint(recipe: EngineConfig, fleet: ReplicaConfig) -> str:
     """Eight hex digits that change with the code, the networks on offer and the fleet: replicas are shared by
     pages that agree on all of them."""
     digest = hashlib.sha256(repr((recipe, replace(fleet, address=None))).encode())

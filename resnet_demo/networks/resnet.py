@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from resnet_demo.networks.families import Family, register_family
+from resnet_demo.networks.residual_blocks import BlockKind, register_block
+
 
 @dataclass(frozen=True)
 class ResNetConfig:
@@ -91,6 +94,16 @@ class ResidualBlock(nn.Module):
         return out
 
 
+register_block(
+    ResidualBlock,
+    BlockKind(
+        lambda block: block.bn2 if block.downsample is None else block.maxpool,
+        takes_sum="dropout",
+        activation="relu",
+    ),
+)
+
+
 class NoShortcut(nn.Module):
     """Stands where a block's shortcut would be and lets nothing through.
 
@@ -159,5 +172,7 @@ def count_parameters(module: nn.Module) -> int:
     """Number of scalars that training adjusts in ``module``, frozen or not."""
     return sum(p.numel() for p in module.parameters())
 
+
+register_family(Family("notebook", ResNet, lambda config: ResNet.from_config(ResNetConfig(**config))))
 
 __all__ = ["NoShortcut", "ResNet", "ResNetConfig", "ResidualBlock", "count_parameters"]

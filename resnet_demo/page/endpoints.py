@@ -31,7 +31,7 @@ def offer(page: Page, engine: Deferred[PhotoEngine]) -> None:
         if gates is None:
             return run_photo(engine, photo, network)
         try:
-            wanted = read_gates(gates, engine.get().facts(network).blocks)
+            wanted = read_gates(gates, engine.get().info(network).blocks)
         except Exception as error:
             if isinstance(error, ValueError):
                 raise gr.Error(f"These gates cannot be read: {error}.", print_exception=False) from error
@@ -54,7 +54,7 @@ def offer(page: Page, engine: Deferred[PhotoEngine]) -> None:
     def knock_out(photo: str | None, network: str) -> dict[str, Any]:
         """How sure the network is of its answer without each branch, each shortcut, and for every set of branches."""
         try:
-            found = engine.get().lesions(run(photo, network))
+            found = engine.get().ablation(run(photo, network))
         except gr.Error:
             raise
         except Exception as error:

@@ -252,7 +252,7 @@ def connect(
     def on_network(network: str, progress: gr.Progress = gr.Progress()) -> None:  # noqa: B008 - how Gradio asks for it
         """Load the network, or fetch it, before the photo is run through it."""
         try:
-            engine.get().facts(
+            engine.get().info(
                 network, lambda share: progress(share, desc=say("Fetching {network}", network=network))
             )
         except Exception as error:
@@ -279,7 +279,7 @@ def connect(
         if run is None:
             return lesions_html(None, None)
         try:
-            return lesions_html(engine.get().lesions(run), run)
+            return lesions_html(engine.get().ablation(run), run)
         except Exception as error:
             raise gr.Error(sentence_of(error), print_exception=False) from error
 

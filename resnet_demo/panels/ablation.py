@@ -11,7 +11,7 @@ import numpy as np
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.road_map import SHORT, block_title, significant
 from resnet_demo.i18n import label_of, later, say
-from resnet_demo.records import Gate, Lesions, Prediction, Run
+from resnet_demo.records import Ablation, Gate, Prediction, Run
 
 SHARES_SHOWN = 8  # channels with the largest shares of the logit
 STRENGTH = {
@@ -86,7 +86,7 @@ def chance_of(prediction: Prediction, label: str, classes: Sequence[str]) -> flo
     return next((c.confidence for c in prediction.confidences if c.label == label), 0.0)
 
 
-def lesions_html(lesions: Lesions | None, run: Run | None) -> str:
+def lesions_html(lesions: Ablation | None, run: Run | None) -> str:
     """Each branch knocked out in turn, and all sets of branches by how many they keep."""
     if lesions is None or run is None:
         return f'<p class="is-empty">{say("What every block is worth for this photo appears here.")}</p>'
@@ -118,7 +118,7 @@ def lesions_html(lesions: Lesions | None, run: Run | None) -> str:
     return f'<p class="lead">{lead}</p><div class="knocks">{branches}{shortcuts}{paths}</div>'
 
 
-def _paths(lesions: Lesions, label: str) -> str:
+def _paths(lesions: Ablation, label: str) -> str:
     """One dot a set of branches kept: how many across, how sure of the whole network's answer up."""
     count = lesions.blocks
     step = 240 / count

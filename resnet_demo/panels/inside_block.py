@@ -15,7 +15,7 @@ from resnet_demo.drawing.road_map import AS_SEEN, block_title, significant
 from resnet_demo.i18n import later, say
 from resnet_demo.inputs.mel_spectrogram import COLUMNS, HIGHEST, HOP, LOWEST
 from resnet_demo.inputs.synthetic_sounds import RATE
-from resnet_demo.records import BlockStreams, ReceptiveField, Run
+from resnet_demo.records import Block, ReceptiveField, Run
 
 STREAMS = (
     ("residual", "F(x)", later("residual branch"), True),
@@ -49,7 +49,7 @@ OPERATORS = ("+", "=", "→")
 WIDE = 72  # maps of more columns are larger than a tile on the screen
 
 
-def choose_channels(run: Run, block: BlockStreams, view: View) -> NDArray[np.intp]:
+def choose_channels(run: Run, block: Block, view: View) -> NDArray[np.intp]:
     """The channels of ``block`` to draw, the first first."""
     if view.order in ("variance", "index"):
         return feature_maps.rank_channels(block.output, view.order, view.channels)
@@ -60,7 +60,7 @@ def choose_channels(run: Run, block: BlockStreams, view: View) -> NDArray[np.int
 
 
 def scale_ends(
-    blocks: tuple[BlockStreams, ...], channels: NDArray[np.intp], scope: Scope
+    blocks: tuple[Block, ...], channels: NDArray[np.intp], scope: Scope
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Ends of the colour scales of the ``channels``, shared by all ``blocks``: signed streams, output."""
     signed = tuple(s for b in blocks for s in (b.residual, b.shortcut, b.pre_activation))
@@ -105,12 +105,12 @@ def inside_html(run: Run | None, view: View, locked: NDArray[np.intp] | None = N
 <div class="streams">{grids}</div></div>"""
 
 
-def silent_share(block: BlockStreams) -> float:
+def silent_share(block: Block) -> float:
     """Share of the block's output channels that are zero everywhere for this photo, 0..1."""
     return float((block.activity == 0).mean())
 
 
-def _overview(run: Run, block: BlockStreams, view: View, shown: int) -> str:
+def _overview(run: Run, block: Block, view: View, shown: int) -> str:
     difference = block.added
     end = float(np.abs(difference[np.isfinite(difference)]).max(initial=0.0))
     indices = feature_maps.quantise(difference[None], np.array([end], np.float32), signed=True)[0]
@@ -164,7 +164,7 @@ def columns_for(channels: NDArray[np.intp]) -> int:
 
 
 def draw_sheets(
-    block: BlockStreams,
+    block: Block,
     channels: NDArray[np.intp],
     ends: tuple[NDArray[np.float32], NDArray[np.float32]],
     view: View,
@@ -184,7 +184,7 @@ def draw_sheets(
 
 def streams_html(
     run: Run,
-    block: BlockStreams,
+    block: Block,
     channels: NDArray[np.intp],
     ends: tuple[NDArray[np.float32], NDArray[np.float32]],
     view: View,

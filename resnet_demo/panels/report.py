@@ -17,7 +17,7 @@ from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.i18n import label_of, later, say, spoken
 from resnet_demo.panels.ablation import activation_html
 from resnet_demo.panels.inside_block import STREAMS, View, inside_html
-from resnet_demo.records import BlockStreams, Gate, Run
+from resnet_demo.records import Block, Gate, Run
 from resnet_demo.serialize import record_of, streams_of, versions
 
 TILE = 96  # pixels a map at least, in the sheets
@@ -51,7 +51,7 @@ The network answered {label} ({percent} %). In this archive:
 """)
 
 
-def sheets(block: BlockStreams) -> dict[str, bytes]:
+def sheets(block: Block) -> dict[str, bytes]:
     """File name -> PNG of each stream of ``block``, its most active channels side by side."""
     channels = feature_maps.rank_channels(block.output, "mean", SHEET_CHANNELS)
     signed_end = max(feature_maps.limit(s) for s in (block.residual, block.shortcut, block.pre_activation))

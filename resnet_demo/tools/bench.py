@@ -164,7 +164,7 @@ def in_process(repetitions: int) -> dict[str, float]:
             "redraw": lambda: inside_html(run, other),
             "block_change": lambda: (inside_html(run, other), how_html(run, 1)),
             "gated": lambda: first_screen(engine.run(run.photo, gates=shut), view),
-            "lesions": lambda: engine.lesions(run),
+            "lesions": lambda: engine.ablation(run),
             "gradient": lambda: engine.gradient_flow(run, 50),
         },
         repetitions,

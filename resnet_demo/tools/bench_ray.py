@@ -27,7 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from resnet_demo.inference.interface import Fleet, PhotoEngine, Recipe
+from resnet_demo.inference.interface import EngineConfig, PhotoEngine, ReplicaConfig
 from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.ray_cluster import cores, join_ray, threads_of
 from resnet_demo.inference.run_cache import size_of
@@ -97,9 +97,9 @@ def engines_in_turn(data: bytes, photos: int, rounds: int) -> dict[str, float]:
 
     here = cores()
     join_ray(cpus=2 * here)  # room for both fleets; they are never asked at the same time
-    one = RayEngine(Recipe(), Fleet(1, 1, cpus=here))
-    two = RayEngine(Recipe(), Fleet(2, 2, cpus=max(1, here // 2)))
-    engines: dict[str, PhotoEngine] = {"local": build_engine(Recipe()), "ray_1": one, "ray_2": two}
+    one = RayEngine(EngineConfig(), ReplicaConfig(1, 1, cpus=here))
+    two = RayEngine(EngineConfig(), ReplicaConfig(2, 2, cpus=max(1, here // 2)))
+    engines: dict[str, PhotoEngine] = {"local": build_engine(EngineConfig()), "ray_1": one, "ray_2": two}
     carried: dict[str, list[float]] = {name: [] for name in engines}
     waited: dict[str, list[float]] = {name: [] for name in engines}
     for engine in engines.values():

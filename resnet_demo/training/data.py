@@ -49,8 +49,8 @@ class Labelled:
         return int(tail) if tail.isdecimal() else -1
 
 
-def from_shards(shards: Iterable[Path]) -> Iterator[Labelled]:
-    """Photos of WebDataset-style tar files with members ``cat.<n>.<suffix>`` and ``dog.<n>.<suffix>``.
+def from_shards(shards: Iterable[Path], classes: Sequence[str] = CLASSES) -> Iterator[Labelled]:
+    """Photos of WebDataset-style tar files, compressed or not, with members ``<class>.<n>.<suffix>``.
 
     Raises:
         DataError: a shard is missing or not a tar file, or a member has another name.
@@ -63,21 +63,23 @@ def from_shards(shards: Iterable[Path]) -> Iterator[Labelled]:
                         stem = Path(member.name).stem
                         file = tar.extractfile(member)
                         assert file is not None
-                        yield Labelled(stem, _label(stem.partition(".")[0], member.name), file.read())
+                        label = _label(stem.partition(".")[0], member.name, classes)
+                        yield Labelled(stem, label, file.read())
         except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
             raise DataError(f"{shard} is not a readable tar shard: {error}") from error
 
 
-def from_folder(folder: Path) -> Iterator[Labelled]:
-    """Photos of a folder that holds ``cat/`` and ``dog/`` (any depth below them).
+def from_folder(folder: Path, classes: Sequence[str] = CLASSES) -> Iterator[Labelled]:
+    """Photos of a folder that holds one folder a class, ``cat/`` and ``dog/`` (any depth below them).
 
     Raises:
-        DataError: one of the two is missing or empty.
+        DataError: one of them is missing or empty.
     """
-    for label, name in enumerate(CLASSES):
+    for label, name in enumerate(classes):
         inside = [p for p in sorted((folder / name).rglob("*")) if p.suffix.lower() in SUFFIXES]
         if not inside:
-            raise DataError(f"{folder} must hold photos in {'/ and '.join(CLASSES)}/; {name}/ has none.")
+            named = ", ".join(f"{n}/" for n in classes[:-1]) + f" and {classes[-1]}/"
+            raise DataError(f"{folder} must hold photos in {named}; {name}/ has none.")
         yield from (Labelled(f"{name}.{path.stem}", label, path) for path in inside)
 
 
@@ -153,10 +155,10 @@ def load_photos(
     return pixels[:kept], labels[:kept]
 
 
-def _label(name: str, member: str) -> int:
-    if name not in CLASSES:
-        raise DataError(f"{member} is not named <class>.<n> with a class of {', '.join(CLASSES)}.")
-    return CLASSES.index(name)
+def _label(name: str, member: str, classes: Sequence[str]) -> int:
+    if name not in classes:
+        raise DataError(f"{member} is not named <class>.<n> with a class of {', '.join(classes)}.")
+    return list(classes).index(name)
 
 
 __all__ = [

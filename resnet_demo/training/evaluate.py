@@ -23,6 +23,7 @@ from resnet_demo.inference.tensors import to_tensor
 from resnet_demo.networks.checkpoints import CheckpointError, available_networks, load_checkpoint
 from resnet_demo.records import Preprocessing
 from resnet_demo.training.data import (
+    CLASSES,
     VALIDATION_FROM,
     DataError,
     Labelled,
@@ -31,7 +32,8 @@ from resnet_demo.training.data import (
     load_photos,
 )
 
-BATCH = 8  # photos a pass; the tensors of larger ones do not fit the caches: 16 took 1.3 times as long a photo, 64 1.5
+BATCH = 8  # photos of 144 px a pass; the tensors of larger ones do not fit the caches: 16 took 1.3 times as long a photo, 64 1.5
+PIXELS = BATCH * 144 * 144
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,7 @@ class Evaluation:
         accuracy: share right, 0..1.
         n: number of photos.
         interval: 95 % Wilson interval of the accuracy.
-        confusion: (2, 2) counts, rows true class, columns answered class.
+        confusion: (K, K) counts for K classes, rows true class, columns answered class.
         calibration_error: expected calibration error of the confidences, 15 bins
             (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
     """
@@ -71,22 +73,26 @@ def logits_of(
     """Logits (N, num_logits) of photos (N, S, S, 3) uint8, on the model's device, in batches."""
     device = next(model.parameters()).device
     model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batch = max(BATCH, PIXELS // max(1, pixels.shape[1] * pixels.shape[2]))
     parts = [
-        model(to_tensor(pixels[i : i + BATCH], preprocessing).to(device)).float().cpu().numpy()
+        model(to_tensor(pixels[i : i + batch], preprocessing).to(device)).float().cpu().numpy()
         for i in tqdm(
-            range(0, len(pixels), BATCH), desc="network", unit="batch", disable=None if progress else True
+            range(0, len(pixels), batch), desc="network", unit="batch", disable=None if progress else True
         )
     ]
     return np.concatenate(parts)
 
 
 def summarise(logits: NDArray[np.float32], labels: NDArray[np.int64], temperature: float = 1.0) -> Evaluation:
-    """Judge binary ``logits`` (N,) against ``labels`` (N,) of 0 and 1."""
-    answers = (logits > 0).astype(np.int64)
+    """Judge ``logits`` against ``labels`` (N,): (N,) or (N, 1) for two classes, (N, K) for K."""
+    scaled = logits.reshape(len(labels), -1).astype(np.float64) / temperature
+    if scaled.shape[1] == 1:
+        scaled = np.concatenate([np.zeros_like(scaled), scaled], 1)
+    answers = scaled.argmax(1)
     right = answers == labels
-    confusion = np.zeros((2, 2), np.int64)
+    confusion = np.zeros((scaled.shape[1], scaled.shape[1]), np.int64)
     np.add.at(confusion, (labels, answers), 1)
-    chance = 1 / (1 + np.exp(-np.abs(logits.astype(np.float64)) / temperature))  # of the class answered
+    chance = 1 / np.exp(scaled - scaled.max(1, keepdims=True)).sum(1)  # of the class answered
     bins = np.minimum((chance * 15).astype(int), 14)
     error = sum(
         abs(chance[bins == b].mean() - right[bins == b].mean()) * (bins == b).mean()
@@ -99,11 +105,34 @@ def summarise(logits: NDArray[np.float32], labels: NDArray[np.int64], temperatur
     )
 
 
+def labelled_photos(folder: Path | None, shards: Sequence[Path], classes: Sequence[str]) -> list[Labelled]:
+    """The photos that a network of these classes is judged on: all of a folder; of shards those of the
+    validation split (n >= 10,000) for cats and dogs, whose shards hold both splits, and all for others.
+
+    Raises:
+        DataError: there is none, or one is of another class.
+    """
+    if folder is not None:
+        return list(from_folder(folder, classes))
+    photos = list(from_shards(shards, classes))
+    if tuple(classes) == CLASSES:
+        photos = [photo for photo in photos if photo.number >= VALIDATION_FROM]
+        if not photos:
+            raise DataError("No photo to evaluate on: the shards hold none with n >= 10,000.")
+    if not photos:
+        raise DataError("No photo to evaluate on: the shards are empty.")
+    return photos
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m resnet_demo evaluate", description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--data", type=Path, help="a folder that holds cat/ and dog/; every photo counts")
-    source.add_argument("--shards", type=Path, nargs="+", help="tar shards; photos with n >= 10,000 count")
+    source.add_argument(
+        "--data", type=Path, help="a folder that holds one folder a class; every photo counts"
+    )
+    source.add_argument(
+        "--shards", type=Path, nargs="+", help="tar shards; of cats and dogs, photos with n >= 10,000 count"
+    )
     parser.add_argument("--network", help="name on the menu, or path of a checkpoint (default: the first)")
     parser.add_argument("--resize", choices=("squash", "crop", "pad"), help="instead of what the card says")
     parser.add_argument("--size", type=int, help="side of the input in pixels, instead of what the card says")
@@ -112,13 +141,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         networks = available_networks()
         path = networks.get(args.network or next(iter(networks), "")) or Path(args.network or "weights")
         model, card = load_checkpoint(path)
-        photos: list[Labelled] = (
-            list(from_folder(args.data))
-            if args.data
-            else [p for p in from_shards(args.shards) if p.number >= VALIDATION_FROM]
-        )
-        if not photos:
-            raise DataError("No photo to evaluate on: the shards hold none with n >= 10,000.")
+        if card.preprocessing.sense != "photo":
+            raise DataError(f"{card.network} takes no photos.")
+        photos = labelled_photos(args.data, args.shards or (), card.classes)
         preprocessing = replace(
             card.preprocessing,
             size=args.size or card.preprocessing.size,
@@ -128,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CheckpointError, DataError) as error:
         print(error, file=sys.stderr)
         return 1
-    result = summarise(logits_of(model, pixels, preprocessing)[:, 0], labels, card.temperature)
+    result = summarise(logits_of(model, pixels, preprocessing), labels, card.temperature)
     low, high = result.interval
     print(
         f"{card.network}: {100 * result.accuracy:.2f} % right of n = {result.n} "
@@ -136,7 +161,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{preprocessing.resize} to {preprocessing.size} px, one view"
     )
     for name, row in zip(card.classes, result.confusion, strict=True):
-        print(f"  {name:>5}: " + ", ".join(f"{n} called {c}" for n, c in zip(row, card.classes, strict=True)))
+        called = sorted(zip(row.tolist(), card.classes, strict=True), key=lambda pair: -pair[0])
+        print(f"  {name:>10}: " + ", ".join(f"{n} called {c}" for n, c in called if n))
     print(
         f"expected calibration error {100 * result.calibration_error:.2f} % at temperature {card.temperature:.3f}"
     )

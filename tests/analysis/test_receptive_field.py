@@ -7,8 +7,8 @@ import torch
 from example_networks import SMALL, one_thread, small  # noqa: F401
 from torch import nn
 
-from resnet_demo.analysis.capture import branch_end, residual_blocks
 from resnet_demo.analysis.receptive_field import PIXEL, after, receptive_fields
+from resnet_demo.networks.residual_blocks import SumPoints, residual_blocks, sum_points
 from resnet_demo.records import ReceptiveField
 
 SIDE = 97
@@ -40,11 +40,13 @@ def test_fields_equal_those_found_by_the_gradient_of_a_single_place(kind: str) -
     assert {name for name, _ in fields} == set(blocks)
     kept: dict[tuple[str, str], torch.Tensor] = {}
     for name, block in blocks.items():
-        branch_end(block).register_forward_hook(
+        points = sum_points(block)
+        assert isinstance(points, SumPoints)
+        points.residual.register_forward_hook(
             lambda _m, _a, out, name=name: kept.__setitem__((name, "residual"), out.clone())
         )
-        if block.downsample is not None:
-            block.downsample.register_forward_hook(
+        if points.shortcut is not None:
+            points.shortcut.register_forward_hook(
                 lambda _m, _a, out, name=name: kept.__setitem__((name, "shortcut"), out.clone())
             )
         block.register_forward_hook(

@@ -22,7 +22,7 @@ from resnet_demo.drawing.road_map import (
     significant,
     strip_picture,
 )
-from resnet_demo.records import BlockStreams, Confidence, Prediction, Run
+from resnet_demo.records import Block, Confidence, Prediction, Run
 
 
 class Roads(HTMLParser):
@@ -135,7 +135,7 @@ def picture(url: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(url.removeprefix("data:image/png;base64,"))))
 
 
-def block_of(output: np.ndarray) -> BlockStreams:
+def block_of(output: np.ndarray) -> Block:
     return replace(make_run().blocks[0], output=output)
 
 

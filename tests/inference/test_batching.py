@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from resnet_demo.inference.batching import StillBusyError, Together
+from resnet_demo.inference.batching import Batcher, StillBusyError
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def free() -> Iterator[None]:
 
 
 def test_one_alone_is_served_at_once() -> None:
-    double: Together[int, int] = Together(lambda items: [2 * i for i in items], 8, free)
+    double: Batcher[int, int] = Batcher(lambda items: [2 * i for i in items], 8, free)
     assert [double(i, 1) for i in range(3)] == [0, 2, 4]
 
 
@@ -31,7 +31,7 @@ def test_those_who_waited_share_a_turn_and_get_their_own_result() -> None:
         time.sleep(0.005)
         return [-i for i in items]
 
-    together = Together(serve, 4, free)
+    together = Batcher(serve, 4, free)
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(lambda i: together(i, 20), range(300))) == [-i for i in range(300)]
     assert sum(groups) == 300
@@ -46,7 +46,7 @@ def test_one_bad_item_fails_alone() -> None:
             raise ValueError(f"{next(i for i in items if i % 7 == 0)} is bad")
         return list(items)
 
-    together = Together(serve, 8, free)
+    together = Batcher(serve, 8, free)
 
     def come(i: int) -> object:
         try:
@@ -67,7 +67,7 @@ def test_whoever_loses_patience_leaves_and_the_others_go_on() -> None:
         go_on.wait(10)
         return list(items)
 
-    together = Together(serve, 1, free)
+    together = Batcher(serve, 1, free)
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(together, 1, 10)
         assert inside.wait(5)
@@ -88,7 +88,7 @@ def test_a_turn_that_never_comes_fails_its_leader_and_the_next_one_leads() -> No
             raise RuntimeError("no turn")
         yield
 
-    together: Together[int, int] = Together(list, 8, turn)
+    together: Batcher[int, int] = Batcher(list, 8, turn)
     with pytest.raises(RuntimeError, match="no turn"):
         together(1, 1)
     assert together(2, 1) == 2
@@ -103,6 +103,6 @@ def test_items_are_never_compared() -> None:
 
         __hash__ = None  # type: ignore[assignment]
 
-    together: Together[Odd, int] = Together(lambda items: [1] * len(items), 2, free)
+    together: Batcher[Odd, int] = Batcher(lambda items: [1] * len(items), 2, free)
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(lambda _: together(Odd(), 10), range(50))) == 50

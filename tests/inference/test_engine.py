@@ -212,7 +212,7 @@ def test_where_it_looks_and_the_lesions_agree_with_the_logit(engine: Engine) -> 
     run = engine.run(draw_photo(9))
     assert run.activation is not None
     assert run.activation.logit == pytest.approx(run.prediction.logit, abs=2e-2)  # from float16 maps
-    found = engine.lesions(run)
+    found = engine.ablation(run)
     whole = run.prediction.confidences[0]
     assert (found.label, found.whole) == (whole.label, pytest.approx(whole.confidence, abs=1e-5))
     assert found.paths[-1] == pytest.approx(found.whole, abs=1e-5)

@@ -34,7 +34,15 @@ from test_public import jpeg
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.inference.engine import Engine, build_engine
-from resnet_demo.inference.interface import BUSY, FAILED, EngineError, Fleet, Own, PhotoEngine, Recipe
+from resnet_demo.inference.interface import (
+    BUSY,
+    FAILED,
+    EngineConfig,
+    EngineError,
+    OwnCheckpoint,
+    PhotoEngine,
+    ReplicaConfig,
+)
 from resnet_demo.inference.ray_engine import TRIES, RayEngine, Refused, deployment, stepwise, told
 from resnet_demo.inputs.photo_decoding import open_photo
 from resnet_demo.networks.checkpoints import Card, CheckpointError, save_checkpoint
@@ -58,13 +66,13 @@ CLUSTER = ROOT / "docs" / "ray" / "cluster.yaml"
 @pytest.fixture(scope="module")
 def local(weights_dir: Path) -> Engine:
     torch.set_num_threads(1)
-    return build_engine(Recipe("cpu", weights_dir))
+    return build_engine(EngineConfig("cpu", weights_dir))
 
 
 @pytest.fixture(scope="module")
 def fleet(weights_dir: Path) -> Iterator[RayEngine]:
     """Two replicas on this machine."""
-    engine = RayEngine(Recipe("cpu", weights_dir), Fleet(2, 2, cpus=0.9))
+    engine = RayEngine(EngineConfig("cpu", weights_dir), ReplicaConfig(2, 2, cpus=0.9))
     yield engine
     engine.close()
 
@@ -89,7 +97,7 @@ def equal(one: Run, other: Run) -> None:
 def test_both_engines_are_what_the_page_asks_for(fleet: RayEngine, local: Engine) -> None:
     engines: tuple[PhotoEngine, PhotoEngine] = fleet, local
     assert engines[0].default == engines[1].default == "test-net"
-    assert engines[0].facts() == engines[1].facts()
+    assert engines[0].info() == engines[1].info()
     assert len(replicas(fleet.name)) == 2
 
 
@@ -107,7 +115,7 @@ def test_answers_equal_the_local_engines(fleet: RayEngine, local: Engine) -> Non
 
 def test_experiments_equal_the_local_engines(fleet: RayEngine, local: Engine) -> None:
     run = fleet.run(draw_photo(5))
-    ours, theirs = fleet.lesions(run), local.lesions(run)
+    ours, theirs = fleet.ablation(run), local.ablation(run)
     assert ours.label == theirs.label
     for what in ("without_branch", "without_shortcut", "paths"):
         assert getattr(ours, what) == pytest.approx(getattr(theirs, what), abs=1e-5)
@@ -164,9 +172,9 @@ def test_an_unfit_checkpoint_is_refused_with_the_local_sentence(
         model, Card("narrow", model.config, Preprocessing(32), ("cat", "dog")), tmp_path
     )
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
-    recipe = Recipe("cpu", weights_dir, Own(checkpoint))
+    recipe = EngineConfig("cpu", weights_dir, OwnCheckpoint(checkpoint))
     sentences = []
-    for build in (lambda: RayEngine(recipe, Fleet(1, 1, cpus=0.1)), lambda: build_engine(recipe)):
+    for build in (lambda: RayEngine(recipe, ReplicaConfig(1, 1, cpus=0.1)), lambda: build_engine(recipe)):
         with pytest.raises(CheckpointError) as caught:
             build()
         sentences.append(sentence_of(caught.value))
@@ -267,18 +275,18 @@ def test_a_photo_that_kills_is_given_up_and_a_long_wait_is_busy() -> None:
 @pytest.mark.parametrize(
     ("has", "fleet_", "cpus", "gpus"),
     [
-        ({"CPU": 2}, Fleet(2, 2), 1, 0),
-        ({"CPU": 2}, Fleet(1, 1), 2, 0),
-        ({"CPU": 2}, Fleet(1, 8), 1, 0),
-        ({"CPU": 16, "GPU": 1}, Fleet(4, 4), 4, 0.25),
-        ({"CPU": 16, "GPU": 4}, Fleet(2, 2), 8, 2),
-        ({"CPU": 16, "GPU": 1}, Fleet(3, 3, cpus=0.5, gpus=0.3), 0.5, 0.3),
+        ({"CPU": 2}, ReplicaConfig(2, 2), 1, 0),
+        ({"CPU": 2}, ReplicaConfig(1, 1), 2, 0),
+        ({"CPU": 2}, ReplicaConfig(1, 8), 1, 0),
+        ({"CPU": 16, "GPU": 1}, ReplicaConfig(4, 4), 4, 0.25),
+        ({"CPU": 16, "GPU": 4}, ReplicaConfig(2, 2), 8, 2),
+        ({"CPU": 16, "GPU": 1}, ReplicaConfig(3, 3, cpus=0.5, gpus=0.3), 0.5, 0.3),
     ],
 )
 def test_cores_and_gpus_are_shared_out(
-    has: dict[str, float], fleet_: Fleet, cpus: float, gpus: float
+    has: dict[str, float], fleet_: ReplicaConfig, cpus: float, gpus: float
 ) -> None:
-    made = deployment(Recipe(), fleet_, has)._bound_deployment
+    made = deployment(EngineConfig(), fleet_, has)._bound_deployment
     assert made.ray_actor_options["num_cpus"] == cpus
     assert made.ray_actor_options["num_gpus"] == gpus
     assert made.init_args[1] == max(1, int(cpus))  # threads
@@ -290,7 +298,7 @@ def test_cores_and_gpus_are_shared_out(
 
 
 def test_the_real_app_answers_the_same_and_leaves_nothing_behind() -> None:
-    expected = run_as_dict(build_engine(Recipe("cpu")).run(open_photo(jpeg(1))))
+    expected = run_as_dict(build_engine(EngineConfig("cpu")).run(open_photo(jpeg(1))))
     server = Server(free_port(), ["--engine", "ray", "--replicas", "2", "--device", "cpu"])
     try:
         answer = Visitor(server.url).ask(jpeg(1))
@@ -316,10 +324,10 @@ PAGE = """
 import sys
 sys.path.insert(0, "tests")
 from conftest import draw_photo, lively
-from resnet_demo.inference.interface import Fleet, Recipe
+from resnet_demo.inference.interface import ReplicaConfig, EngineConfig
 from resnet_demo.networks.resnet import ResNet
 from resnet_demo.inference.ray_engine import RayEngine
-engine = RayEngine(Recipe("cpu"), Fleet(1, 1, address=sys.argv[1], cpus=1))
+engine = RayEngine(EngineConfig("cpu"), ReplicaConfig(1, 1, address=sys.argv[1], cpus=1))
 print(engine.name, engine.run(draw_photo(3)).prediction.logit)
 """
 

@@ -36,7 +36,7 @@ def test_the_page_and_a_photo_through_the_local_engine() -> None:
         "app.build_demo(engine)\n"
         "photo = Image.fromarray(np.full((60, 80, 3), 90, np.uint8))\n"
         "assert engine.get().run(photo).prediction.label in ('cat', 'dog')\n"
-        "assert engine.get().facts().blocks == 5\n"
+        "assert engine.get().info().blocks == 5\n"
         "assert not {'ray', 'resnet_demo.inference.ray_engine', 'resnet_demo.inference.ray_cluster'} & set(sys.modules)\n"
         "ours = [n for n in NoRay.asked if n.startswith('ray')]\n"
         "assert not ours, ours\n"
@@ -73,13 +73,13 @@ def test_replicas_belong_to_ray(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_replicas_are_a_number_or_a_range() -> None:
-    from resnet_demo.inference.interface import Fleet
+    from resnet_demo.inference.interface import ReplicaConfig
 
-    assert Fleet.parse("2") == (2, 2)
-    assert Fleet.parse("1:8") == (1, 8)
+    assert ReplicaConfig.parse("2") == (2, 2)
+    assert ReplicaConfig.parse("1:8") == (1, 8)
     for wrong in ("0", "3:2", "many", "1:", ""):
         if wrong == "1:":
-            assert Fleet.parse(wrong) == (1, 1)
+            assert ReplicaConfig.parse(wrong) == (1, 1)
             continue
         with pytest.raises(ValueError):
-            Fleet.parse(wrong)
+            ReplicaConfig.parse(wrong)

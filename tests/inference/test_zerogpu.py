@@ -141,7 +141,7 @@ for name in ("first", "later", "first"):
         assert all(line.milliseconds is not None for line in theirs.trace[1:])
         assert np.allclose(ours.activation.places, theirs.activation.places, atol=1e-3)
         assert ours.read_outs and len(ours.read_outs) == len(theirs.read_outs)
-    assert np.allclose(plain.lesions(ours).paths, lent.lesions(theirs).paths, atol=1e-4)
+    assert np.allclose(plain.ablation(ours).paths, lent.ablation(theirs).paths, atol=1e-4)
 assert lent.run(draw_photo(1), here=True).device == "CPU"
 """
     environment = {
@@ -185,7 +185,7 @@ def test_what_fails_elsewhere_is_done_here_and_said(weights_dir: Path) -> None:
     assert run.prediction == plain.prediction
     assert run.notice == NO_GPU
     assert engine.run(run.photo, gates=gates).notice == NO_GPU
-    assert engine.lesions(run).paths.shape == (32,)
+    assert engine.ablation(run).paths.shape == (32,)
     assert engine.run(run.photo, here=True).notice == ""  # nobody expected a GPU
     with pytest.raises(EngineError, match="no network called"):
         engine.run(draw_photo(3), "none")

@@ -92,7 +92,7 @@ def test_the_first_choice_fetches_and_later_ones_do_not(served: FieldNetwork, tm
     run = engine.run(draw_photo(2), "small")
     assert [b.name for b in run.blocks] == [f"layer{i}.0" for i in (1, 2, 3, 4)]
     assert run.classes == ("class 0", "class 1", "class 2", "class 3")
-    found = engine.lesions(run)
+    found = engine.ablation(run)
     assert len(found.paths) == 16
     assert found.whole == pytest.approx(run.prediction.confidences[0].confidence, abs=1e-5)
     off = engine.run(run.photo, "small", [Gate(shortcut=0), *[Gate()] * 3])

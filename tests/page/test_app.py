@@ -33,7 +33,7 @@ def state_dict(folder: Path, suffix: str = ".safetensors") -> Path:
 def test_a_state_dict_comes_first_on_the_menu_and_runs(
     tmp_path: Path, weights_dir: Path, suffix: str
 ) -> None:
-    own = app.Own(state_dict(tmp_path, suffix), allow_pth=suffix == ".pth")
+    own = app.OwnCheckpoint(state_dict(tmp_path, suffix), allow_pth=suffix == ".pth")
     engine = app.defer_engine("cpu", weights_dir, own)
     assert engine.get().default == "mine"
     assert engine.get().run(draw_photo(1)).prediction.label in ("a", "b", "c", "d")
@@ -48,13 +48,13 @@ def test_a_state_dict_comes_first_on_the_menu_and_runs(
 
 def test_a_pth_needs_the_flag(tmp_path: Path, weights_dir: Path) -> None:
     with pytest.raises(CheckpointError, match="--allow-pth"):
-        app.defer_engine("cpu", weights_dir, app.Own(state_dict(tmp_path, ".pth"))).get()
+        app.defer_engine("cpu", weights_dir, app.OwnCheckpoint(state_dict(tmp_path, ".pth"))).get()
 
 
 def test_a_checkpoint_of_ours_is_known_by_its_card(tmp_path: Path, weights_dir: Path) -> None:
     model = lively(ResNet(3, widths=(4, 6)))
     card = Card("narrow", model.config, Preprocessing(32), ("cat", "dog"), knows="Little.")
-    engine = app.defer_engine("cpu", weights_dir, app.Own(save_checkpoint(model, card, tmp_path)))
+    engine = app.defer_engine("cpu", weights_dir, app.OwnCheckpoint(save_checkpoint(model, card, tmp_path)))
     assert engine.get().default == "narrow"
     assert len(engine.get().run(draw_photo(1)).blocks) == 2
 

@@ -75,7 +75,7 @@ def test_a_fault_anywhere_in_the_network_leaves_nothing_behind(
         assert len(sentence) <= 200
         assert "boom" not in sentence
     with pytest.raises((EngineError, type(fault))):
-        engine.lesions(before)
+        engine.ablation(before)
     module.forward = forward
     untouched(engine)
     after = engine.run(photo)

@@ -19,18 +19,18 @@ from resnet_demo.drawing import road_map as roadmap
 from resnet_demo.panels import ablation as lessons
 from resnet_demo.panels import inside_block as inside
 from resnet_demo.panels.inside_block import View
-from resnet_demo.records import BlockStreams, Confidence, Gate, LayerTrace, Lesions, Prediction, Run, Timings
+from resnet_demo.records import Ablation, Block, Confidence, Gate, LayerTrace, Prediction, Run, Timings
 
 VOID = {"img", "input", "br"}
 RNG = np.random.default_rng(0)
 
 
-def block(index: int, channels: int = 20, side: int = 12) -> BlockStreams:
+def block(index: int, channels: int = 20, side: int = 12) -> Block:
     residual, shortcut = RNG.normal(size=(2, channels, side, side))
     residual[3] = shortcut[3] = 0  # a silent channel
     total = residual + shortcut
     norms = [float(np.linalg.norm(a)) for a in (residual, shortcut, np.maximum(total, 0))]
-    return BlockStreams(f"blocks.{index}", residual, shortcut, total, np.maximum(total, 0), *norms, 0.12)
+    return Block(f"blocks.{index}", residual, shortcut, total, np.maximum(total, 0), *norms, 0.12)
 
 
 def make_run(**changes: object) -> Run:
@@ -74,7 +74,7 @@ class Tree(HTMLParser):
         assert self.open.pop() == tag
 
 
-LESIONS = Lesions("dog", 0.9, RNG.uniform(size=3), RNG.uniform(size=3), RNG.uniform(size=8))
+LESIONS = Ablation("dog", 0.9, RNG.uniform(size=3), RNG.uniform(size=3), RNG.uniform(size=8))
 
 
 def all_html(run: Run | None) -> str:
@@ -178,11 +178,11 @@ def test_two_significant_figures(value: float, text: str) -> None:
 def test_lesions_are_told_for_the_class_that_was_answered() -> None:
     ends = np.array([0.5, 0.881])
     for label in ("dog", "cat"):
-        html = lessons.lesions_html(Lesions(label, 0.881, ends, ends, np.full(4, 0.5)), make_run())
+        html = lessons.lesions_html(Ablation(label, 0.881, ends, ends, np.full(4, 0.5)), make_run())
         assert f"<b>{label}</b> (88.1 % as a whole" in html
         assert html.count("<circle") == 4
         assert "all 4 sets" in html
-    deep = lessons.lesions_html(Lesions("dog", 0.9, ends, ends, np.empty(0)), make_run())
+    deep = lessons.lesions_html(Ablation("dog", 0.9, ends, ends, np.empty(0)), make_run())
     assert "sets of" not in deep
 
 
@@ -302,7 +302,7 @@ def test_constant_maps_of_any_value_are_drawn(value: float, scope: feature_maps.
     run = make_run()
     maps = np.full((20, 12, 12), value, np.float32)
     norm = float(np.linalg.norm(maps))
-    flat = BlockStreams("blocks.0", maps, maps, maps, maps, norm, norm, norm, 0.0)
+    flat = Block("blocks.0", maps, maps, maps, maps, norm, norm, norm, 0.0)
     html = inside.inside_html(replace(run, blocks=(flat,)), View(scope=scope))
     Tree(html)
     spoken = {tile["aria-label"].partition(", channel ")[2].partition(", ")[2] for tile in tiles(html)}

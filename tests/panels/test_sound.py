@@ -122,7 +122,7 @@ def test_a_branch_is_switched_off_and_lesions_and_gradients_work_on_a_sound(engi
     gated = engine.run(run.photo, "sounds", gates)
     assert not gated.blocks[0].residual.any()
     assert gated.prediction.logit != run.prediction.logit
-    found = engine.lesions(run)
+    found = engine.ablation(run)
     assert found.label == run.prediction.label
     assert len(found.paths) == 32
     assert engine.gradient_flow(run, 5).with_shortcuts[0] > 0

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from conftest import draw_photo
 from rays import alive, children, until
 
-from resnet_demo.inference.interface import EngineError, Recipe
+from resnet_demo.inference.interface import EngineConfig, EngineError
 from resnet_demo.tools.app_process import ROOT
 from resnet_demo.tools.run_folder_ray import (
     NORMS,
@@ -84,7 +84,7 @@ def test_a_row_a_photo_with_the_local_engines_numbers(
     )
     assert (summary["photos"], summary["errors"], summary["parts"]) == (COUNT, 1, 12)
     assert [pq.read_metadata(p).num_rows for p in sorted(out.glob("*.parquet"))] == [PER_PART] * 12
-    engine = build_engine(Recipe("cpu"))
+    engine = build_engine(EngineConfig("cpu"))
     for row in rows:
         if row["path"] == "b/broken.jpg":
             assert row["label"] is None
