@@ -102,7 +102,7 @@ def path_ledger(model: nn.Module, x: Tensor, index: int | None = None) -> PathLe
             "told path by path, deeper networks by length"
         )
     biases = _Biases(frozen)
-    adjoints = [((), biases.head())]
+    adjoints: list[tuple[tuple[bool, ...], Tensor]] = [((), biases.head())]
     for name in reversed(frozen.blocks):
         block = frozen.blocks[name]
         before: list[tuple[tuple[bool, ...], Tensor]] = []
@@ -204,7 +204,7 @@ def _freeze(model: nn.Module, x: Tensor, index: int | None) -> _Frozen:
         _cut(blocks, joints, starts),
     ):
         logits = model(photo)  # (1, K)
-    logit = logits[0, int(logits[0].argmax()) if index is None else index]
+        logit = logits[0, int(logits[0].argmax()) if index is None else index]
     linearised = {}
     for name, block in blocks.items():
         before, incoming = joints.found[name]
