@@ -397,3 +397,27 @@ class PathLengths:
     shares: tuple[float, ...]
     biases: tuple[tuple[str, float], ...]
     logit: float
+
+
+@dataclass(frozen=True, eq=False)
+class Attack:
+    """The smallest change tried that flips an answer, and its way through the blocks (``analysis.adversarial``).
+
+    Attributes:
+        epsilon: the largest change of a pixel that was needed, or the largest tried, in 1/255.
+        flipped: whether the answer is another one now.
+        tried: (epsilon, by how much the old answer still leads), in the order of trying.
+        change: (C, H, W) float32, what was added to the pixels, for pixels of 0..1.
+        logits_before, logits_after: (K,) float64.
+        drift: the length of the change over the length of the stream: at the input, then after every block.
+        noise_drift: the same for noise of the same length at the input.
+    """
+
+    epsilon: float
+    flipped: bool
+    tried: tuple[tuple[float, float], ...]
+    change: NDArray[np.float32]
+    logits_before: NDArray[np.float64]
+    logits_after: NDArray[np.float64]
+    drift: tuple[float, ...]
+    noise_drift: tuple[float, ...]
