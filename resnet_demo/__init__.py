@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from resnet_demo.inference.engine import Engine as Engine
     from resnet_demo.inputs.photo_decoding import open_photo as open_photo
     from resnet_demo.inputs.sound_decoding import open_sound as open_sound
+    from resnet_demo.networks.residual_blocks import BlockKind as BlockKind
+    from resnet_demo.networks.residual_blocks import register_block as register_block
     from resnet_demo.networks.resnet import ResidualBlock as ResidualBlock
     from resnet_demo.networks.resnet import ResNet as ResNet
     from resnet_demo.networks.resnet import ResNetConfig as ResNetConfig
-    from resnet_demo.networks.residual_blocks import BlockKind as BlockKind
-    from resnet_demo.networks.residual_blocks import register_block as register_block
     from resnet_demo.records import Gate as Gate
     from resnet_demo.records import Run as Run
     from resnet_demo.serialize import save_streams as save_streams
@@ -57,8 +57,8 @@ COMMANDS = {
     "fit_probes": "training.fit_probes",
     "sounds": "inputs.synthetic_sounds",
     "walkthrough": "tools.walkthrough",
-    "bench": "tools.bench",
-    "bench_ray": "tools.bench_ray",
+    "bench": "tools.page_benchmark",
+    "bench_ray": "tools.replica_benchmark",
 }
 
 

@@ -41,13 +41,29 @@ def list_commands(program: str) -> str:
     return "\n".join([*lines, *(f"  {name:12} {summary(module)}" for name, module in COMMANDS.items())])
 
 
+def call(name: str, argv: Sequence[str]) -> int:
+    """The command ``name``; one sentence where a package is missing that only this command needs."""
+    try:
+        command = import_module(f"resnet_demo.{COMMANDS[name]}").main
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.startswith("resnet_demo"):
+            raise
+        print(
+            f"{name} needs the package {error.name}, which is not installed; "
+            "requirements-dev.txt of the project lists what the commands need.",
+            file=sys.stderr,
+        )
+        return 2
+    return int(command(argv) or 0)
+
+
 def main(argv: Sequence[str] | None = None, program: str = "python -m resnet_demo") -> int:
     """Hand over to the command named first; its own ``--help`` lists its options. Returns the exit code."""
     name, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     if name == "serve":
         return serve(rest, f"{program} serve")
     if name in COMMANDS:
-        return int(import_module(f"resnet_demo.{COMMANDS[name]}").main(rest) or 0)
+        return call(name, rest)
     if name in ("-h", "--help"):
         print(list_commands(program))
         return 0

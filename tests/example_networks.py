@@ -10,6 +10,7 @@ from conftest import lively
 from torch import nn
 
 from resnet_demo.analysis.capture import capture_blocks
+from resnet_demo.networks.cifar_resnet import CifarResNet
 from resnet_demo.networks.resnet import ResidualBlock, ResNet
 
 
@@ -40,6 +41,7 @@ SMALL: dict[str, Callable[[], nn.Module]] = {
     "identity": with_identity,
     "BasicBlock": lambda: field("BasicBlock", (2, 2, 1, 1)),
     "Bottleneck": lambda: field("Bottleneck", (2, 2, 1, 1), width_per_group=16),
+    "cifar": lambda: CifarResNet(14, num_logits=3),
 }
 
 

@@ -5,16 +5,14 @@ None changes the network; hold the model's lock around those that run it.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnet_demo.analysis.capture import capture_blocks, residual_blocks
-from resnet_demo.networks.cifar_resnet import CifarResNet
-from resnet_demo.networks.resnet import ResNet
+from resnet_demo.analysis.capture import capture_blocks
+from resnet_demo.networks.families import split_network
+from resnet_demo.networks.residual_blocks import activation_of
 from resnet_demo.records import ClassActivation
 
 MAX_PATH_BLOCKS = 8  # 2**8 networks at once; beyond that the question is not for a page
@@ -45,25 +43,6 @@ def class_activation(
     return ClassActivation(places, channels, bias, float(places.sum() + bias))
 
 
-def parts(model: nn.Module) -> tuple[nn.Module, dict[str, nn.Module], nn.Module]:
-    """What comes before the residual blocks of ``model``, the blocks in order, and what comes after.
-
-    Raises:
-        ValueError: it is neither the notebook's network nor one of torchvision's ResNets.
-    """
-    m: Any = model
-    if isinstance(model, (ResNet, CifarResNet)):
-        return (
-            getattr(m, "stem", nn.Identity()),
-            residual_blocks(model),
-            nn.Sequential(m.avgpool, m.flatten, m.linear),
-        )
-    if all(hasattr(model, name) for name in ("conv1", "bn1", "relu", "maxpool", "layer4", "avgpool", "fc")):
-        stem = nn.Sequential(m.conv1, m.bn1, m.relu, m.maxpool)
-        return stem, residual_blocks(model), nn.Sequential(m.avgpool, nn.Flatten(), m.fc)
-    raise ValueError(f"{type(model).__name__} is neither the notebook's network nor torchvision's")
-
-
 def lesions(
     model: nn.Module, x: Tensor
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
@@ -75,7 +54,7 @@ def lesions(
     MAX_PATH_BLOCKS blocks there are too many paths, and block k runs on 2 k + 1 inputs.
 
     Args:
-        model: the notebook's network or torchvision's, in eval mode.
+        model: a network of a known family, in eval mode.
         x: (1, C, H, W) one normalised photo on the model's device.
 
     Returns:
@@ -83,11 +62,11 @@ def lesions(
         block i keeps its branch. The last one is (0, K) beyond MAX_PATH_BLOCKS.
 
     Raises:
-        ValueError: more than one photo, or a network that ``parts`` does not know.
+        ValueError: more than one photo, or a network of no known family.
     """
     if len(x) != 1:
         raise ValueError(f"one photo is needed, got {len(x)}")
-    stem, blocks, head = parts(model)
+    stem, blocks, head = split_network(model)
     all_paths = len(blocks) <= MAX_PATH_BLOCKS
     with capture_blocks(model) as streams:
         states = stem(
@@ -97,11 +76,11 @@ def lesions(
         cut_branch = states[:0]  # row k: without the branch of block k, where it is not among the paths
         for name, block in blocks.items():
             after = block(torch.cat([states, cut, cut_branch]))
-            stream = streams[name]
+            stream, activation = streams[name], activation_of(block)
             whole, cuts = len(states), len(states) + len(cut)
             kept = after[:whole]
-            without_branch = torch.relu(stream.shortcut[:whole].expand_as(kept))
-            without_shortcut = torch.relu(stream.residual[whole - 1 : whole])
+            without_branch = activation(stream.shortcut[:whole].expand_as(kept).clone())
+            without_shortcut = activation(stream.residual[whole - 1 : whole].clone())
             cut = torch.cat([after[whole:cuts], without_shortcut])
             if all_paths:
                 states = torch.cat([without_branch, kept])  # bit k is the highest so far

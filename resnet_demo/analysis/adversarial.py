@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from resnet_demo.analysis.capture import capture_blocks
-from resnet_demo.records import Attack, Preprocessing
+from resnet_demo.explanations import Attack
+from resnet_demo.records import Preprocessing
 
 STEPS = 10
 STEP = 0.25  # of epsilon

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnet_demo.analysis.ablation import parts
 from resnet_demo.networks.cifar_resnet import StridedBlock, SubsampleAndPad, ZeroShortcut
+from resnet_demo.networks.families import split_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ def delete_each_block(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
     """
     if model.training:
         raise ValueError("Blocks are deleted from a network in eval mode; call model.eval() first.")
-    stem, blocks, head = parts(model)
+    stem, blocks, head = split_network(model)
     names, modules = tuple(blocks), list(blocks.values())
     deleted, whole, n = np.zeros(len(modules), np.int64), 0, 0
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from resnet_demo.analysis.capture import residual_blocks
+from resnet_demo.networks.residual_blocks import residual_blocks
 from resnet_demo.networks.resnet import count_parameters
 from resnet_demo.records import LayerTrace
 
@@ -132,6 +132,6 @@ def time_layers(layers: Mapping[str, nn.Module], device: torch.device) -> Iterat
             handle.remove()
 
 
-def with_times(trace: tuple[LayerTrace, ...], spent: dict[str, float]) -> tuple[LayerTrace, ...]:
+def with_times(trace: tuple[LayerTrace, ...], spent: Mapping[str, float]) -> tuple[LayerTrace, ...]:
     """The same trace with the milliseconds of one run filled in."""
     return tuple(replace(line, milliseconds=spent.get(line.name)) for line in trace)

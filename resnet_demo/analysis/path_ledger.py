@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from resnet_demo.analysis.capture import hook_blocks
 from resnet_demo.networks.residual_blocks import activation_of, residual_blocks
-from resnet_demo.records import PathLedger, PathLengths
+from resnet_demo.explanations import PathLedger, PathLengths
 
 MOST_BLOCKS = 8  # 256 paths; deeper networks are told by length alone
 

@@ -7,27 +7,30 @@ least what its shortcut sees, so the sum sees what the branch sees.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from resnet_demo.networks.residual_blocks import residual_blocks
-from resnet_demo.records import ReceptiveField
+from resnet_demo.networks.block_tracer import TracedSum
+from resnet_demo.networks.residual_blocks import residual_blocks, sum_points
+from resnet_demo.records import STREAM_NAMES, ReceptiveField
 
+BETWEEN = "between blocks"
 PIXEL = ReceptiveField(jump=1, low=0, high=0)
-Window = nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d
+EVERYTHING = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)  # inside a block: squeeze-and-excitation
 
 
-def after(field: ReceptiveField, layer: Window) -> ReceptiveField:
+def after(field: ReceptiveField, layer: nn.Module) -> ReceptiveField:
     """The field behind ``layer``, given the field of its input.
 
     Raises:
         ValueError: the layer treats height and width differently.
     """
     kernel, stride, padding, dilation = (
-        _one(getattr(layer, name, 1)) for name in ("kernel_size", "stride", "padding", "dilation")
+        _one(getattr(layer, name, usual))
+        for name, usual in (("kernel_size", 1), ("stride", 1), ("padding", 0), ("dilation", 1))
     )
     return ReceptiveField(
         jump=field.jump * stride,
@@ -43,47 +46,73 @@ def _one(value: Any) -> int:
     return int(pair[0])
 
 
+def is_window(layer: nn.Module) -> bool:
+    """Whether ``layer`` looks at a window of each picture: a convolution, a pool, or what says so of itself."""
+    return hasattr(layer, "kernel_size") and hasattr(layer, "stride")
+
+
 def receptive_fields(model: nn.Module, x: Tensor) -> dict[tuple[str, str], ReceptiveField]:
     """(block name, stream) -> receptive field, for "residual", "shortcut", "pre_activation", "output".
 
-    Runs ``model`` once on ``x`` (B, C, H, W) to learn the order of its layers.
+    Runs ``model`` once on ``x`` (B, C, H, W) to learn the order of its layers. Streams that see the whole
+    picture, as all do behind a squeeze-and-excitation (Hu et al. 2018, https://arxiv.org/abs/1709.01507), are
+    left out.
 
     Raises:
         ValueError: a layer treats height and width differently.
     """
     blocks = residual_blocks(model)
-    layers: dict[str, list[Window]] = {"": []}  # block name -> its branch's; "": those before the blocks
-    inside, on_shortcut = "", False
-    handles = []
+    around = {name: _shortcut_modules(block) for name, block in blocks.items()}
+    field: ReceptiveField | None = PIXEL
+    fields: dict[tuple[str, str], ReceptiveField] = {}
+    for name, layers in _layers_in_order(model, blocks, {m for ms in around.values() for m in ms}, x):
+        beside = field
+        for module in around.get(name, ()):
+            beside = _after(beside, module)
+        for layer in layers:
+            field = _after(field, layer)
+        for stream in STREAM_NAMES if name in blocks else ():
+            found = beside if stream == "shortcut" else field
+            if found is not None:
+                fields[name, stream] = found
+    return fields
 
-    def enter(name: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _args: tuple[Tensor, ...]) -> None:
-            nonlocal inside
-            inside = name
-            layers[name] = []
 
-        return hook
+def _after(field: ReceptiveField | None, layer: nn.Module) -> ReceptiveField | None:
+    """As ``after``; None stands for the whole picture, and other layers change nothing."""
+    if field is None or isinstance(layer, EVERYTHING):
+        return None
+    return after(field, layer) if is_window(layer) else field
 
-    def shortcut(value: bool) -> Callable[..., None]:
-        def hook(*_: Any) -> None:
-            nonlocal on_shortcut
-            on_shortcut = value
 
-        return hook
+def _shortcut_modules(block: nn.Module) -> list[nn.Module]:
+    """Every module on the way around the branch of ``block``, in order; none for the identity."""
+    points = sum_points(block)
+    if isinstance(points, TracedSum):
+        return [module for part in points.around for module in part.modules()]
+    return list(points.shortcut.modules()) if points.shortcut is not None else []
+
+
+def _layers_in_order(
+    model: nn.Module, blocks: Mapping[str, nn.Module], around: Collection[nn.Module], x: Tensor
+) -> list[tuple[str, list[nn.Module]]]:
+    """(block name, the layers of its branch) as they ran; BETWEEN for those before, between and after blocks."""
+    layers: list[tuple[str, list[nn.Module]]] = [(BETWEEN, [])]
+
+    def go_to(name: str) -> Callable[..., None]:
+        return lambda *_: layers.append((name, []))
 
     def see(module: nn.Module, _args: tuple[Tensor, ...]) -> None:
-        if not on_shortcut and isinstance(module, Window):
-            layers[inside].append(module)
+        layers[-1][1].append(module)
 
     was_training = {module: module.training for module in model.modules()}
+    handles = []
     try:
         for name, block in blocks.items():
-            handles.append(block.register_forward_pre_hook(enter(name)))
-            if isinstance(block.downsample, nn.Module):
-                handles.append(block.downsample.register_forward_pre_hook(shortcut(True)))
-                handles.append(block.downsample.register_forward_hook(shortcut(False)))
+            handles.append(block.register_forward_pre_hook(go_to(name)))
+            handles.append(block.register_forward_hook(go_to(BETWEEN)))
         for module in model.modules():
-            if isinstance(module, Window):
+            if module not in around and (is_window(module) or isinstance(module, EVERYTHING)):
                 handles.append(module.register_forward_pre_hook(see))
         model.eval()
         with torch.inference_mode():
@@ -93,20 +122,4 @@ def receptive_fields(model: nn.Module, x: Tensor) -> dict[tuple[str, str], Recep
             handle.remove()
         for module, training in was_training.items():
             module.training = training
-
-    field = PIXEL
-    for layer in layers[""]:
-        field = after(field, layer)
-    fields: dict[tuple[str, str], ReceptiveField] = {}
-    for name, block in blocks.items():
-        around = field
-        windows = block.downsample.modules() if isinstance(block.downsample, nn.Module) else ()
-        for module in windows:
-            if isinstance(module, Window):
-                around = after(around, module)
-        for layer in layers[name]:
-            field = after(field, layer)
-        fields[name, "shortcut"] = around
-        for stream in ("residual", "pre_activation", "output"):
-            fields[name, stream] = field
-    return fields
+    return layers

@@ -21,7 +21,8 @@ except ImportError:
 from resnet_demo.inference.interface import NO_RAY, EngineError
 from resnet_demo.inference.process_tuning import OPENMP
 
-ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(__file__).resolve().parents[1]
+ROOT = PACKAGE.parent  # the checkout, or where the package is installed among others
 OBJECTS = 3 << 30  # bytes of the object store: twice what the page keeps of runs, and those under way
 ELSEWHERE = ["/.*", "/docs", "/tests", "/runs", "**/__pycache__"]  # what another machine does not need
 NODE = {**OPENMP, "RAY_USAGE_STATS_ENABLED": "0"}  # as the app sets them for itself
@@ -61,12 +62,18 @@ def join_ray(address: str | None = None, cpus: int | None = None) -> dict[str, f
         else:
             try:
                 knock(address)
-                code = {"working_dir": str(ROOT), "excludes": ELSEWHERE, "env_vars": NODE}
-                ray.init(address=address, runtime_env=code, **quiet)
+                ray.init(address=address, runtime_env={**own_code(), "env_vars": NODE}, **quiet)
             except (OSError, RuntimeError, ValueError) as error:
                 logging.getLogger(__name__).info("no cluster", exc_info=error)
                 raise EngineError(f"No Ray cluster answers at {address}.") from error
     return {name: float(amount) for name, amount in ray.cluster_resources().items()}
+
+
+def own_code() -> dict[str, Any]:
+    """What other machines are sent: the checkout, or of an installed package itself alone."""
+    if (ROOT / "app.py").is_file():
+        return {"working_dir": str(ROOT), "excludes": ELSEWHERE}
+    return {"py_modules": [str(PACKAGE)]}
 
 
 def knock(address: str) -> None:

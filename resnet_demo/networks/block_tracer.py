@@ -80,7 +80,7 @@ def _trace(module: nn.Module) -> TracedSum | None:
         fixed = {option.name: option.default for option in options if option.default is not option.empty}
         graph = _OwnForward().trace(module, fixed)
         return _find_sum(module, graph)
-    except Exception:  # whatever a stranger's forward raises when it is given a stand-in for a tensor
+    except Exception:  # noqa: BLE001 whatever a stranger's forward raises when it is given a stand-in for a tensor
         return None
     finally:
         module.training = was
@@ -123,8 +123,7 @@ def _follow_changes(nodes: list[fx.Node]) -> None:
     """Let what comes after a change in place, such as ``out.add_(x)``, depend on the change."""
     for place, node in enumerate(nodes):
         if node.op == "call_method" and str(node.target).endswith("_") and isinstance(node.args[0], fx.Node):
-            later = set(nodes[place + 1 :])
-            node.args[0].replace_all_uses_with(node, delete_user_cb=lambda user, later=later: user in later)
+            node.args[0].replace_all_uses_with(node, delete_user_cb=set(nodes[place + 1 :]).__contains__)
 
 
 def _depths(module: nn.Module, nodes: list[fx.Node], start: fx.Node) -> dict[fx.Node, int]:

@@ -17,7 +17,16 @@ KNOWN = (
         "Trained only on sounds that this project's own program made; it must call every sound one of its ten kinds."
     ),
 )  # in cards
-WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+
+
+def _weights() -> Path:
+    """The folder of weights: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "weights"
+    return inside if inside.is_dir() else package.parent / "weights"
+
+
+WEIGHTS = _weights()
 
 
 @dataclass(frozen=True)

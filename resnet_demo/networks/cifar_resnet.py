@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from resnet_demo.networks.families import Family, register_family
+from resnet_demo.networks.residual_blocks import BlockKind, register_block
 from resnet_demo.networks.resnet import ResidualBlock
 
 STAGE_WIDTHS = (16, 32, 64)
@@ -56,6 +58,7 @@ class SubsampleAndPad(nn.Module):
         if out_chnl < in_chnl:
             raise ValueError(f"option A can only add channels; got {in_chnl} in and {out_chnl} out")
         self.in_chnl, self.out_chnl = in_chnl, out_chnl
+        self.kernel_size, self.stride = 1, 2  # as of a layer, for receptive fields
 
     def forward(self, x: Tensor) -> Tensor:
         missing = self.out_chnl - self.in_chnl
@@ -106,6 +109,9 @@ class StridedBlock(nn.Module):
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         return self.relu(out + self.downsample(x))
+
+
+register_block(StridedBlock, BlockKind("bn2", takes_sum="relu", call=2, activation="relu"))
 
 
 class CifarResNet(nn.Module):
@@ -160,6 +166,15 @@ def _block(in_chnl: int, out_chnl: int, shortcuts: bool) -> nn.Module:
     around = SubsampleAndPad(in_chnl, out_chnl) if shortcuts else ZeroShortcut(out_chnl, stride)
     return StridedBlock(in_chnl, out_chnl, stride, around)
 
+
+register_family(
+    Family(
+        "cifar",
+        CifarResNet,
+        lambda config: CifarResNet.from_config(CifarResNetConfig(**config)),
+        stem=lambda model: model.stem,
+    )
+)
 
 __all__ = [
     "STAGE_WIDTHS",

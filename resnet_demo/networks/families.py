@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from resnet_demo.networks.residual_blocks import residual_blocks
 
-FILES = ("resnet", "cifar_resnet")  # asked in this order whose a state dict is
+FILES = ("resnet", "cifar_resnet", "torchvision_resnets")  # asked in this order whose a state dict is
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Family:
 
     Attributes:
         name: in the cards.
-        network: class of its networks, whose instances carry their configuration, a dataclass, as ``config``.
+        network: class of its networks, whose instances carry their configuration, a dataclass, as ``config``; or
+            the module and name of a library's class, which is not imported for it.
         build: the network that a card's configuration describes, with fresh parameters. Raises TypeError or
             ValueError if it describes none.
         recognize: what is made of a state dict, or None if it is not one of this family's; see ``Recognized``.
@@ -49,7 +50,7 @@ class Family:
     """
 
     name: str
-    network: type[nn.Module]
+    network: type[nn.Module] | str
     build: Callable[[Mapping[str, Any]], nn.Module]
     recognize: Callable[[Mapping[str, Tensor]], Recognized | None] = lambda tensors: None
     stem: Callable[[Any], nn.Module] = lambda model: nn.Identity()
@@ -87,7 +88,14 @@ def family_named(name: str) -> Family:
 
 def family_of(model: nn.Module) -> Family | None:
     """The family of ``model``, or None if no family's class made it."""
-    return next((family for family in families() if isinstance(model, family.network)), None)
+    names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(model).__mro__}
+    for family in families():
+        of_class = (
+            family.network in names if isinstance(family.network, str) else isinstance(model, family.network)
+        )
+        if of_class:
+            return family
+    return None
 
 
 def split_network(model: nn.Module) -> tuple[nn.Module, dict[str, nn.Module], nn.Module]:

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from resnet_demo.networks.block_tracer import TracedSum, trace_sum
 
-Where = str | Callable[[Any], Any]  # a dotted name in the block, or what finds the module when given the block
+Where = (
+    str | Callable[[Any], Any]
+)  # a dotted name in the block, or what finds the module when given the block
 Activation = Callable[[Tensor], Tensor]
 
 

@@ -20,6 +20,7 @@ from resnet_demo.i18n import later
 from resnet_demo.networks.cards import FIELD
 from resnet_demo.networks.checkpoints import Card, CheckpointError, load_strictly, read_tensors
 from resnet_demo.networks.download import Progress, fetch, nothing
+from resnet_demo.networks.families import Family, register_family
 from resnet_demo.records import Preprocessing
 
 SERVER = "https://download.pytorch.org/models/"
@@ -228,3 +229,18 @@ def build(state: Mapping[str, Tensor], name: str) -> nn.Module:
         ) from None
     load_strictly(model, dict(state), name)
     return model.eval()
+
+
+def _no_card(config: Mapping[str, object]) -> nn.Module:
+    raise ValueError("torchvision's networks are built from their state dicts")
+
+
+register_family(
+    Family(
+        "torchvision",
+        "torchvision.models.resnet.ResNet",
+        _no_card,
+        stem=lambda model: nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool),
+        head=lambda model: nn.Sequential(model.avgpool, nn.Flatten(), model.fc),
+    )
+)

@@ -1,4 +1,4 @@
-"""``python app.py`` in a process of its own, and a visitor's script: for the benchmark, the walkthrough and the tests."""
+"""The page in a process of its own, and a visitor's script: for the benchmark, the walkthrough and the tests."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]  # the checkout, or where the package is installed
+IS_CHECKOUT = (ROOT / "app.py").is_file() and (ROOT / "tests").is_dir()
+SERVE = (sys.executable, "-m", "resnet_demo", "serve")
 IDLE_S = 3.0  # a connection unused for longer is opened anew: the server closes it after five seconds
 
 
@@ -32,6 +34,10 @@ def free_port() -> int:
 class Server:
     """The app on ``port``, reachable when this returns.
 
+    Args:
+        options: of the command.
+        command, folder, environment: how and where it is started; as from a checkout unless told.
+
     Attributes:
         url: its address, without a slash at the end.
         started: ``time.perf_counter()`` when the process was started.
@@ -41,18 +47,28 @@ class Server:
         RuntimeError: the app ended before it served a page.
     """
 
-    def __init__(self, port: int, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        port: int,
+        options: Sequence[str] = (),
+        command: Sequence[str] = SERVE,
+        folder: Path = ROOT,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port), *options], cwd=ROOT, stdout=subprocess.DEVNULL
+            [*command, "--port", str(port), *options],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.DEVNULL,
         )
         while True:
             with suppress(OSError):
                 urllib.request.urlopen(self.url + "/", timeout=5).read()
                 break
             if self.process.poll() is not None:
-                raise RuntimeError("app.py ended before it served a page")
+                raise RuntimeError("The app ended before it served a page.")
             time.sleep(0.02)
         self.first_page = time.perf_counter() - self.started
 

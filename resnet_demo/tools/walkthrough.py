@@ -19,10 +19,10 @@ import yaml
 from playwright.sync_api import Error, Page, expect, sync_playwright
 from tqdm import tqdm
 
-from resnet_demo.tools.app_process import ROOT, Server, free_port
+from resnet_demo.tools.app_process import IS_CHECKOUT, ROOT, Server, free_port
 
 STEPS = Path(__file__).parent / "walkthrough.yaml"
-OUT = ROOT / "docs" / "walkthrough"
+OUT = ROOT / "docs" / "walkthrough" if IS_CHECKOUT else Path("walkthrough")
 WIDTH, HEIGHT = 1280, 800
 WAIT_MS = 60_000
 ACTIONS = ("click", "press", "upload", "open", "wait")
@@ -211,7 +211,7 @@ def walk(steps_file: Path, out: Path, url: str) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m resnet_demo walkthrough", description=__doc__)
     parser.add_argument("--steps", type=Path, default=STEPS, help="the lesson (default: the one that ships)")
-    parser.add_argument("--out", type=Path, default=OUT, help="folder (default: docs/walkthrough)")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder (default: %(default)s)")
     parser.add_argument("--url", help="a running app, instead of starting one")
     args = parser.parse_args(argv)
     server = None

@@ -57,7 +57,7 @@ def test_fields_equal_those_found_by_the_gradient_of_a_single_place(kind: str) -
     for key, stream in kept.items():
         high, wide = stream.shape[2:]
         for row, column in {(0, 0), (high // 2, wide // 3), (high - 1, wide - 1), (0, wide // 2)}:
-            (gradient,) = torch.autograd.grad(stream[0, 0, row, column], x, retain_graph=True)
+            (gradient,) = torch.autograd.grad(stream[0, :, row, column].sum(), x, retain_graph=True)
             seen = gradient[0].abs().sum(0) > 0
             rows, columns = torch.nonzero(seen.any(1)).flatten(), torch.nonzero(seen.any(0)).flatten()
             found = (int(rows[0]), int(rows[-1])), (int(columns[0]), int(columns[-1]))

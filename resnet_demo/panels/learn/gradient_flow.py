@@ -1,0 +1,176 @@
+"""The gradient's way: back from the answer to the first block, with shortcuts and without."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components.base import Component
+
+from resnet_demo.drawing.line_chart import Series, line_chart, power_of_ten
+from resnet_demo.drawing.road_map import significant
+from resnet_demo.i18n import later, say
+from resnet_demo.networks.cards import WEIGHTS
+from resnet_demo.panels.base import Components, Panel, Values, Visit
+from resnet_demo.records import GradientFlow, Sense
+
+TWIN = WEIGHTS / "twin.json"
+TWINS = (later("with shortcuts"), later("without shortcuts"))  # the curves in it  # the curves in it
+FRESH = {
+    "photo": later(
+        "Fresh networks of {depth} blocks with the same initial weights, this photo at 32×32 pixels, batch norm {norms}"
+        "<span class='clock'>; {milliseconds} ms for both</span>."
+    ),
+    "sound": later(
+        "Fresh networks of {depth} blocks with the same initial weights, this sound at 32×32 pixels, batch norm {norms}"
+        "<span class='clock'>; {milliseconds} ms for both</span>."
+    ),
+}
+
+
+class GradientFlowPanel(Panel):
+    """Norms of the gradient in fresh networks of a chosen depth, and the loss of two that were trained."""
+
+    id = "gradients"
+    title = later("The gradient's way")
+    intro = later("""<p>Training sends a gradient from the answer back to the first block. With shortcuts it has a way around
+every block and arrives about as large as it set out; without, it explodes or dies with depth, and the first blocks cannot learn
+(<a href="https://arxiv.org/abs/1603.05027" target="_blank" rel="noreferrer">He et al. 2016</a>,
+<a href="https://arxiv.org/abs/1702.08591" target="_blank" rel="noreferrer">Balduzzi et al. 2017</a>).</p>""")
+
+    def layout(self) -> None:
+        self.words()
+        with gr.Row(elem_id="gradient-controls"):
+            self.depth = gr.Slider(5, 100, value=50, step=5, label=say("Blocks"), elem_id="depth")
+            self.norms = gr.Radio(
+                [(say("in use"), "in use"), (say("left out"), "left out")],
+                value="in use",
+                label=say("Batch norm"),
+                elem_id="norms",
+            )
+        self.draw_here(min_height=340)
+        gr.HTML(twin_html(read_twin()), elem_id="twin")
+        self.api_depth = gr.Number(50, visible=False, label="depth")
+        self.api_norms = gr.Checkbox(True, visible=False, label="norms")
+
+    def render(self, visit: Visit) -> str:
+        return gradients_html(None)
+
+    def draw(self, visit: Visit) -> Values:
+        return {} if visit.run else super().draw(visit)  # until they are measured again the last curves stay
+
+    def reads(self) -> Components:
+        return {self.depth, self.norms}
+
+    def study(self, visit: Visit, progress: gr.Progress) -> Values:
+        run, depth, norms = visit.run, int(visit.values[self.depth]), visit.values[self.norms] == "in use"
+        if run is None:
+            return {}
+        flow = self.page.engine.get().gradient_flow(run, depth, norms, progress)
+        return {self.drawing: gradients_html(flow, run.sense)}
+
+    def studied(self) -> Components:
+        return {self.drawing}
+
+    def study_again(self) -> Sequence[Any]:
+        return self.depth.release, self.norms.input
+
+    def arguments(self) -> Mapping[str, Component]:
+        return {"depth": self.api_depth, "norms": self.api_norms}
+
+    def endpoints(self) -> Iterable[Callable[..., Any]]:
+        def gradient_flow(photo: str | None, depth: float, norms: bool) -> dict[str, Any]:
+            """Gradient norms per block of a fresh network of that depth, with shortcuts and without."""
+            run = self.page.run_photo(photo, None)
+            return asdict(self.page.engine.get().gradient_flow(run, int(depth), bool(norms)))
+
+        yield gradient_flow
+
+
+def gradients_html(flow: GradientFlow | None, sense: Sense = "photo") -> str:
+    """Norm of the gradient at every block, with shortcuts and without, on a logarithmic scale."""
+    if flow is None:
+        empty = say("Two curves appear here for your photo: with shortcuts, and without.")
+        return f'<p class="is-empty">{empty}</p>'
+    chart = line_chart(
+        (
+            Series(say("with shortcuts"), list(enumerate(flow.with_shortcuts)), accent=True),
+            Series(say("without"), list(enumerate(flow.without))),
+        ),
+        label=say(
+            "Norm of the gradient at each of {depth} blocks, with shortcuts and without", depth=flow.depth
+        ),
+        across=say("block (0: before the first)"),
+        up=say("norm of the gradient"),
+        logarithmic=True,
+    )
+    lead = say(
+        "On its way back from the logit to the first block, over {depth} blocks, the gradient {with_shortcuts} with "
+        "shortcuts and {without} without.",
+        depth=flow.depth,
+        with_shortcuts=_change(flow.with_shortcuts),
+        without=_change(flow.without),
+    )
+    how = say(
+        FRESH[sense],
+        depth=flow.depth,
+        norms=say("in use, as while training") if flow.norms else say("left out"),
+        milliseconds=f"{flow.milliseconds:.0f}",
+    )
+    return f"<p class=\"lead\">{lead}</p>{chart}<p class='small'>{how}</p>"
+
+
+def _change(curve: Sequence[float]) -> str:
+    first, last = curve[0], curve[-1]
+    if not first or not last:
+        return say("dies completely")
+    ratio = first / last
+    factor = max(ratio, 1 / ratio)
+    times = significant(factor)
+    if factor >= 1e4:
+        times = say("about {power}", power=power_of_ten(round(math.log10(factor))))
+    return say("grows {times}-fold", times=times) if ratio >= 1 else say("shrinks {times}-fold", times=times)
+
+
+def read_twin(path: Path = TWIN) -> dict[str, list[tuple[float, float]]]:
+    """Loss curves of the network and of its twin trained without shortcuts: name -> (epoch, loss).
+
+    Empty if the file is missing or unfit; the page then leaves the chart out.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return {name: [(float(x), float(y)) for x, y in data[name]] for name in TWINS}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def twin_html(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """The two loss curves, stored when the networks were trained."""
+    if not curves:
+        return ""
+    chart = line_chart(
+        [
+            # the shorter word, for which the chart has room
+            Series(
+                say(name) if name.startswith("with ") else say("without"), points, name.startswith("with ")
+            )
+            for name, points in curves.items()
+        ],
+        label=say("Training loss of the network and of its twin without shortcuts over the first epochs"),
+        across=say("epoch"),
+        up=say("training loss"),
+    )
+    last = {name: points[-1][1] for name, points in curves.items()}
+    words = say(
+        "The same recipe, photos, seed and initial weights, the first {epochs} epochs: loss {losses}. At five blocks "
+        "the network without them learns as well; the difference comes with depth.",
+        epochs=significant(max(x for x, _ in next(iter(curves.values()))), 1),
+        losses=say(" and ").join(f"{significant(v)} {say(name)}" for name, v in last.items()),
+    )
+    title = say("Trained for real: this network and its twin without shortcuts")
+    return f"<h4>{title}</h4>{chart}<p class='small'>{words}</p>"

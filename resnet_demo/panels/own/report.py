@@ -1,0 +1,150 @@
+"""What a visitor takes home, as files: pictures, the page of a report, the Python that makes the run again."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from html import escape
+
+import numpy as np
+from PIL import Image
+
+from resnet_demo.drawing import feature_maps
+from resnet_demo.drawing.answer import answer_html
+from resnet_demo.drawing.road_map import roadmap_html
+from resnet_demo.drawing.streams import STREAMS, View
+from resnet_demo.i18n import label_of, later, say, spoken
+from resnet_demo.panels.explain.class_activation import activation_html
+from resnet_demo.panels.look.inside_block import inside_html
+from resnet_demo.panels.look.layer_summary import trace_html
+from resnet_demo.records import Block, Gate, Run
+from resnet_demo.serialize import record_of, streams_of, versions
+
+TILE = 96  # pixels a map at least, in the sheets
+
+SHEET_COLUMNS = 8
+
+SHEET_CHANNELS = 64
+
+TITLES = {
+    "photo": later("One photo through {network}"),
+    "sound": later("One sound through {network}"),
+}
+
+PICTURES = {
+    "photo": later("the photo as the network took it"),
+    "sound": later("the sound as the network took it"),
+}
+
+README = later("""# {title}
+
+The network answered {label} ({percent} %). In this archive:
+
+- `record.json`: the answer, and for every block the shapes and Euclidean norms of its streams
+- `streams.npz`: every stream as it was, an array (channels, height, width) named `block/stream`; read it with
+  `numpy.load("streams.npz")`. `pre_activation = residual + shortcut`, `output = relu(pre_activation)`
+- `photo.png`: {picture}
+- `sheets/`: each block's streams as pictures, the {channels} most active channels at most, in rows of {columns}.
+  F(x), shortcut and sum share one signed scale a block (blue below zero, red above); the file name ends in the scale's end
+- `report.html`: one page to read or print
+- `reproduce.py`: the code that makes this run again
+""")
+
+
+def sheets(block: Block) -> dict[str, bytes]:
+    """File name -> PNG of each stream of ``block``, its most active channels side by side."""
+    channels = feature_maps.rank_channels(block.output, "mean", SHEET_CHANNELS)
+    signed_end = max(feature_maps.limit(s) for s in (block.residual, block.shortcut, block.pre_activation))
+    factor = max(1, -(-TILE // block.shape[2]))
+    found = {}
+    for stream, _, _, signed in STREAMS:
+        maps = getattr(block, stream)
+        end = signed_end if signed else feature_maps.limit(maps)
+        indices = feature_maps.quantise(maps[channels], np.full(len(channels), end, np.float32), signed)
+        sheet = feature_maps.mosaic(indices.repeat(factor, 1).repeat(factor, 2), SHEET_COLUMNS)
+        colours = feature_maps.DIVERGING if signed else feature_maps.SEQUENTIAL[0]
+        found[f"{block.name}-{stream}-{end:.3g}.png"] = feature_maps.indexed_png(sheet, colours)
+    return found
+
+
+def snippet(run: Run, view: View) -> str:
+    """Python that makes this run again and prints what the page shows of the chosen block."""
+    block = run.blocks[min(view.block, len(run.blocks) - 1)]
+    gates = ""
+    if run.gates:
+        pairs = ", ".join(
+            f"Gate({g.residual:g}, {g.shortcut:g})" if g != Gate() else "Gate()" for g in run.gates
+        )
+        gates = f", gates=[{pairs}]"
+    listens = run.sense == "sound"
+    taken = 'hear(open_sound("sound.wav")' if listens else 'run("photo.jpg"'
+    names = ", ".join(
+        ["Engine", *(["Gate"] if gates else []), *(["open_sound"] if listens else []), "save_streams"]
+    )
+    own = "" if re.fullmatch(r"[\w.-]+", run.network) else "  # a network of your own: Engine({name: path})"
+    return f"""from resnet_demo import {names}
+
+run = Engine().{taken}, {run.network!r}{gates}){own}
+block = next(b for b in run.blocks if b.name == {block.name!r})
+print(run.prediction.label, block.residual_norm / block.shortcut_norm, block.cosine)
+save_streams(run, "streams.npz")
+"""
+
+
+def report_html(run: Run, view: View, style: str) -> str:
+    """One page about the run that needs nothing but itself; ``style`` is the page's style sheet."""
+    best = run.prediction.confidences[0]
+    parts = [
+        answer_html(run, ""),
+        roadmap_html(run, view.block),
+        f"<h2>{say('Inside block {number}', number=min(view.block, len(run.blocks) - 1) + 1)}</h2>",
+        inside_html(run, view),
+        f"<h2>{say('Where it looks')}</h2>",
+        activation_html(run),
+        f"<h2>{say('Layer by layer')}</h2>",
+        trace_html(run.trace, tuple(b.name for b in run.blocks)),
+    ]
+    body = re.sub(r"<button ([^>]*)>", r"<div \1>", "".join(parts)).replace("</button>", "</div>")
+    made = ", ".join(f"{name} {number}" for name, number in versions().items())
+    label = escape(label_of(best.label))
+    return f"""<!doctype html><html lang="{spoken()}"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{label} · {escape(run.network)}</title><style>{style}
+body {{ font-family: system-ui, sans-serif; max-width: 1200px; margin: 20px auto; padding: 0 16px; color: #0f172a; background: #fff; }}
+.large, .opacity {{ display: none; }} @media print {{ h2 {{ break-before: page; }} }}</style>
+<h1>{say(TITLES[run.sense], network=escape(run.network))}</h1>{body}
+<p class="small">{escape(run.device)}, {run.timings.total:.0f} ms; {made}</p></html>"""
+
+
+def bundle(run: Run, view: View, style: str) -> bytes:
+    """Everything of a run as a ZIP archive."""
+    best = run.prediction.confidences[0]
+    readme = say(
+        README,
+        title=say(TITLES[run.sense], network=run.network),
+        picture=say(PICTURES[run.sense]),
+        label=label_of(best.label),
+        percent=f"{100 * best.confidence:.1f}",
+        channels=SHEET_CHANNELS,
+        columns=SHEET_COLUMNS,
+    )
+    arrays, photo = io.BytesIO(), io.BytesIO()
+    np.savez(arrays, **streams_of(run))
+    Image.fromarray(run.photo).save(photo, "PNG")
+    files: dict[str, bytes] = {
+        "README.md": readme.encode(),
+        "record.json": json.dumps(record_of(run), indent=2).encode(),
+        "streams.npz": arrays.getvalue(),
+        "photo.png": photo.getvalue(),
+        "report.html": report_html(run, view, style).encode(),
+        "reproduce.py": snippet(run, view).encode(),
+    }
+    for block in run.blocks:
+        files |= {f"sheets/{name}": png for name, png in sheets(block).items()}
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as into:
+        for name, data in files.items():
+            # the same run gives the same bytes: no clock
+            into.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+    return archive.getvalue()
