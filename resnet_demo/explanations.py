@@ -75,7 +75,6 @@ class PixelAttribution:
         map: (H, W) float32, each place's share.
         total: what the map sums to.
         promised: what the method says that it sums to, or None if it promises nothing.
-        elsewhere: what the method adds that lies at no pixel, such as the biases' shares.
         random: (H, W) float32, the same map of the network with its weights drawn anew.
         similarity: rank correlation of the two maps' sizes, -1..1; near 0 if the map speaks of what was learned.
     """
@@ -84,6 +83,5 @@ class PixelAttribution:
     map: NDArray[np.float32]
     total: float
     promised: float | None
-    elsewhere: float
     random: NDArray[np.float32]
     similarity: float

@@ -76,7 +76,9 @@ def _margin(logits: Tensor, before: Tensor) -> float:
     return float(logits[winner] - others.max())
 
 
-def _descend(model: nn.Module, x: Tensor, epsilon: Tensor, low: Tensor, high: Tensor, before: Tensor) -> Tensor:
+def _descend(
+    model: nn.Module, x: Tensor, epsilon: Tensor, low: Tensor, high: Tensor, before: Tensor
+) -> Tensor:
     """``x`` changed by at most ``epsilon`` (C, 1, 1) so that the answer of ``before`` leads by as little as it can."""
     changed = x.clone()
     for _ in range(STEPS):

@@ -65,7 +65,9 @@ def own_loss(logits: Tensor) -> Tensor:
     return F.cross_entropy(logits, logits.argmax(1), reduction="sum")
 
 
-def _remember(inputs: dict[str, Tensor], name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
+def _remember(
+    inputs: dict[str, Tensor], name: str
+) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
     def hook(_module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         # the copy that is kept is what both sides of the block read, and is safe from changes in place
         inputs[name] = args[0].clone()

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from resnet_demo.analysis.capture import hook_blocks
-from resnet_demo.networks.residual_blocks import activation_of, residual_blocks
 from resnet_demo.explanations import PathLedger, PathLengths
+from resnet_demo.networks.residual_blocks import activation_of, residual_blocks
 
 MOST_BLOCKS = 8  # 256 paths; deeper networks are told by length alone
 

@@ -29,7 +29,12 @@ def gradient_x_input(model: nn.Module, x: Tensor, index: int) -> Tensor:
 
 
 def integrated_gradients(
-    model: nn.Module, x: Tensor, index: int, baseline: Tensor | None = None, steps: int = IG_STEPS, batch: int = 8
+    model: nn.Module,
+    x: Tensor,
+    index: int,
+    baseline: Tensor | None = None,
+    steps: int = IG_STEPS,
+    batch: int = 8,
 ) -> Tensor:
     """(H, W), by the midpoint rule over ``steps`` pictures between ``baseline`` (zeros: the mean colour) and ``x``."""
     start = torch.zeros_like(x) if baseline is None else baseline
