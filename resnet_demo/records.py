@@ -11,15 +11,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_demo.modalities import modality_named
+
 STREAM_NAMES = ("residual", "shortcut", "pre_activation", "output")  # in the order of the sum
 
 ResizeMode = Literal["squash", "crop", "pad"]
-Sense = Literal["photo", "sound"]
 
 
 @dataclass(frozen=True)
@@ -32,22 +33,31 @@ class Preprocessing:
             ``size`` and keeps the centre; "pad" scales the long side and fills with grey.
         mean, std: per channel of the input, for values in 0..1: ``(x - mean) / std``; three for
             RGB, one for a grey picture such as that of a sound.
-        sense: what the picture is of: a photo, or a sound (``mel.mel_picture``).
+        modality: what the picture is of, see ``modalities``; older cards call it "sense".
     """
 
     size: int = 180
     resize: ResizeMode = "crop"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    sense: Sense = "photo"
+    modality: str = "photo"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(self.mean))  # JSON gives lists
         object.__setattr__(self, "std", tuple(self.std))
         if not len(self.mean) == len(self.std) in (1, 3):
             raise ValueError(f"one or three means and as many deviations, got {self.mean} and {self.std}")
-        if self.sense not in get_args(Sense):
-            raise ValueError(f"a network takes one of {get_args(Sense)}, got {self.sense!r}")
+
+    @classmethod
+    def from_card(cls, stored: Mapping[str, Any]) -> Preprocessing:
+        """As a card has it.
+
+        Raises:
+            TypeError, ValueError: it is not one, or names a modality that nobody knows.
+        """
+        found = cls(**{"modality" if name == "sense" else name: value for name, value in stored.items()})
+        modality_named(found.modality)
+        return found
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ class Prediction:
             at most 1.
         logit: the raw score behind ``label``: the network's one logit for a binary network
             (positive means the second class), else the highest logit.
-        chances: of every class, in the order of the run's ``classes``.
+        chances: of every class, in the order of the run's ``classes``; of the two classes of one logit if empty.
     """
 
     label: str
@@ -244,15 +254,21 @@ class ReadOut:
 
     Attributes:
         block: the block's name.
-        logit: of this photo, positive for the second class.
-        confidence: probability of the second class, 0..1.
+        logit: of this photo, positive for the second class; where every class has one, the highest.
+        confidence: probability of the second class, 0..1; where every class has a logit, of the most probable.
         accuracy: share of validation photos that the probe gets right.
+        chances: of every class, in the order of the run's ``classes``; of the two classes of one logit if empty.
     """
 
     block: str
     logit: float
     confidence: float
     accuracy: float
+    chances: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.chances:
+            object.__setattr__(self, "chances", (1 - self.confidence, self.confidence))
 
 
 @dataclass(frozen=True)
@@ -333,7 +349,7 @@ class Run:
         contributions: block name -> (C,) float32, each channel's share of the last block's logit, or
             of the read-out after an earlier block; blocks of which neither is known are left out.
         fields: (block name, stream) -> receptive field.
-        sense: what ``photo`` is a picture of.
+        modality: what ``photo`` is a picture of.
     """
 
     network: str
@@ -350,4 +366,4 @@ class Run:
     read_outs: tuple[ReadOut, ...] = ()
     contributions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
-    sense: Sense = "photo"
+    modality: str = "photo"
