@@ -55,6 +55,7 @@ COMMANDS = {
     "train_cifar": "training.train_cifar",
     "evaluate": "training.evaluate",
     "fit_probes": "training.fit_probes",
+    "race": "race.command",
     "sounds": "inputs.synthetic_sounds",
     "walkthrough": "tools.walkthrough",
     "bench": "tools.page_benchmark",
