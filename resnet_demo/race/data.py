@@ -25,6 +25,7 @@ from resnet_demo.inputs.synthetic_sounds import HELD_OUT, TRAINING, numbered
 from resnet_demo.race.records import BATCH
 
 Grey = NDArray[np.float32]
+Part = tuple[Grey, NDArray[np.int64]]  # pictures (N, H, W) in 0..1, and their classes
 Random = np.random.Generator
 
 SIDE = 16  # of pictures and sounds
@@ -181,18 +182,17 @@ _SHAPES: tuple[Callable[[NDArray[np.float64], NDArray[np.float64], Random], NDAr
 )
 
 
-def _split(name: str, train: Grey, train_labels: NDArray[np.int64], test: Grey, test_labels: NDArray[np.int64],
-           classes: tuple[str, ...], stride: int) -> RaceData:  # fmt: skip
+def _split(name: str, train: Part, test: Part, classes: tuple[str, ...], stride: int) -> RaceData:
     """Standardised by the training pictures; one held-out picture of each class in front."""
-    mean, std = float(train.mean()), float(train.std())
-    first = [int(np.flatnonzero(test_labels == label)[0]) for label in range(len(classes))]
-    order = np.array([*first, *(i for i in range(len(test)) if i not in first)])
+    mean, std = float(train[0].mean()), float(train[0].std())
+    first = [int(np.flatnonzero(test[1] == label)[0]) for label in range(len(classes))]
+    order = np.array([*first, *(i for i in range(len(test[0])) if i not in first)])
     return RaceData(
         name,
-        ((train - mean) / std)[:, None].astype(np.float32),
-        train_labels,
-        ((test[order] - mean) / std)[:, None].astype(np.float32),
-        test_labels[order],
+        ((train[0] - mean) / std)[:, None].astype(np.float32),
+        train[1],
+        ((test[0][order] - mean) / std)[:, None].astype(np.float32),
+        test[1][order],
         classes,
         mean,
         std,
@@ -208,24 +208,27 @@ def _digits() -> RaceData:
     order = np.random.default_rng(SPLIT_SEED).permutation(len(grey))
     test, train = order[:DIGITS_HELD_OUT], order[DIGITS_HELD_OUT:]
     names = tuple(str(digit) for digit in range(10))
-    return _split("digits", grey[train], labels[train], grey[test], labels[test], names, 1)
+    return _split("digits", (grey[train], labels[train]), (grey[test], labels[test]), names, 1)
 
 
 def _pictures() -> RaceData:
-    parts = []
-    for first, count in enumerate(PICTURES):
-        drawn = [picture(index, first) for index in range(count)]
-        parts += [np.stack([grey for grey, _ in drawn]), np.array([label for _, label in drawn], np.int64)]
-    return _split("pictures", *parts, KINDS, 2)
+    train, test = (_drawn(count, first) for first, count in enumerate(PICTURES))
+    return _split("pictures", train, test, KINDS, 2)
+
+
+def _drawn(count: int, first: int) -> Part:
+    drawn = [picture(index, first) for index in range(count)]
+    return np.stack([grey for grey, _ in drawn]), np.array([label for _, label in drawn], np.int64)
 
 
 def _sounds() -> RaceData:
     with np.load(STORED_SOUNDS, allow_pickle=False) as stored:
-        parts = [stored["train"], stored["test"]]
-    arrays = []
-    for grey in parts:
-        arrays += [(grey / 255).astype(np.float32), np.arange(len(grey), dtype=np.int64) % len(SOUNDS)]
-    return _split("sounds", *arrays, SOUNDS, 2)
+        train, test = _heard(stored["train"]), _heard(stored["test"])
+    return _split("sounds", train, test, SOUNDS, 2)
+
+
+def _heard(grey: NDArray[np.uint8]) -> Part:
+    return (grey / 255).astype(np.float32), np.arange(len(grey), dtype=np.int64) % len(SOUNDS)
 
 
 def small_sound(index: int, first: int) -> NDArray[np.uint8]:

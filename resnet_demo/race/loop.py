@@ -1,7 +1,6 @@
 """The race itself: networks that differ in the shortcut alone learn from the same batches, step by step.
 
-SGD with momentum 0.9 and a learning rate that falls evenly to zero; cross-entropy. Nothing here knows of pages
-or processes.
+SGD with momentum 0.9 and a learning rate that falls evenly to zero. Nothing here knows of pages or processes.
 """
 
 from __future__ import annotations
@@ -13,92 +12,13 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from resnet_demo.race.data import WATCHED, RaceData, batches, load
-from resnet_demo.race.networks import RaceNetwork, build
-from resnet_demo.race.records import (
-    NetworkResult,
-    NetworkState,
-    RaceRecord,
-    RaceSettings,
-    RaceState,
-)
+from resnet_demo.race.data import WATCHED, batches, load
+from resnet_demo.race.racer import Racer
+from resnet_demo.race.records import NetworkResult, NetworkState, RaceRecord, RaceSettings, RaceState
 
-MOMENTUM = 0.9
 LOOK_EVERY = 5  # steps between looks at the held-out pictures
 LIMIT = 120.0  # seconds; a race that takes longer ends with the steps it has made
-CHUNK = 360  # pictures of one pass when testing
-
-
-class Racer:
-    """One network of a race, and how it learns."""
-
-    def __init__(self, kind: str, settings: RaceSettings, data: RaceData) -> None:
-        self.network: RaceNetwork = build(
-            kind, settings.blocks, settings.seed, norms=settings.norms, stride=data.stride
-        )
-        self.velocity = [torch.zeros_like(p) for p in self.network.parameters()]
-        self.draw = torch.Generator().manual_seed(settings.seed)
-        self.seconds = 0.0
-
-    def step(self, pictures: Tensor, labels: Tensor, rate: float) -> NetworkState:
-        """Learn from one batch, (B, 1, H, W) and (B,), and tell what was seen on the way."""
-        started = time.thread_time()
-        self.network.train()
-        logits, stages = self.network.stages(pictures, self.draw)
-        for stage in stages:
-            stage.output.retain_grad()
-        loss = cross_entropy(logits, labels)
-        self.network.zero_grad()
-        loss.backward()
-        gates = [float(block.gate.detach()) for block in self.network.blocks]  # type: ignore[operator, union-attr]
-        self._descend(rate)
-        with torch.no_grad():
-            ratios = [_ratio(stage.branch.norm(), stage.x.norm()) for stage in stages]
-            gradients = [0.0 if s.output.grad is None else float(s.output.grad.norm()) for s in stages]
-            error = _share(logits.argmax(1) != labels)
-        self.seconds += time.thread_time() - started
-        return NetworkState(
-            float(loss.detach()), error, tuple(gradients), tuple(ratios), tuple(gates), seconds=self.seconds
-        )
-
-    def _descend(self, rate: float) -> None:
-        """SGD with momentum, as ``torch.optim.SGD``, which would import torch's compiler on its first step."""
-        with torch.no_grad():
-            for parameter, velocity in zip(self.network.parameters(), self.velocity, strict=True):
-                if parameter.grad is not None:
-                    velocity.mul_(MOMENTUM).add_(parameter.grad)
-                    parameter.add_(velocity, alpha=-rate)
-
-    def look(
-        self, pictures: Tensor, labels: Tensor, row: int = 10
-    ) -> tuple[float, tuple[tuple[int, float], ...]]:
-        """Share of ``pictures`` answered wrong, and class and probability of the first ``row``."""
-        chances = torch.softmax(self.logits(pictures), 1)
-        best = chances.max(1)
-        wrong = _share(best.indices != labels)
-        return wrong, tuple(zip(best.indices[:row].tolist(), best.values[:row].tolist(), strict=True))
-
-    def logits(self, pictures: Tensor) -> Tensor:
-        """(N, classes), batch norm with its running statistics."""
-        self.network.eval()
-        with torch.no_grad():
-            return torch.cat([self.network(part) for part in pictures.split(CHUNK)])
-
-    def result(self, data: RaceData) -> NetworkResult:
-        """How the network ended."""
-        train = self.logits(torch.from_numpy(data.train)).argmax(1)
-        test = self.logits(torch.from_numpy(data.test)).argmax(1)
-        train_error = _share(train != torch.from_numpy(data.train_labels))
-        accuracy = _share(test == torch.from_numpy(data.test_labels))
-        watched, labels_ = torch.from_numpy(data.test[:WATCHED]), torch.from_numpy(data.test_labels[:WATCHED])
-        with torch.no_grad():
-            logits, stages = self.network.stages(watched)
-            inputs = [stage.x for stage in stages]
-            cut = [self.network.without_block(inputs, i) for i in range(len(inputs))]
-        accuracies = [_share(answer.argmax(1) == labels_) for answer in [logits, *cut]]
-        return NetworkResult(train_error, accuracy, self.seconds, tuple(accuracies[1:]), accuracies[0])
 
 
 def rate_at(step: int, steps: int) -> float:
@@ -106,18 +26,8 @@ def rate_at(step: int, steps: int) -> float:
     return 1 - step / steps
 
 
-def _share(right: Tensor) -> float:
-    """How much of a boolean (N,) is true."""
-    return int(right.sum()) / len(right)
-
-
-def _ratio(branch: Tensor, x: Tensor) -> float:
-    below = float(x)
-    return float(branch) / below if below else 0.0
-
-
 class Race:
-    """A race that has been set up; ``states`` runs it.
+    """A race that has been set up; ``states`` runs it. The tasks that are no classes are subclasses.
 
     Attributes:
         racers: network -> its racer; the trained networks stay here.
@@ -127,13 +37,45 @@ class Race:
     def __init__(self, settings: RaceSettings) -> None:
         self.settings = settings
         self.data = load(settings.data)
-        self.racers = {kind: Racer(kind, settings, self.data) for kind in settings.networks}
+        self.racers: dict[str, Racer] = {kind: self.racer(kind) for kind in settings.networks}
         self.record: RaceRecord | None = None
+        self._order = batches(len(self.data.train), settings.steps, settings.seed)
+        self._train, self._labels = (
+            torch.from_numpy(self.data.train),
+            torch.from_numpy(self.data.train_labels),
+        )
+        self._watched = torch.from_numpy(self.data.test[:WATCHED])
+        self._watched_labels = torch.from_numpy(self.data.test_labels[:WATCHED])
+
+    # what the task is
+
+    def racer(self, kind: str) -> Racer:
+        """A fresh racer."""
+        return Racer(kind, self.settings, self.data)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """What all networks are given at a step, and what they should answer."""
+        return self._train[self._order[step]], self._labels[self._order[step]]
+
+    def before(self, step: int) -> bool:
+        """Change the networks before a step; True if that is worth a look before the step is made."""
+        return False
+
+    def looked(self, racer: Racer, state: NetworkState) -> NetworkState:
+        """``state`` with what the held-out pictures show."""
+        error, row = racer.look(self._watched, self._watched_labels)
+        return replace(state, held_out_error=error, answers=row)
+
+    def result(self, racer: Racer) -> NetworkResult:
+        """How a network ended."""
+        return racer.result(self.data)
+
+    # how it runs
 
     def states(
         self, stopped: Callable[[], bool] = lambda: False, limit: float = LIMIT
     ) -> Iterator[RaceState]:
-        """Train, one state a step; both networks take a step at the same time, each in a thread of its own.
+        """Train, one state a step; all networks take a step at the same time, each in a thread of its own.
 
         Torch should be told to use one thread for each (``torch.set_num_threads(1)``): results are then the
         same to the last bit on the same machine.
@@ -142,42 +84,54 @@ class Race:
             stopped: asked before every step; True ends the race there.
             limit: seconds after which no further step begins.
         """
-        settings, data = self.settings, self.data
+        steps = self.settings.steps
         started = time.perf_counter()
-        order = batches(len(data.train), settings.steps, settings.seed)
-        train, labels = torch.from_numpy(data.train), torch.from_numpy(data.train_labels)
-        watched, watched_labels = (
-            torch.from_numpy(data.test[:WATCHED]),
-            torch.from_numpy(data.test_labels[:WATCHED]),
-        )
         done = 0
+        states: dict[str, NetworkState] = {}
         with ThreadPoolExecutor(len(self.racers)) as pool:
-            for step, indices in enumerate(order):
-                if stopped() or time.perf_counter() - started > limit:
-                    break
-                batch, answers = train[indices], labels[indices]
-                rate = settings.rate * rate_at(step, settings.steps)
-                looks = step == 0 or (step + 1) % LOOK_EVERY == 0 or step + 1 == settings.steps
 
-                def turn(racer: Racer) -> NetworkState:
-                    state = racer.step(batch, answers, rate)  # noqa: B023 (done before the loop goes on)
-                    if not looks:  # noqa: B023
-                        return state
-                    error, row = racer.look(watched, watched_labels)
-                    return replace(state, held_out_error=error, answers=row)
+            def each(turn: Callable[[str], NetworkState]) -> RaceState:
+                states.update(zip(self.racers, pool.map(turn, self.racers), strict=True))
+                return RaceState(done, dict(states), time.perf_counter() - started)
 
-                states = dict(zip(self.racers, pool.map(turn, self.racers.values()), strict=True))
-                done = step + 1
-                yield RaceState(done, states, time.perf_counter() - started)
-            results = dict(
-                zip(self.racers, pool.map(lambda r: r.result(data), self.racers.values()), strict=True)
-            )
-        self.record = RaceRecord(settings, done, results, time.perf_counter() - started)
+            def look(kind: str) -> NetworkState:
+                return self.looked(self.racers[kind], states[kind])
+
+            while done < steps and not stopped() and time.perf_counter() - started <= limit:
+                if self.before(done) and states:
+                    yield each(look)
+                pictures, wanted = self.batch(done)
+                rate = self.settings.rate * rate_at(done, steps)
+                looks = done == 0 or (done + 1) % LOOK_EVERY == 0 or done + 1 == steps
+
+                def turn(kind: str) -> NetworkState:
+                    # done before the loop goes on, so the loop's variables are those of this step
+                    state = self.racers[kind].step(pictures, wanted, rate)  # noqa: B023
+                    return self.looked(self.racers[kind], state) if looks else state  # noqa: B023
+
+                done += 1
+                yield each(turn)
+            results = pool.map(self.result, self.racers.values())
+            ended = dict(zip(self.racers, results, strict=True))
+        self.record = RaceRecord(self.settings, done, ended, time.perf_counter() - started)
+
+
+def race_for(settings: RaceSettings) -> Race:
+    """The race of the settings' task."""
+    if settings.task == "identity":
+        from resnet_demo.race.identity import IdentityRace
+
+        return IdentityRace(settings)
+    if settings.task == "growth":
+        from resnet_demo.race.growth import GrowthRace
+
+        return GrowthRace(settings)
+    return Race(settings)
 
 
 def run(settings: RaceSettings, told: Callable[[RaceState], None] = lambda state: None) -> Race:
     """A whole race; ``told`` hears of every step."""
-    race = Race(settings)
+    race = race_for(settings)
     for state in race.states():
         told(state)
     return race

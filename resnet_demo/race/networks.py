@@ -131,7 +131,7 @@ def race_block(kind: str, norms: bool, survives: float) -> RaceBlock:
     return RaceBlock(
         WIDTH,
         norms=norms,
-        shortcut=kind != "plain",
+        shortcut=kind not in ("plain", "net2net"),
         learned_gate=kind == "rezero",
         survives=survives if kind == "stochastic_depth" else 1.0,
     )

@@ -15,7 +15,8 @@ SEEDS = range(2**31)
 RATES = (0.001, 1.0)  # lowest and highest learning rate
 BATCH = 64
 DATA = ("digits", "pictures", "sounds")
-NETWORKS = ("residual", "plain", "rezero", "stochastic_depth")
+TASKS = ("classes", "identity", "growth")
+NETWORKS = ("residual", "plain", "rezero", "stochastic_depth", "net2net")  # the last is plain but for growth
 LEARNING_RATE = 0.02
 OUT_OF_RANGE = later("{name} must be a whole number from {low} to {high}; got {value}.")
 
@@ -32,6 +33,7 @@ class RaceSettings:
         norms: batch norm in every block; False leaves it out.
         networks: which ones run, at most two of NETWORKS, no two alike.
         rate: learning rate of SGD with momentum 0.9.
+        task: "classes"; "identity", to give back what came in; "growth", classes with a block added halfway.
 
     Raises:
         ValueError: a setting out of range; the message is a sentence for the visitor.
@@ -44,6 +46,7 @@ class RaceSettings:
     norms: bool = True
     networks: tuple[str, ...] = ("residual", "plain")
     rate: float = LEARNING_RATE
+    task: str = "classes"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "networks", tuple(self.networks))  # JSON gives a list
@@ -60,6 +63,14 @@ class RaceSettings:
                         value=repr(value)[:40],
                     )
                 )
+        if self.task not in TASKS:
+            raise ValueError(
+                later(
+                    "There is no task called {value}; choose one of {known}.",
+                    value=repr(self.task)[:40],
+                    known=", ".join(TASKS),
+                )
+            )
         if self.data not in DATA:
             raise ValueError(
                 later(
@@ -111,6 +122,7 @@ class NetworkState:
         gate: the factor on F(x), each block.
         held_out_error: share of the watched held-out pictures answered wrong after the step, or None if this
             step did not look.
+        returned: (10, H * W) grey values 0..255 of the row as an identity network gives it back, or empty.
         answers: (class, probability) for each picture of the row shown, or empty if this step did not look.
         seconds: processor time that the network's steps have taken so far.
     """
@@ -122,6 +134,7 @@ class NetworkState:
     gate: tuple[float, ...]
     held_out_error: float | None = None
     answers: tuple[tuple[int, float], ...] = ()
+    returned: tuple[tuple[int, ...], ...] = ()
     seconds: float = 0.0
 
 
@@ -136,15 +149,33 @@ class RaceState:
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """How one network ended: over all training pictures and all held-out ones, 0..1, batch norm with its
-    running statistics; and the accuracy with each block taken out (x goes on as it is), on the watched
-    held-out pictures."""
+    """How one network ended, batch norm with its running statistics.
+
+    Attributes:
+        train_error: share of all training pictures answered wrong; of an identity network the squared error
+            over the squares of what came in.
+        test_accuracy: share of all held-out pictures answered right; None of an identity network.
+        seconds: processor time of its steps.
+        without_block: accuracy on the watched held-out pictures with each block taken out (what it is given
+            goes on as it is).
+        watched_accuracy: the same with every block in.
+        test_error: of an identity network, on held-out pictures.
+    """
 
     train_error: float
-    test_accuracy: float
+    test_accuracy: float | None
     seconds: float
     without_block: tuple[float, ...] = ()
-    watched_accuracy: float = 0.0
+    watched_accuracy: float | None = None
+    test_error: float | None = None
+
+    def to_json(self) -> dict[str, float]:
+        """The measures that there are."""
+        found = {"train_error": self.train_error}
+        for name in ("test_accuracy", "test_error"):
+            if (value := getattr(self, name)) is not None:
+                found[name] = value
+        return found
 
 
 @dataclass(frozen=True)
@@ -171,6 +202,6 @@ class RaceRecord:
             "seed": self.settings.seed,
         }
         for name, result in self.results.items():
-            found[name] = {"train_error": result.train_error, "test_accuracy": result.test_accuracy}
+            found[name] = result.to_json()
         found["seconds"] = round(self.seconds, 3)
         return found

@@ -98,7 +98,9 @@ class Reporter:
         networks = {}
         for name, network in state.networks.items():
             known = asdict(network)
-            blocks = {key: known[key] for key in ("gradient", "ratio", "gate", "answers", "seconds")}
+            blocks = {
+                key: known[key] for key in ("gradient", "ratio", "gate", "answers", "returned", "seconds")
+            }
             networks[name] = {**blocks, "points": self.points.pop(name)}
         tell(
             self.out,
@@ -111,10 +113,10 @@ def run_race(settings: dict[str, Any], lines: Lines, out: BinaryIO) -> None:
     """One race, told from start to end."""
     import safetensors.torch
 
-    from resnet_demo.race.loop import Race
+    from resnet_demo.race.loop import race_for
     from resnet_demo.race.records import RaceSettings
 
-    race = Race(RaceSettings(**settings))
+    race = race_for(RaceSettings(**settings))
     data = race.data
     tell(
         out,

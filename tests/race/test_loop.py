@@ -11,9 +11,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from resnet_demo.networks.resnet import ResidualBlock
-from resnet_demo.race import loop
 from resnet_demo.race.data import batches, load
-from resnet_demo.race.loop import Race, run
+from resnet_demo.race.loop import Race, rate_at, run
 from resnet_demo.race.networks import RaceNetwork, build
 from resnet_demo.race.records import RaceSettings, RaceState
 
@@ -79,7 +78,7 @@ def test_curves_gradients_and_norms_equal_those_of_a_loop_written_anew(shortcuts
         assert found.gate == (1.0,) * 4
         optimizer.zero_grad()
         loss.backward()
-        optimizer.param_groups[0]["lr"] = 0.02 * loop.rate_at(step, 6)
+        optimizer.param_groups[0]["lr"] = 0.02 * rate_at(step, 6)
         optimizer.step()
 
 
