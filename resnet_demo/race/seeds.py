@@ -38,6 +38,12 @@ def stored_run() -> list[dict[str, Any]]:
     return found
 
 
+def known_depths() -> tuple[int, ...]:
+    """The depths of which every seed's race is stored."""
+    found = ten_seeds()
+    return tuple(d for d in DEPTHS if all(len(found.get(str(d), {}).get(k, ())) == len(SEEDS) for k in KINDS))
+
+
 def accuracies(depth: int, kind: str) -> list[float]:
     """Share of held-out digits answered right, a number for every seed."""
     return [run["test_accuracy"] for run in ten_seeds()[str(depth)][kind].values()]
@@ -97,12 +103,13 @@ def one_run() -> list[dict[str, Any]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m resnet_demo.race.seeds", description=__doc__)
-    parser.parse_args(argv)
+    parser.add_argument("--only-run", action="store_true", help="store the one race, and no seeds")
+    args = parser.parse_args(argv)
     from resnet_demo.race.command import one_thread
 
     one_thread()
     found = ten_seeds() if STORED.is_file() else {}
-    for depth in DEPTHS:
+    for depth in () if args.only_run else DEPTHS:
         for seed in SEEDS:
             for kind in KINDS:
                 runs = found.setdefault(str(depth), {}).setdefault(kind, {})
@@ -114,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                         flush=True,
                     )
     STORED_RUN.write_text(json.dumps(one_run(), separators=(",", ":")), encoding="utf-8")
-    for depth in DEPTHS:
+    for depth in known_depths():
         print(f"{depth} blocks: with shortcuts better in {wins(depth)} of {len(SEEDS)}")
     return 0
 
