@@ -167,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
     one_thread()
-    from resnet_demo.race.loop import run
+    from resnet_demo.race.tasks import run
 
     terminal = Terminal(settings)
     race = run(settings, terminal.take)

@@ -114,30 +114,3 @@ class Race:
             results = pool.map(self.result, self.racers.values())
             ended = dict(zip(self.racers, results, strict=True))
         self.record = RaceRecord(self.settings, done, ended, time.perf_counter() - started)
-
-
-def race_for(settings: RaceSettings) -> Race:
-    """The race of the settings' task."""
-    if settings.task == "identity":
-        from resnet_demo.race.identity import IdentityRace
-
-        return IdentityRace(settings)
-    if settings.task == "growth":
-        from resnet_demo.race.growth import GrowthRace
-
-        return GrowthRace(settings)
-    return Race(settings)
-
-
-def run(settings: RaceSettings, told: Callable[[RaceState], None] = lambda state: None) -> Race:
-    """A whole race; ``told`` hears of every step."""
-    race = race_for(settings)
-    for state in race.states():
-        told(state)
-    return race
-
-
-def warm_up() -> None:
-    """Two steps of a small race: what torch sets up on first use is then there."""
-    for _ in Race(RaceSettings(blocks=2, steps=2)).states():
-        pass

@@ -57,7 +57,7 @@ def wins(depth: int) -> int:
 
 def one(depth: int, kind: str, seed: int) -> dict[str, Any]:
     """One network's race, as stored."""
-    from resnet_demo.race.loop import run
+    from resnet_demo.race.tasks import run
 
     states: list[RaceState] = []
     race = run(RaceSettings(depth, seed=seed, networks=(kind,)), states.append)

@@ -113,8 +113,8 @@ def run_race(settings: dict[str, Any], lines: Lines, out: BinaryIO) -> None:
     """One race, told from start to end."""
     import safetensors.torch
 
-    from resnet_demo.race.loop import race_for
     from resnet_demo.race.records import RaceSettings
+    from resnet_demo.race.tasks import race_for
 
     race = race_for(RaceSettings(**settings))
     data = race.data
@@ -163,7 +163,7 @@ def main() -> int:
     import torch
 
     from resnet_demo.race.data import load
-    from resnet_demo.race.loop import warm_up
+    from resnet_demo.race.tasks import warm_up
 
     torch.set_num_threads(1)
     load("digits")

@@ -7,9 +7,9 @@ import torch
 
 from resnet_demo.race.growth import NEW_SEED, identity_block, insert, new_block
 from resnet_demo.race.identity import relative_error
-from resnet_demo.race.loop import race_for, run
 from resnet_demo.race.networks import build
 from resnet_demo.race.records import RaceSettings, RaceState
+from resnet_demo.race.tasks import race_for, run
 
 
 def test_branches_from_zero_are_right_before_anything_is_learned_and_the_plain_twin_is_not() -> None:

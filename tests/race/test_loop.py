@@ -12,9 +12,10 @@ from torch.nn.functional import cross_entropy
 
 from resnet_demo.networks.resnet import ResidualBlock
 from resnet_demo.race.data import batches, load
-from resnet_demo.race.loop import Race, rate_at, run
+from resnet_demo.race.loop import Race, rate_at
 from resnet_demo.race.networks import RaceNetwork, build
 from resnet_demo.race.records import RaceSettings, RaceState
+from resnet_demo.race.tasks import run
 
 
 @pytest.fixture(autouse=True)

@@ -68,7 +68,7 @@ def test_ten_at_once_end_right_one_after_the_other(line: TrainingQueue) -> None:
 
 
 def test_what_a_process_tells_is_what_the_loop_tells(line: TrainingQueue) -> None:
-    from resnet_demo.race.loop import run
+    from resnet_demo.race.tasks import run
 
     events = list(line.join(SHORT).events())
     states = []

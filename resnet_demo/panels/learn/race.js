@@ -89,7 +89,7 @@ export default function start({ element, server }) {
         const mark = cell.children[n + 1];
         const answer = network.answers?.[i];
         if (!answer) return;
-        mark.textContent = `${say(race.classes[answer[0]])} ${answer[0] === i ? '✓' : '✗'}`;
+        mark.textContent = `${race.classes[answer[0]]} ${answer[0] === i ? '✓' : '✗'}`;
         mark.classList.toggle('wrong', answer[0] !== i);
       });
     });

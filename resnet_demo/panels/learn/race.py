@@ -43,9 +43,9 @@ shortcuts, the other has none. Which curve will fall? Say so, then press Train
 
     def layout(self) -> None:
         super().layout()
-        self.api_blocks = gr.Number(20, visible=False, label="blocks", precision=0)
-        self.api_steps = gr.Number(80, visible=False, label="steps", precision=0)
-        self.api_seed = gr.Number(0, visible=False, label="seed", precision=0)
+        self.api_blocks = gr.Number(20, visible=False, label="blocks")
+        self.api_steps = gr.Number(80, visible=False, label="steps")
+        self.api_seed = gr.Number(0, visible=False, label="seed")
 
     def render(self, visit: Visit) -> str:
         return race_html()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from resnet_demo.i18n import error_of, later, say, speaking
+from resnet_demo.i18n import error_of, known, later, say, speaking
 from resnet_demo.panels.base import Json, Panel, Values, Visit
 from resnet_demo.race.process import GONE, QueueFullError, Ticket, TrainingQueue, message_of
 from resnet_demo.race.records import RaceSettings
@@ -124,4 +124,6 @@ def said(event: Mapping[str, Any]) -> dict[str, Any]:
     """An event as the page is told it: sentences in its language, nothing of the weights."""
     if event["event"] == "failed":
         return {"event": "failed", "message": say(message_of(dict(event)))}
+    if event["event"] == "start":
+        return {**event, "classes": [known(name) for name in event["classes"]]}
     return dict(event)
