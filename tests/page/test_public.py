@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 from conftest import SHARED, draw_photo
-from test_photo_decoding import expected_of
 from PIL import Image
+from test_photo_decoding import expected_of
 
 from resnet_demo.inference.engine import Engine
 from resnet_demo.inputs.photo_decoding import open_photo
