@@ -161,7 +161,7 @@ def table_html() -> str:
     caption = say(
         "Ten seeds, {steps} steps: held-out digits answered right, median (least to most)", steps=80
     )
-    heads = (say("blocks"), say("with shortcuts better"), say("with shortcuts"), say("without"))
+    heads = (say("Blocks"), say("with shortcuts better"), say("with shortcuts"), say("without"))
     head = "".join(f"<th scope='col'>{text}</th>" for text in heads)
     return f"<table class='trace'><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
