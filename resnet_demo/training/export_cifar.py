@@ -33,7 +33,7 @@ CURVES = "cifar10-curves.json"
 KNOWS = "This network has seen the ten classes of CIFAR-10, 32 by 32 pixels small, and must call everything one of them."
 ABOUT = {
     "resnet-20": "ten kinds of things, 32 px · 9 blocks, identity shortcuts",
-    "resnet-56": "ten kinds of things, 32 px · 27 blocks: cut one and little happens",
+    "resnet-56": "ten kinds of things, 32 px · 27 blocks, identity shortcuts",
     "plain-20": "ten kinds of things, 32 px · 9 blocks, no shortcuts",
     "plain-56": "ten kinds of things, 32 px · 27 blocks, no shortcuts: deeper learns worse",
 }
