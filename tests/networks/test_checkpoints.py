@@ -179,7 +179,7 @@ def test_a_huge_header_is_refused_before_it_is_read() -> None:
 
 def test_golden_tensors_are_reproducible(saved: Path, tmp_path: Path) -> None:
     model, _ = load_checkpoint(saved)
-    path = save_golden(model, tmp_path)
+    path = save_golden(model, tmp_path / "golden.safetensors")
     stored = load_file(path)
     assert set(stored) == {"input", "logit", "blocks.0", "blocks.1"}
     for key, tensor in golden_tensors(model).items():
@@ -198,6 +198,17 @@ def test_the_networks_that_ship_match_their_golden_tensors() -> None:
     assert card.n == 2500
     for key, tensor in golden_tensors(model).items():
         assert torch.allclose(tensor, stored[key], atol=1e-3, rtol=1e-3), key
+
+
+def test_the_cifar_networks_that_ship_match_their_golden_tensors() -> None:
+    networks = available_networks()
+    for name, blocks in {"resnet-20": 9, "resnet-56": 27, "plain-20": 9, "plain-56": 27}.items():
+        path = networks[name]
+        model, card = load_checkpoint(path)
+        stored = load_file(path.with_suffix(".golden.safetensors"))
+        assert path.stat().st_size < 10_000_000 and card.n == 10_000 and card.blocks == blocks
+        for key, tensor in golden_tensors(model, 16).items():
+            assert torch.allclose(tensor, stored[key], atol=1e-3, rtol=1e-3), (name, key)
 
 
 @pytest.mark.parametrize(
