@@ -34,7 +34,6 @@ from resnet_demo.inputs.photo_formats import (
     what_arrived,
 )
 from resnet_demo.inputs.photo_limits import (
-    MAX_PIXEL_READS,
     MeteredFile,
     check_scans,
     check_size,
@@ -116,7 +115,7 @@ def open_photo_file(data: bytes, side: int = KEEP_SIDE) -> OpenedPhoto:
         with one_sentence(PhotoError, _unreadable(what_arrived(data))):
             check_tags(data)
             image = Image.open(file, formats=readable(data))
-        file.allow(MAX_PIXEL_READS)
+        file.end_of_header()
         if image.format in ("JPEG", "MPO"):
             check_scans(data, image.width * image.height)
         with image:
