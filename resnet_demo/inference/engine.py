@@ -49,7 +49,7 @@ from resnet_demo.inference.interface import (
 )
 from resnet_demo.inference.optimize import fold_norms, pack_weights
 from resnet_demo.networks.cards import WEIGHTS, read_checkpoint
-from resnet_demo.networks.checkpoints import available_networks, load_checkpoint, read_card
+from resnet_demo.networks.checkpoints import CheckpointError, available_networks, load_checkpoint, read_card
 from resnet_demo.networks.download import DownloadError, Progress, nothing
 from resnet_demo.networks.torchvision_resnets import (
     FieldNetwork,
@@ -212,8 +212,8 @@ class Engine:
         Args:
             photos: a file, by its bytes or its path, as the page opens it; a picture, RGB,
                 upright, any size; or the ``photo`` of an earlier run of this network, which is
-                taken as it is. A network that listens takes the picture of a sound alone, as
-                ``mel_picture`` makes it. Or a list of such.
+                taken as it is. A network that listens takes the samples of a sound, as ``open_sound``
+                gives them. Or a list of such.
             network: a name on the menu, or None for the default.
             gates: one a block, or empty for all open. They hold for this run alone.
             keep: the streams to keep of every block. Without any (an empty tuple) a run is numbers alone: no stream
@@ -280,10 +280,10 @@ class Engine:
         """
         return hear(self, samples, network, gates)
 
-    def listener(self) -> str | None:
-        """The first network that listens, or None."""
+    def first_taking(self, modality: str) -> str | None:
+        """The first network that takes a modality, or None."""
         for name, source in self.networks.items():
-            if isinstance(source, Path) and read_card(source).preprocessing.sense == "sound":
+            if isinstance(source, Path) and read_card(source).preprocessing.modality == modality:
                 return name
         return None
 
@@ -341,5 +341,11 @@ def build_engine(config: EngineConfig) -> Engine:
         )
     networks |= {**available_networks(config.weights or WEIGHTS), **field_networks()}
     engine = Engine(networks, config.device)
-    engine.network()
+    try:
+        engine.network()
+    except (EngineError, CheckpointError) as error:
+        if own is not None:
+            raise
+        # whoever asks for it is told; the others run
+        log.warning("%s cannot be used: %s", engine.default, error)
     return engine

@@ -60,7 +60,7 @@ noises and rhythms, and never heard a recording: it must call your voice, too, o
 
     def visible(self) -> bool:
         return any(
-            entry.hears for entry in self.page.menu
+            entry.modality == "sound" for entry in self.page.menu
         )  # without one that listens, nothing could be done here
 
     def layout(self) -> None:
@@ -84,8 +84,8 @@ noises and rhythms, and never heard a recording: it must call your voice, too, o
 
     def draw(self, visit: Visit) -> Values:
         if visit.run is None:
-            return {self.drawing: heard_html(None)} if visit.network.hears else {}
-        return {self.drawing: heard_html(visit.run)} if visit.run.sense == "sound" else {}
+            return {self.drawing: heard_html(None)} if visit.network.modality == "sound" else {}
+        return {self.drawing: heard_html(visit.run)} if visit.run.modality == "sound" else {}
 
     def connect(self, page: Page) -> None:
         def on_example(event: gr.EventData) -> tuple[int, NDArray[np.int16]]:
@@ -101,7 +101,7 @@ noises and rhythms, and never heard a recording: it must call your voice, too, o
         return {self.sound, self.heard}
 
     def restore(self, asked: Mapping[str, Any], network: MenuEntry) -> Values:
-        if "sound" not in asked or not network.hears:
+        if "sound" not in asked or network.modality != "sound":
             return {}
         samples = example_samples(asked["sound"])
         return {
