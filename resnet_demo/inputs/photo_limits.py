@@ -41,6 +41,11 @@ class MeteredFile(io.BytesIO):
         """From now on reads are the decoder's and are not counted: one in Python may take byte by byte."""
         self.read = super().read  # type: ignore[method-assign]
 
+    def close(self) -> None:
+        """Let go of the bytes, and of the circle that ``end_of_header`` made."""
+        self.__dict__.pop("read", None)
+        super().close()
+
     def read(self, size: int | None = -1, /) -> bytes:
         self.left -= 1
         if self.left < 0:
