@@ -133,7 +133,7 @@ RECORDED = [
     ("mp4", "aac"),
     ("mov", "aac"),
     ("webm", "libopus"),
-    ("webm", "libvorbis"),
+    ("ogg", "libopus"),
     ("matroska", "flac"),
     ("adts", "aac"),
 ]
