@@ -5,6 +5,7 @@ In one file of their own because Gradio writes a ``.pyi`` beside every file that
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -44,6 +45,22 @@ def arrived(payload: Any, otherwise: Sentence) -> str:
     return str(found)
 
 
+def check_resource(resource: Any, address: Sentence, otherwise: Sentence) -> None:
+    """See to it that what Gradio is about to keep is a file of this machine.
+
+    Raises:
+        gr.Error: it is an address, or no file.
+    """
+    if is_address(str(resource)):
+        raise refuse(address)
+    try:
+        there = resource is None or Path(resource).is_file()
+    except (OSError, ValueError):
+        there = False
+    if not there:
+        raise refuse(otherwise)
+
+
 class PhotoInput(gr.Image):
     """An image input that hands on the file: how finely it is decoded depends on the network that will see it.
 
@@ -53,13 +70,13 @@ class PhotoInput(gr.Image):
     is_template = True  # drawn by Gradio's own image component in the browser
 
     async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
-        """Addresses are refused: the server fetches nothing on a visitor's behalf.
+        """Addresses are refused: the server fetches nothing on a visitor's behalf. So is what is no file: Gradio
+        would remember it as one to remove at the end.
 
         Raises:
-            gr.Error: it is an address.
+            gr.Error: it is an address, or no file.
         """
-        if is_address(str(url_or_file_path)):
-            raise refuse(PHOTO_ADDRESS)
+        check_resource(url_or_file_path, PHOTO_ADDRESS, NO_PHOTO)
         return await super().async_move_resource_to_block_cache(url_or_file_path)
 
     def preprocess(self, payload: Any) -> str | None:
@@ -77,13 +94,12 @@ class SoundInput(gr.Audio):
     is_template = True  # drawn by Gradio's own audio component in the browser
 
     async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
-        """Addresses are refused, as for photos.
+        """Addresses and what is no file are refused, as for photos.
 
         Raises:
-            gr.Error: it is an address.
+            gr.Error: it is one of them.
         """
-        if is_address(str(url_or_file_path)):
-            raise refuse(SOUND_ADDRESS)
+        check_resource(url_or_file_path, SOUND_ADDRESS, NO_SOUND)
         return await super().async_move_resource_to_block_cache(url_or_file_path)
 
     def preprocess(self, payload: Any) -> NDArray[np.float32] | None:  # type: ignore[override]

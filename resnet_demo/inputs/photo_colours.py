@@ -131,9 +131,14 @@ def _profile(data: bytes) -> Profile | None:
         mode = SPACES.get(str(found.profile.xcolor_space).ljust(4))
         if mode is None:
             return None
-        to_srgb = ImageCms.buildTransform(found, ImageCms.createProfile("sRGB"), mode, "RGB")
-        profile = Profile(mode, to_srgb)
-        return None if _means_srgb(profile) else profile
+        srgb = ImageCms.createProfile("sRGB")
+        # quick to make and slow to use: for the few colours that tell sRGB, it is made once more for a photo
+        tried = Profile(
+            mode, ImageCms.buildTransform(found, srgb, mode, "RGB", flags=ImageCms.Flags.NOOPTIMIZE)
+        )
+        if _means_srgb(tried):
+            return None
+        return Profile(mode, ImageCms.buildTransform(found, srgb, mode, "RGB"))
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
         return None
 

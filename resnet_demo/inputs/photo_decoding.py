@@ -34,7 +34,6 @@ from resnet_demo.inputs.photo_formats import (
     what_arrived,
 )
 from resnet_demo.inputs.photo_limits import (
-    MAX_PIXEL_READS,
     MeteredFile,
     check_scans,
     check_size,
@@ -112,15 +111,15 @@ def open_photo(source: FileSource, side: int = KEEP_SIDE) -> Image.Image:
 def open_photo_file(data: bytes, side: int = KEEP_SIDE) -> OpenedPhoto:
     """As ``open_photo``, with what had to be assumed."""
     try:
-        file = MeteredFile(data)
-        with one_sentence(PhotoError, _unreadable(what_arrived(data))):
-            check_tags(data)
-            image = Image.open(file, formats=readable(data))
-        file.allow(MAX_PIXEL_READS)
-        if image.format in ("JPEG", "MPO"):
-            check_scans(data, image.width * image.height)
-        with image:
-            return _seen(image, side if can_be_scaled(data) else None)
+        with MeteredFile(data) as file:
+            with one_sentence(PhotoError, _unreadable(what_arrived(data))):
+                check_tags(data)
+                image = Image.open(file, formats=readable(data))
+            file.end_of_header()
+            if image.format in ("JPEG", "MPO"):
+                check_scans(data, image.width * image.height)
+            with image:
+                return _seen(image, side if can_be_scaled(data) else None)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise over_the_limit() from error
     except MemoryError as error:

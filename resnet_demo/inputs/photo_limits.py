@@ -21,7 +21,6 @@ MAX_PIXELS_COPIED = 25_000_000  # for COPYING, whose readers hold up to 15 bytes
 COPYING = ("WEBP", "AVIF", "HEIF", "JXL")
 MAX_SIDE = 65_535  # what JPEG can hold; no photo is longer
 MAX_READS = 8_000  # of a header: one of tiny chunks keeps a reader busy for minutes
-MAX_PIXEL_READS = 3_000_000  # of all that follows: a decoder in Python reads byte by byte; a second or two
 MAX_TAG_BYTES = 2 * MAX_BYTES  # tags that overlap make Pillow copy the same bytes again and again
 MAX_STRIPS = MAX_SIDE  # of a TIFF; each is an object
 MAX_SCANS = 100  # each scan of a progressive JPEG visits every pixel again; encoders write about 10
@@ -34,13 +33,18 @@ _TYPE_BYTES = np.array([0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 0], n
 
 
 class MeteredFile(io.BytesIO):
-    """A file in memory that ends after so many reads: MAX_READS, until ``allow`` says otherwise."""
+    """A file in memory that ends after MAX_READS reads, as long as its header is being read."""
 
     left = MAX_READS
 
-    def allow(self, reads: int) -> None:
-        """From now on so many reads: the header has been read, and what follows is the decoder's."""
-        self.left = reads
+    def end_of_header(self) -> None:
+        """From now on reads are the decoder's and are not counted: one in Python may take byte by byte."""
+        self.read = super().read  # type: ignore[method-assign]
+
+    def close(self) -> None:
+        """Let go of the bytes, and of the circle that ``end_of_header`` made."""
+        self.__dict__.pop("read", None)
+        super().close()
 
     def read(self, size: int | None = -1, /) -> bytes:
         self.left -= 1

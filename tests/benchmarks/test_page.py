@@ -38,6 +38,7 @@ def test_it_prints_a_table_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(told[name] > 0 for name in ("forward_ms", "page_over_forward", "redraw_ms", "gated_ms"))
     assert told["capture_over_forward"] > 0
     assert told["folder_over_batched"] > 0
+    assert {"isolation_ms", "isolation_mb"} <= told.keys()
     assert {"processor", "cores", "torch", "gradio", "repetitions"} <= told.keys()
     assert len(lines) - 1 == sum(name in page.MEANING for name in told)
 

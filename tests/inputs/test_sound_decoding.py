@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from resnet_demo.inputs import sound_containers
 from resnet_demo.inputs.files import MAX_BYTES
 from resnet_demo.inputs.mel_spectrogram import mel_picture
-from resnet_demo.inputs.sound_decoding import SoundError, loudest, open_sound, resample
+from resnet_demo.inputs.sound_decoding import SoundError, loudest, mixed, open_sound, resample
 from resnet_demo.inputs.synthetic_sounds import LENGTH, RATE, sound, wav_bytes
 
 
@@ -107,6 +107,112 @@ def test_of_a_long_sound_the_earliest_loud_stretch_is_used() -> None:
     assert np.array_equal(loudest(even, RATE), even[:LENGTH])
     short = tone(500, RATE, 0.5)
     assert np.array_equal(loudest(short, RATE), np.pad(short, (0, LENGTH - len(short))))
+
+
+def recorded(samples: np.ndarray, container: str, codec: str, rate: int = 48_000) -> bytes:
+    """A sound (N, C) as FFmpeg, and so a phone or a browser, writes it."""
+    av = pytest.importorskip("av")
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as file:
+        stream = file.add_stream(codec, rate=rate, layout="stereo" if samples.shape[1] == 2 else "mono")
+        for start in range(0, len(samples), 960):
+            block = np.ascontiguousarray(samples[start : start + 960].astype(np.float32).T)
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=stream.layout.name)
+            frame.sample_rate, frame.pts = rate, start
+            resampler = av.AudioResampler(stream.format, stream.layout, rate)
+            for fitted in resampler.resample(frame):
+                fitted.pts = start
+                for packet in stream.encode(fitted):
+                    file.mux(packet)
+        for packet in stream.encode(None):
+            file.mux(packet)
+    return buffer.getvalue()
+
+
+RECORDED = [
+    ("mp4", "aac"),
+    ("mov", "aac"),
+    ("webm", "libopus"),
+    ("ogg", "libopus"),
+    ("matroska", "flac"),
+    ("adts", "aac"),
+]
+
+
+@pytest.mark.parametrize(("container", "codec"), RECORDED)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_what_phones_and_browsers_record_is_heard(container: str, codec: str, channels: int) -> None:
+    data = recorded(np.repeat(tone(1000, 48_000, 2.5)[:, None], channels, 1), container, codec)
+    found = open_sound(data)
+    assert found.shape == (LENGTH,) and np.abs(found).max() > 0.9
+    spectrum = np.abs(np.fft.rfft(found * np.hanning(LENGTH)))
+    assert np.fft.rfftfreq(LENGTH, 1 / RATE)[spectrum.argmax()] == pytest.approx(1000, abs=1)
+    half = open_sound(data[: len(data) * 3 // 4]) if container == "webm" else None
+    assert half is None or np.abs(half).max() > 0.5  # a recording that was cut off
+
+
+def test_of_an_hour_in_webm_only_the_beginning_is_decoded() -> None:
+    data = recorded(np.zeros((48_000 * 120, 1)), "webm", "libopus")
+    with pytest.raises(SoundError, match="silent"):
+        open_sound(data)
+    samples, rate = sound_containers.samples_of(data)
+    assert len(samples) <= sound_containers.MOST_SECONDS * rate
+
+
+def test_a_video_without_sound_gets_a_sentence() -> None:
+    av = pytest.importorskip("av")
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as file:
+        stream = file.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            file.mux(packet)
+    with pytest.raises(SoundError, match="holds no sound") as caught:
+        open_sound(buffer.getvalue())
+    assert well_said(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
+        b"ffconcat version 1.0\nfile /etc/passwd\n",
+        b"\0\0\0\x18ftypM4A " + bytes(500),
+        b"\x1a\x45\xdf\xa3" + bytes(500),
+        b"\xff\xf1" + bytes(500),
+    ],
+)
+def test_a_container_that_is_none_gets_a_sentence(data: bytes) -> None:
+    with pytest.raises(SoundError) as caught:
+        open_sound(data)
+    assert well_said(str(caught.value))
+
+
+def test_without_ffmpeg_a_sentence_says_what_to_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sound_containers, "find_spec", lambda name: None)
+    with pytest.raises(SoundError, match="save the sound as WAV or MP3") as caught:
+        open_sound(b"\0\0\0\x18ftypM4A " + bytes(500))
+    assert well_said(str(caught.value))
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG"])
+@pytest.mark.parametrize("right", [-1.0, -0.9, 0.0, 1.0])
+def test_stereo_is_heard_even_where_its_channels_cancel(kind: str, right: float) -> None:
+    one = tone(1000, RATE, 2)
+    found = open_sound(encoded(np.stack([one, right * one], 1), kind=kind))
+    assert np.abs(found).max() > 0.9
+    spectrum = np.abs(np.fft.rfft(found * np.hanning(LENGTH)))
+    assert np.fft.rfftfreq(LENGTH, 1 / RATE)[spectrum.argmax()] == pytest.approx(1000, abs=1)
+
+
+def test_stereo_that_does_not_cancel_is_averaged() -> None:
+    left, right = tone(500, RATE, 1), tone(1500, RATE, 1)
+    channels = np.stack([left, right], 1).astype(np.float32)
+    assert np.allclose(mixed(channels), (left + right) / 2, atol=1e-6)
+    assert np.allclose(mixed(np.stack([left, -left], 1).astype(np.float32)), left, atol=1e-6)
+    huge = np.stack([left, -left], 1).astype(np.float32) * 1e38
+    assert np.isfinite(mixed(huge)).all() and np.abs(mixed(huge)).max() > 1e37
 
 
 def bad_files() -> dict[str, tuple[bytes, str]]:
