@@ -239,7 +239,7 @@ class Limits:
     """
 
     runs: int = MAX_BATCH  # fewer would make the passes that photos share smaller than they can be
-    waiting: int = 16
+    waiting: int = 48  # a class of 30 behind one school's address presses at once
     frames: int = 16
 
     @staticmethod

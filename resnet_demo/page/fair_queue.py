@@ -47,8 +47,8 @@ class FairQueue(Queue):
         others: tells whether other addresses are there than this one.
     """
 
-    waiting = 64
-    waiting_each = 24
+    waiting = 192
+    waiting_each = 144
     others: Callable[[str], int] = staticmethod(lambda address: 0)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -181,6 +181,6 @@ def make_fair(demo: Any, runs: int, waiting: int) -> FairQueue:
         default_concurrency_limit=runs,
     )
     queue.waiting = waiting
-    queue.waiting_each = max(WAITING_EACH_SESSION, waiting * 3 // 8)
+    queue.waiting_each = max(WAITING_EACH_SESSION, waiting * 3 // 4)
     demo._queue = queue
     return queue
