@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["GRADIO_SSR_MODE"] = "False"
@@ -116,10 +117,10 @@ def field_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str
 
 
 @pytest.fixture(scope="session")
-def server(
+def served(
     weights_dir: Path, field_server: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """The real app on a free port of this machine; yields its address."""
+) -> Iterator[tuple[str, Any]]:
+    """The real app on a free port of this machine: its address, and the FastAPI app."""
     os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("gradio"))
     os.environ["TORCH_HOME"] = str(tmp_path_factory.mktemp("torch"))
     from resnet_demo import app
@@ -131,6 +132,14 @@ def server(
     engine = app.defer_engine("cpu", weights_dir)
     demo = app.build_demo(engine, weights_dir)
     engine.start()
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **page_options())
-    yield url.rstrip("/")
+    running, url, _ = demo.launch(
+        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **page_options()
+    )
+    yield url.rstrip("/"), running
     demo.close()
+
+
+@pytest.fixture(scope="session")
+def server(served: tuple[str, Any]) -> str:
+    """The address of the real app."""
+    return served[0]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,7 +66,20 @@ def test_predict_describes_the_answer_and_every_block(client: Client, engine: En
         assert told["cosine"] == pytest.approx(cosine, abs=1e-2)
 
 
-def test_twenty_interleaved_requests_of_two_people_get_their_own_answers(
+def interleaved(server: str, count: int, request: Callable[[Client, int], Any], people: int = 4) -> list[Any]:
+    """The answers to ``count`` requests of as many people at once, each one's own requests one after the other:
+    a client of Gradio's gives an answer up when two threads use it while its stream closes."""
+
+    def all_of(person: int) -> dict[int, Any]:
+        client = Client(server, verbose=False)
+        return {i: request(client, i) for i in range(person, count, people)}
+
+    with ThreadPoolExecutor(people) as pool:
+        found = {i: answer for answers in pool.map(all_of, range(people)) for i, answer in answers.items()}
+    return [found[i] for i in range(count)]
+
+
+def test_twenty_interleaved_requests_of_four_people_get_their_own_answers(
     server: str, engine: Engine, tmp_path: Path
 ) -> None:
     paths = [saved(tmp_path, draw_photo(seed), f"{seed}.png") for seed in range(20)]
@@ -72,9 +87,7 @@ def test_twenty_interleaved_requests_of_two_people_get_their_own_answers(
     expected = [run.prediction.logit for run in runs]
     norms = [run.blocks[0].residual_norm for run in runs]
     assert len({round(norm, 2) for norm in norms}) == 20  # or a mix-up could hide
-    people = [Client(server, verbose=False) for _ in range(2)]
-    with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda i: ask(people[i % 2], paths[i]), range(20)))
+    answers = interleaved(server, 20, lambda person, i: ask(person, paths[i]))
     assert [a["logit"] for a in answers] == pytest.approx(expected, abs=1e-5)
     assert [a["blocks"][0]["residual_norm"] for a in answers] == pytest.approx(norms, abs=1e-3)
 
@@ -177,16 +190,14 @@ def test_lesions_of_one_visitor_never_show_in_anothers_answer(
     gates = [Gate(*map(float, pair)) for pair in shut]
     whole = [engine.run(open_photo(path)).prediction.logit for path in paths]
     cut = [engine.run(open_photo(path), gates=gates).prediction.logit for path in paths]
-    people = [Client(server, verbose=False) for _ in range(4)]
 
-    def request(i: int) -> float:
-        photo, person = handle_file(paths[i % 5]), people[i % 4]
+    def request(person: Client, i: int) -> float:
+        photo = handle_file(paths[i % 5])
         if i % 3:
             return float(person.predict(photo, "test-net", api_name="/predict")["logit"])
         return float(person.predict(photo, "test-net", shut, api_name="/switch_off")["logit"])
 
-    with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(request, range(200)))
+    answers = interleaved(server, 200, request)
     assert answers == pytest.approx([whole[i % 5] if i % 3 else cut[i % 5] for i in range(200)], abs=1e-4)
 
 

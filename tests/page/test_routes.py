@@ -56,16 +56,9 @@ def closed(path: str) -> str | None:
     return next((why for pattern, why in CLOSED.items() if re.fullmatch(pattern, path)), None)
 
 
-@pytest.fixture(scope="module")
-def app(server: str) -> Any:
-    import gc
-
-    from gradio.routes import App
-
-    port = urlsplit(server).port
-    return next(
-        a for a in gc.get_objects() if isinstance(a, App) and getattr(a.blocks, "server_port", None) == port
-    )
+@pytest.fixture
+def app(served: tuple[str, Any]) -> Any:
+    return served[1]
 
 
 def test_every_route_is_classified(app: Any) -> None:
