@@ -1,6 +1,5 @@
-"""Experiments on a network and one photo: each a function that returns a record.
-
-None changes the network; hold the model's lock around those that run it.
+"""Ablation: the answers of networks that lack a residual branch, a shortcut, or any set of branches (Veit et al. 2016,
+https://arxiv.org/abs/1605.06431). The network itself is not changed; hold its lock.
 """
 
 from __future__ import annotations
@@ -13,44 +12,18 @@ from torch import Tensor, nn
 from resnet_demo.analysis.capture import capture_blocks
 from resnet_demo.networks.families import split_network
 from resnet_demo.networks.residual_blocks import activation_of
-from resnet_demo.records import ClassActivation
 
 MAX_PATH_BLOCKS = 8  # 2**8 networks at once; beyond that the question is not for a page
 
 
-def class_activation(
-    output: NDArray[np.floating], weight: NDArray[np.float32], bias: float
-) -> ClassActivation:
-    """Split a logit exactly over places and channels.
-
-    With a global average pool and a linear layer, logit = bias + mean over places of
-    sum over channels of weight * output, so each place and each channel has a share
-    (Zhou et al. 2016, https://arxiv.org/abs/1512.04150).
-
-    Args:
-        output: (C, h, w) the last block's output.
-        weight: (C,) the linear layer's row for the class.
-        bias: its bias.
-    """
-    maps = output.astype(np.float32)
-    if maps.ndim != 3 or weight.shape != maps.shape[:1]:
-        raise ValueError(
-            f"output (C, h, w) and weight (C,) are needed, got {output.shape} and {weight.shape}"
-        )
-    area = maps.shape[1] * maps.shape[2]
-    places = np.tensordot(weight, maps, 1) / area
-    channels = weight * maps.mean(axis=(1, 2))
-    return ClassActivation(places, channels, bias, float(places.sum() + bias))
-
-
-def lesions(
+def ablate(
     model: nn.Module, x: Tensor
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """The logits of the networks that lack one residual branch, of those that lack one shortcut,
     and of all 2**N that keep some of the N branches.
 
     Networks that agree up to a block share the work up to there: block k runs on 2**k inputs
-    and not on 2**N, which for five blocks is about six forward passes and not 37. Beyond
+    and not on 2**N. Beyond
     MAX_PATH_BLOCKS blocks there are too many paths, and block k runs on 2 k + 1 inputs.
 
     Args:

@@ -17,9 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnet_demo.analysis.ablation import class_activation, lesions
+from resnet_demo.analysis.ablation import ablate
 from resnet_demo.analysis.block_stats import record_blocks, to_records
 from resnet_demo.analysis.capture import residual_blocks
+from resnet_demo.analysis.class_activation import class_activation
 from resnet_demo.analysis.gating import gated
 from resnet_demo.analysis.layer_summary import stages, time_layers, with_times
 from resnet_demo.analysis.linear_probes import Probe, read_outs
@@ -191,7 +192,7 @@ def compute(
 
     Returns:
         For "pass" a share for each photo, see ``run_pass``; for "ablation" the logits of the whole network and
-        those that ``ablation.lesions`` gives.
+        those that ``ablate`` gives.
 
     Raises:
         RuntimeError: the network failed.
@@ -202,7 +203,7 @@ def compute(
     photos = photos.to(net.device, memory_format=torch.channels_last)
     with torch.inference_mode():
         whole: NDArray[np.float32] = net.model(photos).float().cpu().numpy()
-    return whole, *lesions(net.model, photos)
+    return whole, *ablate(net.model, photos)
 
 
 def run_pass(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate], keep: tuple[str, ...]) -> list[Passed]:

@@ -1,15 +1,13 @@
 """How the server's threads share the cores and the C library's memory, and when Python looks for garbage.
 
-By default OpenMP's threads spin while they wait for each other: with the cores busy, a pass of many small layers
-then took 8 s instead of 0.06 s. Threads that sleep at once are woken again a hundred times a pass; those that
-spin for some microseconds first made it a fifth faster on quiet cores.
+By default OpenMP's threads spin while they wait for each other, which is slow as soon as the cores are busy. Threads
+that sleep at once are woken again a hundred times a pass; so they spin for some microseconds first.
 
-glibc gives every thread an arena of its own, up to eight a core, and each keeps what the largest pass that its
-thread ever led has taken. With eight visitors at a time that was 500 MB more after 600 photos; with two arenas
-90 MB, at the same speed (2 cores, glibc 2.36). What the passes of a crowd took is given back when it has gone.
+glibc gives every thread an arena of its own, up to eight a core, and each keeps what the largest pass that its thread
+ever led has taken. Two are enough. What the passes of a crowd took is given back when it has gone.
 
-Importing makes hundreds of thousands of objects that stay for good. Python's collector of cycles goes through all of
-them time and again meanwhile, a fifth of the time that gradio takes to import, and at every full round afterwards.
+Importing makes hundreds of thousands of objects that stay for good. Python's collector of cycles would go through all
+of them time and again. What each of these saves is in tests/benchmarks/tuning.md.
 """
 
 from __future__ import annotations

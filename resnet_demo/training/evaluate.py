@@ -32,7 +32,7 @@ from resnet_demo.training.data import (
     load_photos,
 )
 
-BATCH = 8  # photos of 144 px a pass; the tensors of larger ones do not fit the caches: 16 took 1.3 times as long a photo, 64 1.5
+BATCH = 8  # photos of 144 px a pass; the tensors of larger ones do not fit the caches
 PIXELS = BATCH * 144 * 144
 
 

@@ -9,8 +9,9 @@ from conftest import lively
 from example_networks import hooks_on, one_thread, small  # noqa: F401
 
 from resnet_demo.analysis import ablation as experiments
-from resnet_demo.analysis.ablation import class_activation, lesions
+from resnet_demo.analysis.ablation import ablate
 from resnet_demo.analysis.capture import capture_blocks, residual_blocks
+from resnet_demo.analysis.class_activation import class_activation
 from resnet_demo.analysis.gating import gated
 from resnet_demo.networks.resnet import ResNet
 from resnet_demo.records import Gate
@@ -37,7 +38,7 @@ def rebuilt(model: ResNet, block: int, branch: bool) -> torch.Tensor:
 
 
 def test_every_path_equals_the_network_gated_to_it(model: ResNet) -> None:
-    branches, shortcuts, paths = lesions(model, X)
+    branches, shortcuts, paths = ablate(model, X)
     assert paths.shape == (8, 1)
     with torch.inference_mode():
         for kept in range(8):
@@ -57,7 +58,7 @@ def test_knock_outs_of_the_fields_blocks_equal_gates(
 ) -> None:
     monkeypatch.setattr(experiments, "MAX_PATH_BLOCKS", most)
     network = small(kind)
-    branches, shortcuts, paths = lesions(network, X)
+    branches, shortcuts, paths = ablate(network, X)
     assert paths.shape == ((64, 4) if most == 8 else (0, 4))
     assert branches.shape == shortcuts.shape == (6, 4)
     for i, name in enumerate(residual_blocks(network)):
@@ -69,9 +70,9 @@ def test_knock_outs_of_the_fields_blocks_equal_gates(
 
 def test_lesions_refuse_what_they_cannot_do(model: ResNet) -> None:
     with pytest.raises(ValueError, match="one photo"):
-        lesions(model, X.repeat(2, 1, 1, 1))
+        ablate(model, X.repeat(2, 1, 1, 1))
     with pytest.raises(ValueError, match="no known family"):
-        lesions(small("identity"), X)
+        ablate(small("identity"), X)
 
 
 def test_class_activation_sums_to_the_logit_minus_the_bias(model: ResNet) -> None:

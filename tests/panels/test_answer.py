@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_demo.analysis.ablation import class_activation
+from resnet_demo.analysis.class_activation import class_activation
 from resnet_demo.drawing import answer as panels
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing import road_map as roadmap
