@@ -24,14 +24,13 @@ def offer(page: Page) -> None:
             raise gr.Error(NO_PHOTO, print_exception=False)
         return run_as_dict(page.engine.get().answer(photo, network))
 
-    button, answer = gr.Button(visible=False), gr.JSON(visible=False, label="answer")
     shared: dict[str, Component] = {"photo": page.photo, "network": page.network}
     offered: list[tuple[Callable[..., Any], Mapping[str, Component]]] = [(predict, {})]
     offered += [(function, panel.arguments()) for panel in page.panels for function in panel.endpoints()]
     for function, arguments in offered:
         call = answering(page, function)
         inputs = [{**shared, **arguments}[name] for name in inspect.signature(call).parameters]
-        button.click(call, inputs, answer, api_name=function.__name__, concurrency_id="run")
+        page.api_button.click(call, inputs, page.api_answer, api_name=function.__name__, concurrency_id="run")
 
 
 def answering(page: Page, function: Callable[..., Any]) -> Callable[..., Any]:

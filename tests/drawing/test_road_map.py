@@ -14,14 +14,8 @@ from PIL import Image
 from test_answer import Tree, make_run
 
 from resnet_demo.drawing import road_map as roadmap
-from resnet_demo.drawing.road_map import (
-    NARROWEST,
-    WIDEST,
-    roadmap_html,
-    shape_text,
-    significant,
-    strip_picture,
-)
+from resnet_demo.drawing.formatting import shape_text, significant
+from resnet_demo.drawing.road_map import NARROWEST, WIDEST, roadmap_html, strip_picture
 from resnet_demo.records import Block, Confidence, Prediction, Run
 
 
