@@ -35,6 +35,7 @@ from resnet_demo.page.localization import SAID, Interpreter, language_of, said_b
 
 ROOT = Path(__file__).resolve().parents[1]
 SAYS = {"say", "later"}
+TEMPLATES_SAY = {"say", "say_html"}
 OTHERS = [language for language in languages() if language != "en"]
 
 
@@ -55,9 +56,9 @@ def said_in_templates() -> Iterator[str]:
     """Every sentence that a template says, as text or with tags of its own."""
     for path in (ROOT / "resnet_demo").rglob("*.html"):
         for call in Environment().parse(path.read_text(encoding="utf-8")).find_all(nodes.Call):
-            if isinstance(call.node, nodes.Name) and call.node.name in {"say", "say_html"}:
-                if isinstance(call.args[0], nodes.Const):  # or a name, whose sentence was marked with ``later``
-                    yield call.args[0].value
+            name, first = getattr(call.node, "name", ""), next(iter(call.args), None)
+            if name in TEMPLATES_SAY and isinstance(first, nodes.Const):  # others were marked with ``later``
+                yield first.value
 
 
 def sentences() -> set[str]:
@@ -174,8 +175,8 @@ def test_an_error_about_a_sound_is_told_in_the_visitors_language() -> None:
     with speaking("es"):
         with pytest.raises(SoundError) as found:
             open_sound(b"no sound")
-        assert str(found.value).endswith("please upload a whole WAV, FLAC, OGG or MP3 file.")
-        assert error_of(found.value).endswith("sube un archivo WAV, FLAC, OGG o MP3 íntegro.")
+        assert str(found.value).endswith("please upload a whole WAV, FLAC, OGG, MP3, M4A or WebM file.")
+        assert error_of(found.value).endswith("sube un archivo WAV, FLAC, OGG, MP3, M4A o WebM íntegro.")
 
 
 def test_values_may_be_named_as_anything() -> None:

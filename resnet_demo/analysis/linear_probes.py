@@ -52,7 +52,7 @@ def read_outs(
     found, shares = [], {}
     for block in blocks:
         probe = probes.get(block.name)
-        if probe is None or len(probe.weight) != len(block.output):
+        if probe is None or len(probe.weight) != block.shape[0]:
             continue
         share = probe.weight * block.activity  # an output is never negative, so mean |a| is the mean
         logit = float(share.sum()) + probe.bias

@@ -14,22 +14,14 @@ from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.formatting import shape_text, significant
 from resnet_demo.drawing.pictures import picture_url
 from resnet_demo.drawing.templates import fill
-from resnet_demo.i18n import later
-from resnet_demo.records import Block, Gate, Run, Sense
+from resnet_demo.modalities import modality_named
+from resnet_demo.records import Block, Gate, Run
 
 TEMPLATE = "drawing/road_map.html"
 WIDEST = 15.0  # pixels, for the largest norm on the map
 NARROWEST = 1.5
 OPEN = Gate()
 SHORT = 8  # blocks; a longer road is scrolled along
-INPUT = {
-    "photo": (later("photo"), later("as seen")),
-    "sound": (later("sound"), later("as heard")),
-}
-AS_SEEN = {
-    "photo": later("The photo as the network saw it"),
-    "sound": later("The sound as the network heard it: time to the right, pitch upwards"),
-}
 THUMBNAIL = (3, 48)  # maps a side, and pixels a map at most
 
 
@@ -56,12 +48,12 @@ class Cell:
     picture: str = ""
 
 
-def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, sense: Sense = "photo") -> str:
+def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, modality: str = "photo") -> str:
     """The map for one run, with block ``selected`` marked; without a run, the empty map of ``blocks``
     for a network that takes a photo, or a sound."""
     if run is None:
         empty = [Cell(i, _roads(3, 3, 3, 3)) for i in range(blocks)]
-        return fill(TEMPLATE, run=None, cells=empty, deep=blocks > SHORT, input=INPUT[sense])
+        return fill(TEMPLATE, run=None, cells=empty, deep=blocks > SHORT, modality=modality_named(modality))
     norms = [n for b in run.blocks for n in (b.residual_norm, b.shortcut_norm, b.output_norm)]
     largest = max(filter(np.isfinite, norms), default=1.0) or 1.0
     incoming = [run.blocks[0].shortcut_norm, *(block.output_norm for block in run.blocks)]
@@ -75,8 +67,7 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, sense: Sen
         cells=cells,
         selected=selected,
         deep=len(cells) > SHORT,
-        input=INPUT[run.sense],
-        as_seen=AS_SEEN[run.sense],
+        modality=modality_named(run.modality),
         photo=feature_maps.photo_url(run.photo),
         best=run.prediction.confidences[0],
         gates="_".join(

@@ -14,6 +14,7 @@ from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.pictures import picture_url
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say
+from resnet_demo.modalities import modality_named
 from resnet_demo.records import Block, Run
 
 STREAMS = (
@@ -22,7 +23,6 @@ STREAMS = (
     ("pre_activation", later("sum"), later("F(x) + shortcut"), True),
     ("output", later("output"), later("ReLU(sum)"), False),
 )
-SILENT = {"photo": later("silent for this photo"), "sound": later("silent for this sound")}
 OPERATORS = ("", "+", "=", "→")  # before each of them
 WIDE = 72  # maps of more columns are larger than a tile on the screen
 
@@ -136,7 +136,9 @@ def streams_html(
                 "sees": f"{sees.jump} {sees.low} {sees.high}" if sees else "",
                 "picture": sheet.picture,
                 "gradient": feature_maps.css_gradient(sheet.colours),
-                "tiles": _tiles(sheet.maps, channels, end, view, say(name), say(SILENT[run.sense])),
+                "tiles": _tiles(
+                    sheet.maps, channels, end, view, say(name), say(modality_named(run.modality).silent)
+                ),
                 "ends": _ends(end, view, signed),
             }
         )

@@ -28,7 +28,7 @@ def say_html(sentence: str, **values: object) -> Markup:
 
 def fill(template: str | Path, **values: object) -> Markup:
     """The template, a path in the package or an absolute one, with ``values`` in it."""
-    return Markup(_environment().get_template(str(template)).render(values))
+    return Markup(_environment().get_template(str(template)).render(values).strip())
 
 
 def _elsewhere(name: str) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_demo.i18n import later
+from resnet_demo.records import Preprocessing
 
 IMAGENET = later(
     "This network has seen the 1,000 classes of ImageNet, from goldfish to toilet paper; people are none of them."
@@ -38,14 +39,14 @@ class MenuEntry:
         knows: one sentence on what the network has ever seen.
         blocks: how many residual blocks it has.
         title: how the menu shows it; its name if empty.
-        hears: True if it takes sounds, not photos.
+        modality: what it takes, see ``modalities``.
     """
 
     name: str
     knows: str
     blocks: int
     title: str = ""
-    hears: bool = False
+    modality: str = "photo"
 
 
 # torchvision's ResNets: blocks in all, and the size of the download
@@ -84,5 +85,5 @@ def _entry(checkpoint: Path) -> MenuEntry:
     """From the card of one of our checkpoints."""
     card = json.loads(checkpoint.with_suffix(".json").read_text(encoding="utf-8"))
     blocks = len(card["config"]["widths"])
-    hears = dict(card.get("preprocessing") or {}).get("sense") == "sound"
-    return MenuEntry(str(card["network"]), str(card["knows"]), blocks, hears=hears)
+    taken = Preprocessing.from_card(card.get("preprocessing") or {}).modality
+    return MenuEntry(str(card["network"]), str(card["knows"]), blocks, modality=taken)

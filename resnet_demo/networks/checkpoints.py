@@ -87,7 +87,7 @@ class Card:
         interval = data.pop("interval", None)
         return cls(
             config=ResNetConfig(**config),
-            preprocessing=Preprocessing(**data.pop("preprocessing")),
+            preprocessing=Preprocessing.from_card(data.pop("preprocessing")),
             interval=(interval[0], interval[1]) if interval else None,
             **data,
         )

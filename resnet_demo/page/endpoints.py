@@ -22,15 +22,19 @@ def offer(page: Page) -> None:
         """Run one photo and describe what every residual block did."""
         if photo is None:
             raise gr.Error(NO_PHOTO, print_exception=False)
-        return run_as_dict(page.engine.get().answer(photo, network))
+        return run_as_dict(page.engine.get().run(photo, network, keep=()))
 
     shared: dict[str, Component] = {"photo": page.photo, "network": page.network}
-    offered: list[tuple[Callable[..., Any], Mapping[str, Component]]] = [(predict, {})]
-    offered += [(function, panel.arguments()) for panel in page.panels for function in panel.endpoints()]
-    for function, arguments in offered:
+    offered: list[tuple[Callable[..., Any], Mapping[str, Component], str]] = [(predict, {}, "run")]
+    offered += [  # what takes several passes waits in the line of the panel that shows the same
+        (function, panel.arguments(), "study" if panel.studied() else "run")
+        for panel in page.panels
+        for function in panel.endpoints()
+    ]
+    for function, arguments, group in offered:
         call = answering(page, function)
         inputs = [{**shared, **arguments}[name] for name in inspect.signature(call).parameters]
-        page.api_button.click(call, inputs, page.api_answer, api_name=function.__name__, concurrency_id="run")
+        page.api_button.click(call, inputs, page.api_answer, api_name=function.__name__, concurrency_id=group)
 
 
 def answering(page: Page, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,6 +20,7 @@ import gradio as gr
 from resnet_demo.drawing.pictures import kept_in
 from resnet_demo.i18n import ENGLISH, catalogue, choose, speaking, spoken
 from resnet_demo.page.assets import PICTURES
+from resnet_demo.page.faults import as_told
 
 TEXTS = ("label", "value", "placeholder", "choices", "info")  # of a component, what may be said
 PAGES = ("/", "/config")
@@ -87,7 +88,10 @@ class SpokenBlocks(gr.Blocks):
         private = getattr(block_fn, "api_visibility", "") == "private"
         language = language_of(kwargs.get("request")) if private else ENGLISH
         with speaking(language), kept_in(PICTURES if private else None):
-            return await super().process_api(block_fn, *args, **kwargs)
+            try:
+                return await super().process_api(block_fn, *args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - the visitor is told, the log too
+                raise as_told(error) from None
 
 
 def language_of(request: Any) -> str:

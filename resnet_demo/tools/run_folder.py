@@ -29,10 +29,11 @@ from tqdm import tqdm
 
 from resnet_demo.inference.engine import Engine, EngineError
 from resnet_demo.inference.interface import NO_RAY, has_ray
-from resnet_demo.inputs.photo_decoding import PhotoError, read_file
-from resnet_demo.inputs.preprocessing import read_photo
+from resnet_demo.inputs import decoding
+from resnet_demo.inputs.errors import PhotoError
+from resnet_demo.inputs.photo_decoding import read_file
 from resnet_demo.networks.checkpoints import CheckpointError
-from resnet_demo.records import Numbers, Run
+from resnet_demo.records import STREAM_NAMES, Run
 from resnet_demo.serialize import run_as_dict, save_streams
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo", ".avif"}
@@ -51,12 +52,13 @@ def photos_in(paths: Iterable[Path]) -> Iterator[Path]:
 
 def run_all(
     engine: Engine, paths: Iterable[Path], network: str | None = None, streams: bool = True
-) -> Iterator[tuple[Path, Run | Numbers | Exception]]:
+) -> Iterator[tuple[Path, Run | Exception]]:
     """Each photo with its run, or with what was wrong with it, in order; without ``streams`` only its numbers."""
     preprocessing = engine.network(network).card.preprocessing
     # a CPU opens photos between the passes, on all cores: a pass whose threads wait for one that opens a photo
     # takes longer than both after each other; its disk need not wait
     in_turn = engine.device.type == "cpu"
+    decoding.use_all_cores()
 
     def read(path: Path) -> bytes | Exception:
         try:
@@ -66,19 +68,18 @@ def run_all(
 
     def opened(file: Path | bytes | Exception) -> NDArray[np.uint8] | Exception:
         try:
-            return file if isinstance(file, Exception) else read_photo(file, preprocessing)
+            return file if isinstance(file, Exception) else decoding.decode_photo(file, preprocessing).pixels
         except (PhotoError, OSError) as error:
             return error
 
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor() as openers:
         waiting: deque[tuple[list[Path], Iterator[Any]]] = deque()
 
-        def run_next() -> Iterator[tuple[Path, Run | Numbers | Exception]]:
+        def run_next() -> Iterator[tuple[Path, Run | Exception]]:
             batch, found = waiting.popleft()
             every = list(openers.map(opened, found) if in_turn else found)
             good = [pixels for pixels in every if not isinstance(pixels, Exception)]
-            runs: Iterator[Run | Numbers]
-            runs = iter(engine.run_batch(good, network) if streams else engine.numbers(good, network))
+            runs = iter(engine.run(good, network, keep=STREAM_NAMES if streams else ()))
             for path, pixels in zip(batch, every, strict=True):
                 yield path, pixels if isinstance(pixels, Exception) else next(runs)
 
@@ -109,7 +110,7 @@ def write_lines(
             tqdm.write(f"{path}: {reason}", file=sys.stderr)
             continue
         tqdm.write(json.dumps({"photo": str(path), **run_as_dict(run)}), file=to)
-        if out is not None and isinstance(run, Run):
+        if out is not None:
             save_streams(run, out / f"{path.stem}.npz")
     return failed
 

@@ -36,7 +36,7 @@ from resnet_demo.drawing.feature_maps import forget_photos
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import View
 from resnet_demo.inference.engine import Engine
-from resnet_demo.inference.tensors import to_tensor
+from resnet_demo.inference.forward import to_tensor
 from resnet_demo.inputs.photo_examples import EXAMPLES, example
 from resnet_demo.inputs.preprocessing import read_photo
 from resnet_demo.networks.cards import WEIGHTS

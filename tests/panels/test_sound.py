@@ -69,10 +69,10 @@ def listening(both: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def test_the_shipped_network_is_small_and_says_what_it_was_trained_on() -> None:
     (path,) = WEIGHTS.glob("sounds-????????.safetensors")
     assert path.stat().st_size < 10_000_000
-    (entry,) = [entry for entry in read_menu() if entry.hears]
+    (entry,) = [entry for entry in read_menu() if entry.modality == "sound"]
     assert entry.name == "sounds"
     assert "only on sounds that this project's own program made" in entry.knows
-    assert not read_menu()[0].hears  # the page opens with a network that sees
+    assert read_menu()[0].modality == "photo"  # the page opens with a network that sees
     assert next(iter(available_networks())) == read_menu()[0].name
 
 
@@ -84,7 +84,7 @@ def test_held_out_sounds_are_mostly_named_rightly(engine: Engine) -> None:
     right = 0
     for start in range(0, 200, 50):
         made = [numbered(i, FRESH) for i in range(start, start + 50)]
-        runs = engine.run_batch([mel_picture(samples) for samples, _ in made], "sounds")
+        runs = engine.run([mel_picture(samples) for samples, _ in made], "sounds")
         right += sum(
             run.prediction.label == CLASSES[label] for run, (_, label) in zip(runs, made, strict=True)
         )
@@ -100,7 +100,7 @@ def test_every_example_is_what_it_is_called(engine: Engine, name: str) -> None:
 def test_every_block_obeys_its_equation_on_a_sound(engine: Engine) -> None:
     samples = sound("siren", 11)
     run = engine.hear(samples)
-    assert (run.network, run.sense, run.classes) == ("sounds", "sound", CLASSES)
+    assert (run.network, run.modality, run.classes) == ("sounds", "sound", CLASSES)
     assert np.array_equal(run.photo, mel_picture(samples))
     assert run.trace[0].shape == (1, 96, 96)
     assert len(run.blocks) == 5
@@ -133,7 +133,7 @@ def test_what_cannot_be_heard_or_seen_is_said(engine: Engine) -> None:
         engine.run(draw_photo(1), "sounds")
     assert well_said(str(caught.value))
     with pytest.raises(EngineError, match="sounds listens"):
-        engine.run_batch([draw_photo(1), draw_photo(2)], "sounds")
+        engine.run([draw_photo(1), draw_photo(2)], "sounds")
     with pytest.raises(EngineError, match="test-net sees and cannot hear") as caught:
         engine.hear(sound("chord", 1), "test-net")
     assert well_said(str(caught.value))
@@ -145,11 +145,11 @@ def test_an_engine_without_ears_says_so(weights_dir: Path) -> None:
 
 
 def test_a_card_names_its_sense_and_old_cards_mean_photos() -> None:
-    assert Preprocessing(180, "crop").sense == "photo"
-    assert Preprocessing(96, "squash", mean=[0.25], std=[0.25], sense="sound").mean == (0.25,)
-    for bad in ({"sense": "smell"}, {"mean": (0.5, 0.5)}, {"mean": (0.5,)}):
+    assert Preprocessing(180, "crop").modality == "photo"
+    assert Preprocessing(96, "squash", mean=[0.25], std=[0.25], modality="sound").mean == (0.25,)
+    for bad in ({"modality": "smell"}, {"mean": (0.5, 0.5)}, {"mean": (0.5,)}):
         with pytest.raises(ValueError, match="got"):
-            Preprocessing(**bad)  # type: ignore[arg-type]
+            Preprocessing.from_card(bad)
 
 
 def test_the_panel_before_and_after_a_sound(engine: Engine) -> None:

@@ -13,6 +13,7 @@ from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.pictures import picture_url
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later
+from resnet_demo.modalities import modality_named
 from resnet_demo.panels.base import Panel, Visit
 from resnet_demo.records import Run
 
@@ -20,10 +21,6 @@ TEMPLATE = "panels/explain/class_activation.html"
 SHARES_SHOWN = (
     8  # channels with the largest shares of the logit  # channels with the largest shares of the logit
 )
-STRENGTH = {
-    "photo": later("Strength of the colours over the photo"),
-    "sound": later("Strength of the colours over the sound"),
-}
 
 
 class ClassActivationPanel(Panel):
@@ -78,5 +75,5 @@ def activation_html(run: Run | None) -> str:
         gradient=feature_maps.css_gradient(feature_maps.DIVERGING),
         sides=run.classes if len(run.classes) == 2 else None,
         end=significant(end),
-        strength=STRENGTH[run.sense],
+        strength=modality_named(run.modality).strength,
     )

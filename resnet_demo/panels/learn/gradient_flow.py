@@ -16,23 +16,14 @@ from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.line_chart import Series, line_chart, power_of_ten
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say
+from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import WEIGHTS
 from resnet_demo.panels.base import Components, Panel, Values, Visit
-from resnet_demo.records import GradientFlow, Sense
+from resnet_demo.records import GradientFlow
 
 TEMPLATE = "panels/learn/gradient_flow.html"
 TWIN = WEIGHTS / "twin.json"
-TWINS = (later("with shortcuts"), later("without shortcuts"))  # the curves in it  # the curves in it
-FRESH = {
-    "photo": later(
-        "Fresh networks of {depth} blocks with the same initial weights, this photo at 32×32 pixels, batch norm {norms}"
-        "<span class='clock'>; {milliseconds} ms for both</span>."
-    ),
-    "sound": later(
-        "Fresh networks of {depth} blocks with the same initial weights, this sound at 32×32 pixels, batch norm {norms}"
-        "<span class='clock'>; {milliseconds} ms for both</span>."
-    ),
-}
+TWINS = (later("with shortcuts"), later("without shortcuts"))  # the curves in it
 
 
 class GradientFlowPanel(Panel):
@@ -74,7 +65,7 @@ every block and arrives about as large as it set out; without, it explodes or di
         if run is None:
             return {}
         flow = self.page.engine.get().gradient_flow(run, depth, norms, progress)
-        return {self.drawing: gradients_html(flow, run.sense)}
+        return {self.drawing: gradients_html(flow, run.modality)}
 
     def studied(self) -> Components:
         return {self.drawing}
@@ -94,7 +85,7 @@ every block and arrives about as large as it set out; without, it explodes or di
         yield gradient_flow
 
 
-def gradients_html(flow: GradientFlow | None, sense: Sense = "photo") -> str:
+def gradients_html(flow: GradientFlow | None, modality: str = "photo") -> str:
     """Norm of the gradient at every block, with shortcuts and without, on a logarithmic scale."""
     if flow is None:
         return fill(TEMPLATE, flow=None)
@@ -111,7 +102,7 @@ def gradients_html(flow: GradientFlow | None, sense: Sense = "photo") -> str:
         logarithmic=True,
     )
     changes = {"with_shortcuts": _change(flow.with_shortcuts), "without": _change(flow.without)}
-    return fill(TEMPLATE, flow=flow, chart=chart, changes=changes, fresh=FRESH[sense])
+    return fill(TEMPLATE, flow=flow, chart=chart, changes=changes, fresh=modality_named(modality).fresh)
 
 
 def _change(curve: Sequence[float]) -> str:

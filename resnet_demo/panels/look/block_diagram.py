@@ -7,11 +7,11 @@ import gradio as gr
 from resnet_demo.drawing.formatting import block_title, shape_text, significant
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say
+from resnet_demo.modalities import modality_named
 from resnet_demo.panels.base import Panel, Visit
 from resnet_demo.records import Run
 
 TEMPLATE = "panels/look/block_diagram.html"
-TITLES = {"photo": later("{block} for your photo"), "sound": later("{block} for your sound")}
 NORMS = ("branch", "shortcut", "total", "output")
 CONV1, CONV3 = later("1×1 conv"), later("3×3 conv")
 NORM, NORM_RELU = later("norm"), later("norm, ReLU")
@@ -54,7 +54,7 @@ def how_html(run: Run | None, index: int) -> str:
     if run is not None:
         index = min(index, len(run.blocks) - 1)
         block = run.blocks[index]
-        title = say(TITLES[run.sense], block=block_title(index).capitalize())
+        title = say(modality_named(run.modality).block, block=block_title(index).capitalize())
         place = next((i for i, line in enumerate(run.trace) if line.name == block.name), 0)
         kind = run.trace[place].kind if place else kind
         shapes = shape_text(run.trace[place - 1].shape) if place else "", shape_text(block.shape)

@@ -14,12 +14,11 @@ from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.feature_maps import SEQUENTIAL, Order
 from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.pictures import picture_url
-from resnet_demo.drawing.road_map import AS_SEEN, roadmap_html
+from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import WIDE, View, choose_channels, columns_for, scale_ends, streams_html
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say
-from resnet_demo.inputs.mel_spectrogram import COLUMNS, HIGHEST, HOP, LOWEST
-from resnet_demo.inputs.synthetic_sounds import RATE
+from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.panels.base import REDRAW, Components, Panel, Property, Values, Visit, one_of
 from resnet_demo.panels.page import Page
@@ -172,14 +171,12 @@ def inside_html(
     block = run.blocks[index]
     channels = choose_channels(run, block, view) if locked is None else locked
     columns = columns_for(channels)
-    # for a sound, what a pixel is: milliseconds across; up, an equal share of the mels between two frequencies
-    axes = f"{1000 * HOP // RATE} {LOWEST:g} {HIGHEST:g}" if run.sense == "sound" else ""
     return fill(
         TEMPLATE,
         run=run,
         index=index,
         smooth=block.shape[2] > WIDE,  # averaged by the browser, not dropped
-        axes=axes,
+        axes=modality_named(run.modality).axes,
         columns=columns,
         rows=-(-len(channels) // columns),
         overview=overview(run, block, view, len(channels)) if photo else None,
@@ -209,27 +206,12 @@ def overview(run: Run, block: Block, view: View, shown: int) -> dict[str, Any]:
     ]
     if view.order == "contribution" and block.name not in run.contributions:
         facts.append((say("order"), say("mean activation: no share of the logit is known for this block")))
+    field, modality = run.fields.get((block.name, "output")), modality_named(run.modality)
     return {
         "photo": feature_maps.photo_url(run.photo),
-        "as_seen": AS_SEEN[run.sense],
-        "sees": sees(run, block),
+        "as_seen": modality.as_seen,
+        "sees": modality.extent(field.size) if field else "",
         "added": picture_url(feature_maps.indexed_png(indices, feature_maps.DIVERGING)),
         "end": significant(end),
         "facts": facts,
     }
-
-
-def sees(run: Run, block: Block) -> str:
-    """How much of the input one place of the block's output depends on."""
-    field = run.fields.get((block.name, "output"))
-    if field is None:
-        return ""
-    if run.sense == "sound":
-        bands = min(field.size, COLUMNS)
-        milliseconds = 1000 * bands * HOP // RATE
-        return say(
-            "one place of the output hears {milliseconds} ms of {bands} bands",
-            milliseconds=milliseconds,
-            bands=bands,
-        )
-    return say("one place of the output sees {size} pixels", size=f"{field.size}×{field.size}")

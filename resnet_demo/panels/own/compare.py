@@ -9,12 +9,12 @@ from resnet_demo.drawing.streams import WIDE, View, choose_channels, columns_for
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say
 from resnet_demo.inference.run_cache import OLDEST_S
+from resnet_demo.modalities import modality_named
 from resnet_demo.panels.base import REDRAW, Components, Panel, Values, Visit
 from resnet_demo.panels.page import Page
 from resnet_demo.records import Run
 
 TEMPLATE = "panels/own/compare.html"
-PICTURE = {"photo": later("The photo of this run"), "sound": later("The sound of this run")}
 
 
 class ComparePanel(Panel):
@@ -87,7 +87,7 @@ def compare_html(pinned: Run | None, run: Run | None, view: View) -> str:
             "block": block,
             "ratio": block.residual_norm / block.shortcut_norm if block.shortcut_norm else float("inf"),
             "photo": feature_maps.photo_url(which.photo),
-            "alt": PICTURE[which.sense],
+            "alt": modality_named(which.modality).of_run,
             "columns": columns_for(chosen),
             "rows": -(-len(chosen) // columns_for(chosen)),
             "streams": streams_html(which, block, chosen, scale, view),
