@@ -32,6 +32,7 @@ from resnet_demo.inference.interface import (
     has_ray,
 )
 from resnet_demo.inference.lazy import Deferred
+from resnet_demo.inference.options import chosen_checkpoint, network_options
 from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.inputs import decoding
 from resnet_demo.networks.cards import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
@@ -47,7 +48,6 @@ from resnet_demo.panels import load_panels
 from resnet_demo.panels.page import Page
 
 GIVE_BACK_S = 5.0
-DEVICES = ("auto", "cuda", "mps", "cpu")
 
 
 def defer_engine(
@@ -152,29 +152,16 @@ def main(argv: Sequence[str] | None = None, program: str = "python app.py") -> i
         "--port", type=int, help="port (default: GRADIO_SERVER_PORT, else the first free from 7860)"
     )
     parser.add_argument("--inbrowser", action="store_true", help="open the page in the default browser")
-    parser.add_argument(
-        "--device", default="auto", choices=DEVICES, help="where the network runs (default: auto)"
-    )
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        help="a network of your own: ours with its card, or a torchvision ResNet's state dict",
-    )
-    parser.add_argument(
-        "--classes", type=Path, help="JSON list of its class names (default: <stem>.classes.json)"
-    )
+    network_options(parser)
     parser.add_argument(
         "--mcp",
         action="store_true",
         help="offer the experiments as MCP tools at /gradio_api/mcp/ (needs: pip install 'gradio[mcp]')",
     )
-    parser.add_argument("--allow-pth", action="store_true", help="read the tensors of a .pth checkpoint")
     access_options(parser)
     fleet_options(parser)
     args = parser.parse_args(argv)
-    if args.checkpoint and not args.checkpoint.is_file():
-        parser.error(f"{args.checkpoint} is not a file")
-    own = OwnCheckpoint(args.checkpoint, args.classes, args.allow_pth) if args.checkpoint else None
+    own = chosen_checkpoint(parser, args)
     fleet = chosen_fleet(parser, args)
 
     access = chosen_access(parser, args)

@@ -25,6 +25,7 @@ from resnet_demo.analysis.linear_probes import Probe, load_probes
 from resnet_demo.analysis.receptive_field import receptive_fields
 from resnet_demo.i18n import later
 from resnet_demo.inference.devices import best_device, device_name
+from resnet_demo.inference.explain import ExactNetworks, explain
 from resnet_demo.inference.forward import (
     LoadedNetwork,
     Task,
@@ -49,7 +50,13 @@ from resnet_demo.inference.interface import (
 )
 from resnet_demo.inference.optimize import fold_norms, pack_weights
 from resnet_demo.networks.cards import WEIGHTS, read_checkpoint
-from resnet_demo.networks.checkpoints import CheckpointError, available_networks, load_checkpoint, read_card
+from resnet_demo.networks.checkpoints import (
+    Card,
+    CheckpointError,
+    available_networks,
+    load_checkpoint,
+    read_card,
+)
 from resnet_demo.networks.download import DownloadError, Progress, nothing
 from resnet_demo.networks.torchvision_resnets import (
     FieldNetwork,
@@ -103,6 +110,7 @@ class Engine:
             raise EngineError(later("No network found: put a checkpoint and its card into weights/."))
         self._loaded: dict[str, LoadedNetwork] = {}
         self._loading = {name: threading.Lock() for name in self.networks}
+        self._exact = ExactNetworks(self._read_exact)
 
     @property
     def default(self) -> str:
@@ -324,6 +332,21 @@ class Engine:
             return gradient_flow(x.expand(-1, 3, -1, -1), depth, norms, progress=progress)
         except ValueError as error:
             raise EngineError(later("That depth cannot be shown: {error}.", error=error)) from error
+
+    def explain(
+        self, question: str, run: Run, options: Mapping[str, Any] | None = None, progress: Progress = nothing
+    ) -> Any:
+        """The answer to one of ``explain.QUESTIONS`` about the photo of ``run``.
+
+        Raises:
+            EngineError: there is no such question, or it failed.
+        """
+        self.network(run.network)  # says what is wrong with a name
+        return explain(self._exact, question, run, options or {}, progress)
+
+    def _read_exact(self, name: str) -> tuple[nn.Module, Card]:
+        network = self.read(name)
+        return network.model, network.card
 
 
 def build_engine(config: EngineConfig) -> Engine:

@@ -278,8 +278,9 @@ def finish(
         began: ``time.perf_counter()`` when its time began to count.
     """
     last = share.blocks[-1]
-    activation = _activation(net, last, int(share.logits.argmax()))
-    read, shares = read_outs(share.blocks, net.probes) if last.means is not None else ((), {})
+    highest = int(share.logits.argmax())
+    activation = _activation(net, last, highest)
+    read, shares = read_outs(share.blocks, net.probes, highest) if last.means is not None else ((), {})
     if activation is not None:
         shares[last.name] = activation.channels
     answer = predict(share.logits, net.card)

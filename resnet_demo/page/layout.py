@@ -79,7 +79,7 @@ def lay_out_head(page: Page) -> None:
     with gr.Row(elem_id="page-head"):
         gr.HTML(f"<h1>{say('ResNet, block by block')}</h1>", elem_id="title")
         page.network = gr.Dropdown(
-            [(entry.title or entry.name, entry.name) for entry in page.menu],
+            [(entry.shown, entry.name) for entry in page.menu],
             value=page.menu[0].name if page.menu else None,
             show_label=False,
             label=say("Network"),

@@ -39,18 +39,15 @@ def decides_html(run: Run | None) -> str:
     """The read-out after every block for this photo, and how often each is right in general."""
     if run is None or not run.read_outs:
         return fill(TEMPLATE, run=run)
-    second = run.classes.index(run.prediction.label) == 1
+    answer = run.classes.index(run.prediction.label)
     names = {block.name: i for i, block in enumerate(run.blocks)}
-    rows = [
-        (block_title(names[read.block]), read.confidence if second else 1 - read.confidence, read.accuracy)
-        for read in run.read_outs
-    ]
-    return fill(TEMPLATE, run=run, rows=rows, whole=run.prediction.confidences[0], turn=_turn(run, second))
+    rows = [(block_title(names[read.block]), read.chances[answer], read.accuracy) for read in run.read_outs]
+    return fill(TEMPLATE, run=run, rows=rows, whole=run.prediction.confidences[0], turn=_turn(run, answer))
 
 
-def _turn(run: Run, second: bool) -> str:
+def _turn(run: Run, answer: int) -> str:
     """From which block on all read-outs agree with the answer."""
-    agree = [(read.logit > 0) == second for read in run.read_outs]
+    agree = [max(range(len(read.chances)), key=read.chances.__getitem__) == answer for read in run.read_outs]
     if not agree[-1]:
         return say("Even after the last block the read-out disagrees with the network.")
     last_wrong = max((i for i, right in enumerate(agree) if not right), default=-1)

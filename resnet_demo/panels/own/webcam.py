@@ -22,7 +22,7 @@ from PIL import Image
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import View
 from resnet_demo.drawing.templates import fill
-from resnet_demo.i18n import label_of, later, speaking
+from resnet_demo.i18n import label_of, languages, later, speaking
 from resnet_demo.inputs.decoding import decode_picture
 from resnet_demo.inputs.errors import PhotoError
 from resnet_demo.panels.base import REDRAW, Json, Panel, Visit, sentence_of, told
@@ -44,7 +44,10 @@ al. 2015</a>).</p>""")
 
     def __init__(self, page: Page) -> None:
         super().__init__(page)
-        self.names = {entry.title or entry.name: entry.name for entry in page.menu}  # as the script reads it
+        self.names: dict[str, str] = {}  # of the networks as the script reads them, in whatever language
+        for language in languages():
+            with speaking(language):
+                self.names |= {entry.shown: entry.name for entry in page.menu}
         self.seats = threading.BoundedSemaphore(page.limits.frames)
 
     def render(self, visit: Visit) -> str:
