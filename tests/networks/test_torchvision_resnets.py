@@ -187,3 +187,14 @@ def test_damaged_files_are_told_apart(tmp_path: Path) -> None:
     for state in ({}, {"layer1.0.conv1.weight": torch.zeros(1)}, {"layer1.x.y": torch.zeros(3)}):
         with pytest.raises(CheckpointError, match="not the state dict of one of torchvision's"):
             build(state, "x.pth")
+
+
+def test_a_file_in_the_published_form_has_no_counters_and_loads() -> None:
+    """torchvision's own files were written before batch norms counted their batches."""
+    model = lively(field("BasicBlock", (1, 1, 1, 1)))
+    published = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    assert len(published) < len(model.state_dict())
+    built = build(published, "published.pth")
+    x = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(built(x), model(x))
