@@ -13,12 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from resnet_demo.drawing.pictures import FOLDER, PictureStore
+from resnet_demo.drawing.pictures import FOLDER, OLDEST_S, PictureStore
 from resnet_demo.panels import load_panels
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PARTS = ("page", "drawing", "inputs")  # whose scripts and styles come before those of the panels
-FOREVER = "max-age=31536000, immutable"
+FOREVER = "public, max-age=31536000, immutable"  # for scripts, whose address changes with them
+OWN = f"private, max-age={OLDEST_S:.0f}, immutable"  # for pictures: only the visitor's browser keeps them
 PICTURES = PictureStore()  # of the answers of this process
 
 
@@ -54,13 +55,13 @@ def routes(scripts: dict[str, str]) -> list[Route]:
         text = scripts.get(request.path_params["place"])
         if text is None:
             return Response("There is no such script.", 404)
-        return Response(text, media_type="text/javascript", headers={"cache-control": f"public, {FOREVER}"})
+        return Response(text, media_type="text/javascript", headers={"cache-control": FOREVER})
 
     async def picture(request: Request) -> Response:
         png = PICTURES.get(request.path_params["name"])
         if png is None:
-            return Response("There is no such picture any more.", 404)
-        return Response(png, media_type="image/png", headers={"cache-control": f"private, {FOREVER}"})
+            return Response("There is no such picture any more.", 404, {"cache-control": "no-store"})
+        return Response(png, media_type="image/png", headers={"cache-control": OWN})
 
     return [
         Route(f"/{address_of(scripts)}{{place:path}}", script),
