@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 from resnet_demo.drawing.pictures import FOLDER, OVERHEAD, PictureStore, data_url, kept_in, picture_url
 
@@ -31,7 +32,7 @@ def test_names_differ_where_one_bit_does() -> None:
     store = PictureStore()
     names = [store.put(bytes(i == place for i in range(256))) for place in range(256)]
     assert len(set(names)) == 256
-    differing = [bin(int(a, 16) ^ int(b, 16)).count("1") for a, b in zip(names, names[1:], strict=False)]
+    differing = [bin(int(a, 16) ^ int(b, 16)).count("1") for a, b in pairwise(names)]
     assert min(differing) > 30  # of 128
 
 
