@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2 import Environment, nodes
 
 from resnet_demo import i18n as words
 from resnet_demo.i18n import (
@@ -34,6 +35,7 @@ from resnet_demo.page.localization import SAID, Interpreter, language_of, said_b
 
 ROOT = Path(__file__).resolve().parents[1]
 SAYS = {"say", "later"}
+TEMPLATES_SAY = {"say", "say_html"}
 OTHERS = [language for language in languages() if language != "en"]
 
 
@@ -50,9 +52,19 @@ def literals(path: Path) -> Iterator[str]:
                 )
 
 
+def said_in_templates() -> Iterator[str]:
+    """Every sentence that a template says, as text or with tags of its own."""
+    for path in (ROOT / "resnet_demo").rglob("*.html"):
+        for call in Environment().parse(path.read_text(encoding="utf-8")).find_all(nodes.Call):
+            name, first = getattr(call.node, "name", ""), next(iter(call.args), None)
+            if name in TEMPLATES_SAY and isinstance(first, nodes.Const):  # others were marked with ``later``
+                yield first.value
+
+
 def sentences() -> set[str]:
     files = [path for path in (ROOT / "resnet_demo").rglob("*.py") if path.stem != "i18n"]
     found = {sentence for path in files for sentence in literals(path)}
+    found |= set(said_in_templates())
     return found | set(said_by_scripts()) | {str(name) for name in words.CLASSES} | {"English"}
 
 

@@ -6,7 +6,6 @@ the browser scales it.
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -14,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_demo.drawing.pictures import picture_url
 from resnet_demo.drawing.png import encode_png
 
 Order = Literal["mean", "variance", "index"]
@@ -160,23 +160,18 @@ def photo_png(photo: NDArray[np.uint8]) -> bytes:
 
 
 @lru_cache(maxsize=64)
-def _photo_url(pixels: bytes, height: int, width: int) -> str:
-    return data_url(photo_png(np.frombuffer(pixels, np.uint8).reshape(height, width, 3)))
+def _photo_png(pixels: bytes, height: int, width: int) -> bytes:
+    return photo_png(np.frombuffer(pixels, np.uint8).reshape(height, width, 3))
 
 
 def photo_url(photo: NDArray[np.uint8]) -> str:
     """An RGB photo (H, W, 3) as a URL. Encoded once for the panels of a run: they all show the same one."""
-    return _photo_url(photo.tobytes(), *photo.shape[:2])
+    return picture_url(_photo_png(photo.tobytes(), *photo.shape[:2]))
 
 
 def forget_photos() -> None:
     """The next ``photo_url`` encodes its photo, whichever it is: for whoever measures what a new one costs."""
-    _photo_url.cache_clear()
-
-
-def data_url(png: bytes) -> str:
-    """A PNG as a URL that carries the picture itself: no file, no second request."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+    _photo_png.cache_clear()
 
 
 def channel_stats(maps: Maps) -> list[ChannelStats]:

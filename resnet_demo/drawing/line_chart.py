@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
+
+from resnet_demo.drawing.templates import fill
 
 WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 66, 150, 14, 40
@@ -62,29 +63,30 @@ def line_chart(series: Sequence[Series], label: str, across: str, up: str, logar
             HEIGHT - BOTTOM - (y - low) / (high - low) * (HEIGHT - TOP - BOTTOM),
         )
 
-    ticks = []
-    for value in _ticks(low, high, logarithmic):
-        y = place(left, value)[1]
-        text = power_of_ten(int(value)) if logarithmic else f"{value:g}"
-        ticks.append(
-            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
-        )
-    for value in _ticks(left, right, False):
-        x = place(value, low)[0]
-        ticks.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{value:g}</text>')
-    lines = []
-    for i, (s, points) in enumerate(kept):
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in points))
-        kind, y = "accent" if s.accent else "plain", TOP + 12 + 24 * i
-        lines.append(
-            f'<polyline class="{kind}" points="{path}"/><polyline class="{kind}" points="{WIDTH - RIGHT + 12},{y} '
-            f'{WIDTH - RIGHT + 32},{y}"/><text class="name {kind}" x="{WIDTH - RIGHT + 38}" y="{y + 5}">{escape(s.name)}</text>'
-        )
-    return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(ticks)}'
-        f'{"".join(lines)}<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">{escape(across)}</text>'
-        f'<text transform="translate(13 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">{escape(up)}</text></svg>'
+    up_ticks = [(value, place(left, value)[1]) for value in _ticks(low, high, logarithmic)]
+    return fill(
+        "drawing/line_chart.html",
+        frame={
+            "width": WIDTH,
+            "height": HEIGHT,
+            "left": LEFT,
+            "right": WIDTH - RIGHT,
+            "bottom": HEIGHT - BOTTOM,
+            "top": TOP,
+        },
+        label=label,
+        across=across,
+        up=up,
+        up_ticks=[(power_of_ten(int(value)) if logarithmic else f"{value:g}", y) for value, y in up_ticks],
+        across_ticks=[(f"{value:g}", place(value, low)[0]) for value in _ticks(left, right, False)],
+        lines=[
+            (
+                s.name,
+                "accent" if s.accent else "plain",
+                " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in points)),
+            )
+            for s, points in kept
+        ],
     )
 
 

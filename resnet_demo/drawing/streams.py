@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,10 +10,12 @@ from numpy.typing import NDArray
 
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.feature_maps import Order, Scope
-from resnet_demo.drawing.road_map import significant
+from resnet_demo.drawing.formatting import significant
+from resnet_demo.drawing.pictures import picture_url
+from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say
 from resnet_demo.modalities import modality_named
-from resnet_demo.records import Block, ReceptiveField, Run
+from resnet_demo.records import Block, Run
 
 STREAMS = (
     ("residual", "F(x)", later("residual branch"), True),
@@ -22,7 +23,7 @@ STREAMS = (
     ("pre_activation", later("sum"), later("F(x) + shortcut"), True),
     ("output", later("output"), later("ReLU(sum)"), False),
 )
-OPERATORS = ("+", "=", "→")
+OPERATORS = ("", "+", "=", "→")  # before each of them
 WIDE = 72  # maps of more columns are larger than a tile on the screen
 
 
@@ -92,11 +93,22 @@ def draw_sheets(
         maps = getattr(block, field)[channels].astype(np.float32)
         tiles = feature_maps.quantise(maps, ends[0] if signed else ends[1], signed)
         colours = feature_maps.DIVERGING if signed else view.colours
-        picture = feature_maps.data_url(
+        picture = picture_url(
             feature_maps.indexed_png(feature_maps.mosaic(tiles, columns_for(channels)), colours)
         )
         sheets.append(Sheet(maps, colours, picture))
     return sheets
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One channel's map in the grid of a stream: how it is read out, its figures, its place on the sheet."""
+
+    channel: int
+    silent: bool
+    words: str
+    facts: str
+    place: str
 
 
 def streams_html(
@@ -105,66 +117,62 @@ def streams_html(
     channels: NDArray[np.intp],
     ends: tuple[NDArray[np.float32], NDArray[np.float32]],
     view: View,
-    sheets: Sequence[Sheet] | None = None,
 ) -> str:
-    """The four grids of one block with the operators between them; ``sheets`` are drawn here when None."""
-    grids = []
-    drawn = draw_sheets(block, channels, ends, view) if sheets is None else sheets
-    for i, ((field, name, meaning, signed), sheet) in enumerate(zip(STREAMS, drawn, strict=True)):
-        if i:
-            grids.append(f'<span class="operator" aria-hidden="true">{OPERATORS[i - 1]}</span>')
+    """The four grids of one block with the operators between them."""
+    streams = []
+    for stream, sheet, operator in zip(
+        STREAMS, draw_sheets(block, channels, ends, view), OPERATORS, strict=True
+    ):
+        field, name, meaning, signed = stream
+        end = ends[0] if signed else ends[1]
         sees = run.fields.get((block.name, field))
-        words = say(name), say(meaning), say(modality_named(run.modality).silent)
-        grids.append(
-            _grid(field, *words, signed, sheet, channels, ends[0] if signed else ends[1], view, sees)
+        streams.append(
+            {
+                "operator": operator,
+                "field": field,
+                "name": say(name),
+                "meaning": say(meaning),
+                "places": f"{sheet.maps.shape[2]} {sheet.maps.shape[1]}",
+                "sees": f"{sees.jump} {sees.low} {sees.high}" if sees else "",
+                "picture": sheet.picture,
+                "gradient": feature_maps.css_gradient(sheet.colours),
+                "tiles": _tiles(
+                    sheet.maps, channels, end, view, say(name), say(modality_named(run.modality).silent)
+                ),
+                "ends": _ends(end, view, signed),
+            }
         )
-    return "".join(grids)
+    return fill("drawing/streams.html", streams=streams)
 
 
-def _grid(
-    field: str,
-    name: str,
-    meaning: str,
-    silence: str,
-    signed: bool,
-    sheet: Sheet,
-    channels: np.ndarray,
-    ends: np.ndarray,
+def _tiles(
+    maps: NDArray[np.float32],
+    channels: NDArray[np.intp],
+    ends: NDArray[np.float32],
     view: View,
-    sees: ReceptiveField | None,
-) -> str:
-    maps, columns = sheet.maps, columns_for(channels)
-    places = f"{maps.shape[2]} {maps.shape[1]}"
-    window = f"{sees.jump} {sees.low} {sees.high}" if sees else ""
+    name: str,
+    silence: str,
+) -> list[Tile]:
+    """The tiles of one stream; ``silence`` is what is said of a map without any signal."""
+    columns = columns_for(channels)
     rows = -(-len(channels) // columns)
-    tiles = []
-    every = feature_maps.channel_stats(maps)
     same = significant(float(ends[0])) if view.scope == "block" and len(ends) else ""  # for all of them
-    for k, channel in enumerate(channels):
-        stats = every[k]
-        flat = stats.low == stats.high
+    tiles = []
+    for k, stats in enumerate(feature_maps.channel_stats(maps)):
+        channel, silent = int(channels[k]), stats.low == stats.high
         x = 100 * (k % columns) / max(columns - 1, 1)
         y = 100 * (k // columns) / max(rows - 1, 1)
         facts = [significant(value) for value in vars(stats).values()]
-        facts.append(same or significant(float(ends[k])))  # in this order inside.js reads them
-        silent = " silent" if flat else ""
-        found = silence if flat else say("from {low} to {high}", low=facts[0], high=facts[1])
-        spoken = say("{stream}, channel {channel}, {found}", stream=name, channel=channel, found=found)
-        tiles.append(
-            f'<button type="button" class="tile{silent}" data-channel="{channel}" tabindex="{0 if k == 0 else -1}" '
-            f'aria-label="{spoken}" title="{spoken}" data-facts="{"|".join(facts)}">'
-            f'<i style="background-position:{x:.3f}% {y:.3f}%"></i><span>{channel}</span></button>'
-        )
-    if view.scope == "block":
-        end = same or "0"
-        low, zero = (f"−{end}", "0") if signed else ("0", "")
-    else:
-        low, zero, end = ("−max", "0", "max") if signed else ("0", "", "max")
-    legend = (
-        f'<div class="legend"><i style="background:{feature_maps.css_gradient(sheet.colours)}"></i>'
-        f"<span>{low}</span><span>{zero}</span><span>{end}</span></div>"
-    )
-    return f"""<section class="stream" data-stream="{field}" data-places="{places}" data-sees="{window}" aria-label="{name}: {meaning}" style="--sheet:url({sheet.picture})">
-<h4>{name}<small>{meaning}</small></h4>
-<div class="tiles" role="group">{"".join(tiles)}</div>{legend}
-<div class="large" aria-live="polite"><i></i><p></p></div></section>"""
+        facts.append(same or significant(float(ends[k])))  # in this order inside_block.js reads them
+        found = silence if silent else say("from {low} to {high}", low=facts[0], high=facts[1])
+        words = say("{stream}, channel {channel}, {found}", stream=name, channel=channel, found=found)
+        tiles.append(Tile(channel, silent, words, "|".join(facts), f"{x:.3f}% {y:.3f}%"))
+    return tiles
+
+
+def _ends(ends: NDArray[np.float32], view: View, signed: bool) -> tuple[str, str, str]:
+    """What stands below the left end, the middle and the right end of a colour scale."""
+    if view.scope == "channel":
+        return ("−max", "0", "max") if signed else ("0", "", "max")
+    end = significant(float(ends[0])) if len(ends) else "0"
+    return (f"−{end}", "0", end) if signed else ("0", "", end)

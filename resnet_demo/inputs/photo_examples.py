@@ -12,7 +12,7 @@ from importlib.resources import files
 
 from PIL import Image, ImageDraw
 
-from resnet_demo.drawing.feature_maps import data_url
+from resnet_demo.drawing.pictures import data_url
 from resnet_demo.i18n import later
 
 SHIPPED = {"lion": "lion.jpg", "cheetah": "cheetah1.jpg", "tower": "tower.jpg"}

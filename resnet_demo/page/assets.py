@@ -1,4 +1,4 @@
-"""Scripts and styles: ES modules under one address, and one style sheet, both from the parts that own them.
+"""Scripts, styles and pictures: ES modules under one address, one style sheet, and the pictures of answers.
 
 Modules lie under their place in the package, so that ``import '../../page/shared.js'`` means the same on disk and in
 the browser. The address holds a hash of them all: browsers keep them for good, and fetch them anew when one changes.
@@ -13,11 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from resnet_demo.drawing.pictures import FOLDER, OLDEST_S, PictureStore
 from resnet_demo.panels import load_panels
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PARTS = ("page", "drawing", "inputs")  # whose scripts and styles come before those of the panels
-FOREVER = "public, max-age=31536000, immutable"
+FOREVER = "public, max-age=31536000, immutable"  # for scripts, whose address changes with them
+OWN = f"private, max-age={OLDEST_S:.0f}, immutable"  # for pictures: only the visitor's browser keeps them
+PICTURES = PictureStore()  # of the answers of this process
 
 
 def modules() -> dict[str, str]:
@@ -45,14 +48,22 @@ def style() -> str:
     return "".join(path.read_text(encoding="utf-8") for path in files)
 
 
-def route(scripts: dict[str, str]) -> Route:
-    """The route that serves ``scripts``, and nothing else."""
-    root = address_of(scripts)
+def routes(scripts: dict[str, str]) -> list[Route]:
+    """The routes that serve ``scripts`` and the pictures of answers, and nothing else."""
 
-    async def serve(request: Request) -> Response:
+    async def script(request: Request) -> Response:
         text = scripts.get(request.path_params["place"])
         if text is None:
             return Response("There is no such script.", 404)
         return Response(text, media_type="text/javascript", headers={"cache-control": FOREVER})
 
-    return Route(f"/{root}{{place:path}}", serve)
+    async def picture(request: Request) -> Response:
+        png = PICTURES.get(request.path_params["name"])
+        if png is None:
+            return Response("There is no such picture any more.", 404, {"cache-control": "no-store"})
+        return Response(png, media_type="image/png", headers={"cache-control": OWN})
+
+    return [
+        Route(f"/{address_of(scripts)}{{place:path}}", script),
+        Route(f"/{FOLDER}{{name}}", picture),
+    ]

@@ -5,7 +5,6 @@ Every part a lesson might point at has a stable ``elem_id``.
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,14 @@ import gradio as gr
 from resnet_demo.drawing.answer import answer_html, status_html
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import View
+from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import languages, name_of, say, spoken
 from resnet_demo.inference.run_cache import OLDEST_S
 from resnet_demo.inputs import photo_examples as examples
 from resnet_demo.inputs.components import PhotoInput
 from resnet_demo.inputs.files import MAX_BYTES
 from resnet_demo.page.access import Access
-from resnet_demo.page.assets import address_of, modules, route, style
+from resnet_demo.page.assets import address_of, modules, routes, style
 from resnet_demo.page.localization import SpokenBlocks
 from resnet_demo.page.server import guarded
 from resnet_demo.page.sessions import CAPACITY
@@ -33,27 +33,14 @@ ICON = Path(__file__).parent / "icon.png"
 
 def examples_html() -> str:
     """One button an example, with its picture and its name."""
-    buttons = "".join(
-        f'<button type="button" data-example="{i}" data-name="{escape(name)}" id="example-{i + 1}" '
-        f'title="{escape(say(title))}" aria-label="{escape(say("Example: {name}", name=say(title)))}">'
-        f'<img src="{examples.thumbnail_url(name)}" alt=""></button>'
-        for i, (name, title) in enumerate(examples.TITLES.items())
-    )
-    return (
-        f'<p class="examples-title">{say("or try one of these")}</p>'
-        f'<div class="examples" role="group" aria-label="{say("Examples")}">{buttons}</div>'
-    )
+    found = [(name, title, examples.thumbnail_url(name)) for name, title in examples.TITLES.items()]
+    return fill("inputs/photo_examples.html", examples=found)
 
 
 def languages_html() -> str:
-    """A link to the page in every other language; ``links.js`` keeps the rest of the address."""
-    links = "".join(
-        f'<a href="?lang={other}" lang="{other}" hreflang="{other}" title="{name_of(other)}" '
-        f'aria-label="{name_of(other)}">{other.upper()}</a>'
-        for other in languages()
-        if other != spoken()
-    )
-    return f'<nav class="languages" aria-label="{say("Language")}">{links}</nav>' if links else ""
+    """A link to the page in every other language; ``url_state.js`` keeps the rest of the address."""
+    others = {other: name_of(other) for other in languages() if other != spoken()}
+    return fill("page/languages.html", others=others)
 
 
 def build_page(page: Page) -> SpokenBlocks:
@@ -165,7 +152,7 @@ def page_options(access: Access | None = None) -> dict[str, Any]:
         )
         + "".join(f'<link rel="modulepreload" href="{address_of(scripts)}{place}">' for place in scripts),
         "max_file_size": MAX_BYTES,
-        "app_kwargs": {**guarded(access), "routes": [route(scripts)]},
+        "app_kwargs": {**guarded(access), "routes": routes(scripts)},
         "ssr_mode": False,
         "pwa": True,
         "favicon_path": ICON,

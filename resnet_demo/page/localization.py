@@ -17,7 +17,9 @@ from urllib.parse import parse_qs
 
 import gradio as gr
 
+from resnet_demo.drawing.pictures import kept_in
 from resnet_demo.i18n import ENGLISH, catalogue, choose, speaking, spoken
+from resnet_demo.page.assets import PICTURES
 from resnet_demo.page.faults import as_told
 
 TEXTS = ("label", "value", "placeholder", "choices", "info")  # of a component, what may be said
@@ -84,7 +86,8 @@ class SpokenBlocks(gr.Blocks):
     async def process_api(self, block_fn: Any, *args: Any, **kwargs: Any) -> Any:
         """An event of the page speaks the language of its visitor; the API's speak English."""
         private = getattr(block_fn, "api_visibility", "") == "private"
-        with speaking(language_of(kwargs.get("request")) if private else ENGLISH):
+        language = language_of(kwargs.get("request")) if private else ENGLISH
+        with speaking(language), kept_in(PICTURES if private else None):
             try:
                 return await super().process_api(block_fn, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 - the visitor is told, the log too

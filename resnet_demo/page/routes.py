@@ -66,6 +66,8 @@ OPEN = (
     Route("GET", rf"{API}/(info/?|openapi\.json)", 0, 10, "script"),
     Route("GET", rf"{API}/(startup-events|app_id/?|login_check/?|queue/status)", 0, 1, "script"),
     Route("GET HEAD", rf"{API}/file=.+", 0, 2, "script", "file"),
+    # of an answer: only who got it knows the names
+    Route("GET HEAD", r"/pictures/[0-9a-f]{32}", 0, 0.5, "page"),
     # what a visitor's events need; whose session or event it is, only its owner knows
     Route("GET", rf"{API}/heartbeat/{NAME}", 0, 1, "page"),
     Route("GET", rf"{API}/queue/data", 0, 1, "script"),

@@ -6,42 +6,24 @@ import base64
 import io
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from markup import read
 from PIL import Image
-from test_answer import Tree, make_run
+from test_answer import make_run
 
-from resnet_demo.drawing import road_map as roadmap
-from resnet_demo.drawing.road_map import (
-    NARROWEST,
-    WIDEST,
-    roadmap_html,
-    shape_text,
-    significant,
-    strip_picture,
-)
+from resnet_demo.drawing.formatting import block_title, shape_text, significant
+from resnet_demo.drawing.road_map import NARROWEST, WIDEST, roadmap_html, strip_picture
 from resnet_demo.records import Block, Confidence, Prediction, Run
 
 
-class Roads(HTMLParser):
-    """Stroke widths of the wide picture of every cell, (enters, shortcut, branch, leaves)."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.cells: list[list[float]] = []
-        self.wide = False
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        if tag == "svg":
-            self.wide = found["class"] == "wide"
-            if self.wide:
-                self.cells.append([])
-        elif tag == "path" and self.wide:
-            self.cells[-1].append(float(found["stroke-width"] or "nan"))
+def widths(html: str) -> list[list[float]]:
+    """Widths of the roads on the wide picture of every cell, (enters, shortcut, branch, leaves)."""
+    return [
+        [float(p.attributes["stroke-width"]) for p in svg.all("path")]
+        for svg in read(html).all("svg", "wide")
+    ]
 
 
 def with_norms(*norms: tuple[float, float, float]) -> Run:
@@ -56,11 +38,11 @@ def with_norms(*norms: tuple[float, float, float]) -> Run:
 
 def test_every_road_is_proportional_to_its_norm_and_the_largest_is_widest() -> None:
     norms = [(10.0, 20.0, 25.0), (30.0, 12.5, 40.0), (50.0, 17.0, 33.0)]
-    cells = Roads(roadmap_html(with_norms(*norms))).cells
+    cells = widths(roadmap_html(with_norms(*norms)))
     entering = [norms[0][1], norms[0][2], norms[1][2]]  # what a block hands on is what the next receives
-    for widths, (residual, shortcut, output), enters in zip(cells, norms, entering, strict=True):
+    for found, (residual, shortcut, output), enters in zip(cells, norms, entering, strict=True):
         expected = [WIDEST * norm / 50 for norm in (enters, shortcut, residual, output)]
-        assert widths == pytest.approx(expected, abs=0.051)
+        assert found == pytest.approx(expected, abs=0.051)
     assert max(map(max, cells)) == WIDEST
     assert cells[2][2] == WIDEST
 
@@ -68,13 +50,13 @@ def test_every_road_is_proportional_to_its_norm_and_the_largest_is_widest() -> N
 def test_a_scale_of_all_norms_changes_no_road() -> None:
     norms = [(1.0, 2.0, 3.0), (4.0, 5.0, 6.0)]
     large = [(r * 1e4, s * 1e4, o * 1e4) for r, s, o in norms]
-    assert Roads(roadmap_html(with_norms(*norms))).cells == Roads(roadmap_html(with_norms(*large))).cells
+    assert widths(roadmap_html(with_norms(*norms))) == widths(roadmap_html(with_norms(*large)))
 
 
 def test_a_road_never_vanishes() -> None:
-    cells = Roads(roadmap_html(with_norms((0.0, 1e-9, 100.0)))).cells
+    cells = widths(roadmap_html(with_norms((0.0, 1e-9, 100.0))))
     assert cells == [[NARROWEST, NARROWEST, NARROWEST, WIDEST]]
-    silent = Roads(roadmap_html(with_norms((0.0, 0.0, 0.0)))).cells
+    silent = widths(roadmap_html(with_norms((0.0, 0.0, 0.0))))
     assert silent == [[NARROWEST] * 4]
 
 
@@ -84,17 +66,19 @@ def test_one_norm_that_is_not_finite_leaves_the_other_roads_right(sick: float, p
     first = [8.0, 8.0, 8.0]
     first[place] = sick
     html = roadmap_html(with_norms((first[0], first[1], first[2]), (10.0, 5.0, 20.0)))
-    Tree(html)
-    cells = Roads(html).cells
+    read(html)
+    cells = widths(html)
     assert cells[1][1:] == pytest.approx([WIDEST / 4, WIDEST / 2, WIDEST], abs=0.051)
     assert all(NARROWEST <= width <= WIDEST for cell in cells for width in cell)
 
 
 def test_both_pictures_of_a_block_have_the_same_roads() -> None:
-    html = roadmap_html(make_run())
-    for cell in html.split('<button type="button" class="cell')[1:]:
-        wide, tall = re.findall(r"<svg.*?</svg>", cell)
-        assert re.findall(r'stroke-width="(.*?)"', wide) == re.findall(r'stroke-width="(.*?)"', tall)
+    for cell in read(roadmap_html(make_run())).all("button", "cell"):
+        wide, tall = (
+            [(path.attributes["class"], path.attributes["stroke-width"]) for path in svg.all("path")]
+            for svg in cell.all("svg")
+        )
+        assert wide == tall
 
 
 @pytest.mark.parametrize("selected", [0, 1, 2])
@@ -107,7 +91,7 @@ def test_exactly_the_chosen_block_is_marked(selected: int) -> None:
 @pytest.mark.parametrize("blocks", [1, 5, 16])
 def test_the_empty_map_has_a_place_for_every_block(blocks: int) -> None:
     html = roadmap_html(None, blocks=blocks)
-    Tree(html)
+    read(html)
     assert re.findall(r'id="block-(\d+)"', html) == [str(i + 1) for i in range(blocks)]
     assert "<button" not in html  # nothing to choose yet
 
@@ -126,9 +110,9 @@ def test_every_cell_says_its_shape_and_norms() -> None:
 def test_the_answer_stands_at_the_end_escaped() -> None:
     prediction = Prediction("<b>&", (Confidence("<b>&", 0.5), Confidence("x", 0.5)), -0.25)
     html = roadmap_html(replace(make_run(), prediction=prediction))
-    Tree(html)
-    end = html.partition('<div class="stop end">')[2]
-    assert end.startswith("<b>&lt;b&gt;&amp;</b><span>50.0 %</span><span>logit −0.25</span>")
+    read(html)
+    (end,) = read(html).all(class_="end")
+    assert [part.text for part in (*end.all("b"), *end.all("span"))] == ["<b>&", "50.0 %", "logit −0.25"]
 
 
 def picture(url: str) -> Image.Image:
@@ -181,4 +165,4 @@ def test_shapes_and_numbers_read_as_people_write_them() -> None:
         "1.0e+05",
     ]
     assert significant(3.14159, 3) == "3.14"
-    assert roadmap.block_title(0) == "block 1"
+    assert block_title(0) == "block 1"

@@ -6,16 +6,17 @@ import base64
 import io
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from markup import read
 from PIL import Image
 
 from resnet_demo.analysis.class_activation import class_activation
 from resnet_demo.drawing import answer as panels
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing import road_map as roadmap
+from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.streams import View
 from resnet_demo.panels.cut import ablation as lessons
 from resnet_demo.panels.explain.class_activation import activation_html
@@ -33,7 +34,6 @@ from resnet_demo.records import (
     Timings,
 )
 
-VOID = {"img", "input", "br"}
 RNG = np.random.default_rng(0)
 
 
@@ -66,27 +66,6 @@ def make_run(**changes: object) -> Run:
     return replace(run, **changes)
 
 
-class Tree(HTMLParser):
-    """Fails on tags that are not closed in order."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: object) -> None:
-        pass
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
 LESIONS = Ablation("dog", 0.9, RNG.uniform(size=3), RNG.uniform(size=3), RNG.uniform(size=8))
 
 
@@ -110,7 +89,7 @@ def all_html(run: Run | None) -> str:
     "run", [None, make_run(), make_run(gates=(Gate(0), Gate(), Gate(1, 0)), notice="Fell < back")]
 )
 def test_html_is_well_formed(run: Run | None) -> None:
-    Tree(all_html(run))
+    read(all_html(run))
 
 
 def test_names_from_outside_are_escaped() -> None:
@@ -131,9 +110,7 @@ def test_the_same_channels_in_the_same_places_in_all_four_streams(count: int) ->
 
 
 def test_signed_streams_share_one_scale_and_say_its_ends() -> None:
-    html = inside.inside_html(make_run(), View())
-    legends = re.findall(r'<div class="legend">.*?</div>', html)
-    spans = [re.findall(r"<span>(.*?)</span>", legend) for legend in legends]
+    spans = ends_of_scales(inside.inside_html(make_run(), View()))
     assert spans[0] == spans[1] == spans[2]
     assert spans[0][0] == "−" + spans[0][2]
     assert spans[0][1] == "0"
@@ -150,11 +127,12 @@ def test_a_silent_channel_is_hatched_and_named() -> None:
 def test_roads_are_as_wide_as_the_norms() -> None:
     run = make_run()
     html = roadmap.roadmap_html(run)
-    wide = re.findall(r'<svg class="wide".*?</svg>', html)
     largest = max(max(b.residual_norm, b.shortcut_norm, b.output_norm) for b in run.blocks)
-    for svg, shown in zip(wide, run.blocks, strict=True):
-        branch = float(re.search(r'class="branch".*?stroke-width="([\d.]+)"', svg)[1])  # type: ignore[index]
-        assert branch == pytest.approx(roadmap.WIDEST * shown.residual_norm / largest, abs=0.06)
+    for drawing, shown in zip(read(html).all("svg", "wide"), run.blocks, strict=True):
+        (branch,) = drawing.all("path", "branch")
+        assert float(branch.attributes["stroke-width"]) == pytest.approx(
+            roadmap.WIDEST * shown.residual_norm / largest, abs=0.06
+        )
     assert html.count('aria-pressed="true"') == 1
 
 
@@ -169,7 +147,7 @@ def test_numbers_that_are_not_finite_do_not_break_the_page() -> None:
     run = make_run()
     streams = {**run.blocks[0].streams, "residual": np.full((20, 12, 12), np.nan)}
     sick = replace(run.blocks[0], streams=streams, residual_norm=float("nan"), shortcut_norm=0.0)
-    Tree(all_html(replace(run, blocks=(sick, *run.blocks[1:]))))
+    read(all_html(replace(run, blocks=(sick, *run.blocks[1:]))))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +162,7 @@ def test_numbers_that_are_not_finite_do_not_break_the_page() -> None:
     ],
 )
 def test_two_significant_figures(value: float, text: str) -> None:
-    assert roadmap.significant(value) == text
+    assert significant(value) == text
 
 
 def test_lesions_are_told_for_the_class_that_was_answered() -> None:
@@ -223,16 +201,12 @@ def test_a_block_that_the_network_has_not_is_the_last_one_and_named_so() -> None
 
 def tiles(html: str) -> list[dict[str, str]]:
     """The attributes of every tile, in the order of the page."""
-    found: list[dict[str, str]] = []
+    return [tile.attributes for tile in read(html).all("button", "tile")]
 
-    class Reader(HTMLParser):
-        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            values = {key: value or "" for key, value in attrs}
-            if tag == "button" and values["class"].startswith("tile"):
-                found.append(values)
 
-    Reader().feed(html)
-    return found
+def ends_of_scales(html: str) -> list[list[str]]:
+    """What stands below the colour scale of each stream."""
+    return [[end.text for end in legend.all("span")] for legend in read(html).all(class_="legend")]
 
 
 @pytest.mark.parametrize("order", ["mean", "variance", "index"])
@@ -298,8 +272,7 @@ def test_the_drawn_sum_is_the_sum_of_the_drawn_streams() -> None:
 
 def test_a_scale_for_each_channel_is_printed_as_its_own_maximum() -> None:
     html = inside.inside_html(make_run(), View(scope="channel"))
-    legends = [re.findall(r"<span>(.*?)</span>", x) for x in re.findall(r'"legend">.*?</div>', html)]
-    assert legends == [["−max", "0", "max"]] * 3 + [["0", "", "max"]]
+    assert ends_of_scales(html) == [["−max", "0", "max"]] * 3 + [["0", "", "max"]]
 
 
 def test_fewer_channels_than_asked_for_are_all_drawn_and_counted() -> None:
@@ -316,7 +289,7 @@ def test_constant_maps_of_any_value_are_drawn(value: float, scope: feature_maps.
     norm = float(np.linalg.norm(maps))
     flat = Block("blocks.0", maps.shape, norm, norm, norm, 0.0, dict.fromkeys(STREAM_NAMES, maps))
     html = inside.inside_html(replace(run, blocks=(flat,)), View(scope=scope))
-    Tree(html)
+    read(html)
     spoken = {tile["aria-label"].partition(", channel ")[2].partition(", ")[2] for tile in tiles(html)}
     expected = "from not a number to not a number" if value != value else "silent for this photo"
     assert spoken == {expected}
@@ -340,23 +313,22 @@ def test_the_trace_adds_up_and_escapes() -> None:
         LayerTrace("linear", "Linear", (1,), 234, 999, None),
     )
     html = trace_html(lines)
-    Tree(html)
+    read(html)
     assert "<b>" not in html
     assert "&lt;b&gt;" in html
-    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr.*?</tr>", html)]
-    assert rows[1] == ["&lt;b&gt;", "&lt;i&gt;", "3×4×5", "1,000", "2.50 M", "1.2"]
+    rows = [[cell.text for cell in (*row.all("th"), *row.all("td"))] for row in read(html).all("tr")]
+    assert rows[1] == ["<b>", "<i>", "3×4×5", "1,000", "2.50 M", "1.2"]
     assert rows[2] == ["linear", "Linear", "1", "234", "999", ""]
     assert rows[3] == ["all", "", "", "1,234", "2.50 M", "1.2"]
 
 
 def test_the_answer_says_every_class_with_its_share() -> None:
-    html = panels.answer_html(make_run(), "Knows.")
-    assert re.findall(r'class="label">(.*?)<', html) == ["dog", "cat"]
-    assert re.findall(r'class="percent">(.*?)<', html) == ["97.3 %", "2.7 %"]
-    assert re.findall(r"width:([\d.]+)%", html) == ["97.30", "2.70"]
+    rows = read(panels.answer_html(make_run(), "Knows.")).all(class_="class-row")
+    assert [row.text for row in rows] == ["dog 97.3 %", "cat 2.7 %"]
+    assert [row.all("i")[0].attributes["style"] for row in rows] == ["width:97.30%", "width:2.70%"]
 
 
 def test_the_status_says_where_and_how_fast() -> None:
-    text = re.sub(r"<[^>]*>", "", panels.status_html(make_run(timings=Timings(1.04, 28.6, 31.4)), ""))
-    assert text == "on CPU · 31 ms"
+    told = panels.status_html(make_run(timings=Timings(1.04, 28.6, 31.4)), "")
+    assert read(told).text == "on CPU · 31 ms"
     assert panels.status_html(None, "<x>").count("&lt;x&gt;") == 1

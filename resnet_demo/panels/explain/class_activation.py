@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from html import escape
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
 from resnet_demo.drawing import feature_maps
-from resnet_demo.drawing.road_map import significant
-from resnet_demo.i18n import label_of, later, say
+from resnet_demo.drawing.formatting import significant
+from resnet_demo.drawing.pictures import picture_url
+from resnet_demo.drawing.templates import fill
+from resnet_demo.i18n import later
 from resnet_demo.modalities import modality_named
 from resnet_demo.panels.base import Panel, Visit
 from resnet_demo.records import Run
 
+TEMPLATE = "panels/explain/class_activation.html"
 SHARES_SHOWN = (
     8  # channels with the largest shares of the logit  # channels with the largest shares of the logit
 )
@@ -54,53 +56,24 @@ exactly: every place of the picture has a share, and so has every channel. The s
 def activation_html(run: Run | None) -> str:
     """Each place's share of the logit over the photo, at native resolution and smoothed; each channel's share."""
     if run is None or run.activation is None:
-        return f'<p class="is-empty">{say("Where the answer comes from appears here.")}</p>'
+        return fill(TEMPLATE, found=None)
     found = run.activation
     end = float(np.abs(found.places).max())
-    ends = np.array([end], np.float32)
-    picture = feature_maps.data_url(
-        feature_maps.indexed_png(
-            feature_maps.quantise(found.places[None], ends, signed=True)[0], feature_maps.DIVERGING
-        )
-    )
-    photo = feature_maps.photo_url(run.photo)
-    h, w = found.places.shape
-    negative, positive = say("against"), say("for")
-    if len(run.classes) == 2:
-        negative, positive = (label_of(name) for name in run.classes)
-    overlays = "".join(
-        f'<figure><div class="overlay"><img src="{photo}" alt=""><img class="{kind}" src="{picture}" alt="{alt}"></div>'
-        f"<figcaption>{caption}</figcaption></figure>"
-        for kind, alt, caption in (
-            ("native", say("Share of each place"), say("exact, {size} places", size=f"{h}×{w}")),
-            (
-                "smooth",
-                say("Share of each place, smoothed"),
-                say("smoothed, {size} → {pixels}", size=f"{h}×{w}", pixels=run.photo.shape[0]),
-            ),
-        )
-    )
+    indices = feature_maps.quantise(found.places[None], np.array([end], np.float32), signed=True)[0]
     order = np.argsort(-np.abs(found.channels))[:SHARES_SHOWN]
     largest = float(np.abs(found.channels[order]).max(initial=0)) or 1.0
-    rows = "".join(
-        f'<div class="share"><span>{say("channel {channel}", channel=c)}</span><span class="both"><i class="{"up" if found.channels[c] > 0 else "down"}" '
-        f'style="width:{50 * abs(float(found.channels[c])) / largest:.1f}%"></i></span>'
-        f"<span>{significant(float(found.channels[c]))}</span></div>"
-        for c in order
-    )
-    total = say(
-        "all {count} channels {sum} + bias {bias} = logit <b>{logit}</b>",
-        count=len(found.channels),
-        sum=significant(found.logit - found.bias),
-        bias=significant(found.bias),
-        logit=significant(found.logit),
-    )
-    return (
-        f'<div class="looks"><div class="overlays">{overlays}</div>'
-        f'<section class="shares"><h4>{say("channels with the largest shares of the logit")}</h4>{rows}'
-        f'<p class="sum">{total}</p></section></div>'
-        f'<div class="legend looks-legend"><i style="background:{feature_maps.css_gradient(feature_maps.DIVERGING)}"></i>'
-        f"<span>{escape(negative)} −{significant(end)}</span><span>0</span><span>{escape(positive)} {significant(end)}</span></div>"
-        f'<label class="opacity">{say("strength of the colours")} <input type="range" min="0" max="1" step="0.05" '
-        f'value="0.6" aria-label="{say(modality_named(run.modality).strength)}"></label>'
+    return fill(
+        TEMPLATE,
+        found=found,
+        photo=feature_maps.photo_url(run.photo),
+        pixels=run.photo.shape[0],
+        picture=picture_url(feature_maps.indexed_png(indices, feature_maps.DIVERGING)),
+        size=f"{found.places.shape[0]}×{found.places.shape[1]}",
+        shares=[
+            (int(c), float(found.channels[c]), abs(float(found.channels[c])) / largest / 2) for c in order
+        ],
+        gradient=feature_maps.css_gradient(feature_maps.DIVERGING),
+        sides=run.classes if len(run.classes) == 2 else None,
+        end=significant(end),
+        strength=modality_named(run.modality).strength,
     )

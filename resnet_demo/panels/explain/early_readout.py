@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from html import escape
 from typing import Any
 
-from resnet_demo.drawing.road_map import block_title
-from resnet_demo.i18n import label_of, later, say
+from resnet_demo.drawing.formatting import block_title
+from resnet_demo.drawing.templates import fill
+from resnet_demo.i18n import later, say
 from resnet_demo.panels.base import Panel, Visit
 from resnet_demo.records import Run
+
+TEMPLATE = "panels/explain/early_readout.html"
 
 
 class EarlyReadoutPanel(Panel):
@@ -35,43 +37,12 @@ a guess (<a href="https://arxiv.org/abs/1610.01644" target="_blank" rel="norefer
 
 def decides_html(run: Run | None) -> str:
     """The read-out after every block for this photo, and how often each is right in general."""
-    if run is None:
-        return f'<p class="is-empty">{say("The answer after every block appears here.")}</p>'
-    if not run.read_outs:
-        none = say(
-            "No read-outs were trained for {network}. They come with cats-and-dogs; "
-            "<code>python -m resnet_demo.fit_probes</code> makes them for a network of yours.",
-            network=escape(run.network),
-        )
-        return f'<p class="is-empty">{none}</p>'
-    label = run.prediction.label
-    answer = run.classes.index(label)
+    if run is None or not run.read_outs:
+        return fill(TEMPLATE, run=run)
+    answer = run.classes.index(run.prediction.label)
     names = {block.name: i for i, block in enumerate(run.blocks)}
-    rows = []
-    for read in run.read_outs:
-        chance = read.chances[answer]
-        right = say("right on {percent} % of photos", percent=f"{100 * read.accuracy:.1f}")
-        rows.append(_read_row(block_title(names[read.block]), chance, right))
-    whole = run.prediction.confidences[0].confidence
-    rows.append(_read_row(say("the network"), whole, say("what it answers in the end"), "whole"))
-    lead = say(
-        "How sure a linear read-out is of <b>{label}</b> if the network stopped after …",
-        label=escape(label_of(label)),
-    )
-    what = say(
-        "A read-out is a linear layer of its own, trained on the block's averaged maps while the network stayed as it is."
-    )
-    return (
-        f'<p class="lead">{lead}</p><div class="decides">{"".join(rows)}</div>'
-        f"<p class='small'>{_turn(run, answer)} {what}</p>"
-    )
-
-
-def _read_row(title: str, chance: float, aside: str, kind: str = "") -> str:
-    return (
-        f'<div class="read {kind}"><span>{title}</span><span class="bar"><i style="width:{100 * chance:.2f}%"></i><u></u></span>'
-        f"<b>{100 * chance:.1f} %</b><small>{aside}</small></div>"
-    )
+    rows = [(block_title(names[read.block]), read.chances[answer], read.accuracy) for read in run.read_outs]
+    return fill(TEMPLATE, run=run, rows=rows, whole=run.prediction.confidences[0], turn=_turn(run, answer))
 
 
 def _turn(run: Run, answer: int) -> str:

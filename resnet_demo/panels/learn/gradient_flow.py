@@ -12,16 +12,18 @@ from typing import Any
 import gradio as gr
 from gradio.components.base import Component
 
+from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.line_chart import Series, line_chart, power_of_ten
-from resnet_demo.drawing.road_map import significant
+from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import WEIGHTS
 from resnet_demo.panels.base import Components, Panel, Values, Visit
 from resnet_demo.records import GradientFlow
 
+TEMPLATE = "panels/learn/gradient_flow.html"
 TWIN = WEIGHTS / "twin.json"
-TWINS = (later("with shortcuts"), later("without shortcuts"))  # the curves in it  # the curves in it
+TWINS = (later("with shortcuts"), later("without shortcuts"))  # the curves in it
 
 
 class GradientFlowPanel(Panel):
@@ -86,8 +88,7 @@ every block and arrives about as large as it set out; without, it explodes or di
 def gradients_html(flow: GradientFlow | None, modality: str = "photo") -> str:
     """Norm of the gradient at every block, with shortcuts and without, on a logarithmic scale."""
     if flow is None:
-        empty = say("Two curves appear here for your photo: with shortcuts, and without.")
-        return f'<p class="is-empty">{empty}</p>'
+        return fill(TEMPLATE, flow=None)
     chart = line_chart(
         (
             Series(say("with shortcuts"), list(enumerate(flow.with_shortcuts)), accent=True),
@@ -100,20 +101,8 @@ def gradients_html(flow: GradientFlow | None, modality: str = "photo") -> str:
         up=say("norm of the gradient"),
         logarithmic=True,
     )
-    lead = say(
-        "On its way back from the logit to the first block, over {depth} blocks, the gradient {with_shortcuts} with "
-        "shortcuts and {without} without.",
-        depth=flow.depth,
-        with_shortcuts=_change(flow.with_shortcuts),
-        without=_change(flow.without),
-    )
-    how = say(
-        modality_named(modality).fresh,
-        depth=flow.depth,
-        norms=say("in use, as while training") if flow.norms else say("left out"),
-        milliseconds=f"{flow.milliseconds:.0f}",
-    )
-    return f"<p class=\"lead\">{lead}</p>{chart}<p class='small'>{how}</p>"
+    changes = {"with_shortcuts": _change(flow.with_shortcuts), "without": _change(flow.without)}
+    return fill(TEMPLATE, flow=flow, chart=chart, changes=changes, fresh=modality_named(modality).fresh)
 
 
 def _change(curve: Sequence[float]) -> str:
@@ -147,21 +136,13 @@ def twin_html(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     chart = line_chart(
         [
             # the shorter word, for which the chart has room
-            Series(
-                say(name) if name.startswith("with ") else say("without"), points, name.startswith("with ")
-            )
+            Series(say(name) if name == TWINS[0] else say("without"), points, name == TWINS[0])
             for name, points in curves.items()
         ],
         label=say("Training loss of the network and of its twin without shortcuts over the first epochs"),
         across=say("epoch"),
         up=say("training loss"),
     )
-    last = {name: points[-1][1] for name, points in curves.items()}
-    words = say(
-        "The same recipe, photos, seed and initial weights, the first {epochs} epochs: loss {losses}. At five blocks "
-        "the network without them learns as well; the difference comes with depth.",
-        epochs=significant(max(x for x, _ in next(iter(curves.values()))), 1),
-        losses=say(" and ").join(f"{significant(v)} {say(name)}" for name, v in last.items()),
-    )
-    title = say("Trained for real: this network and its twin without shortcuts")
-    return f"<h4>{title}</h4>{chart}<p class='small'>{words}</p>"
+    losses = say(" and ").join(f"{significant(points[-1][1])} {say(name)}" for name, points in curves.items())
+    epochs = significant(max(x for x, _ in next(iter(curves.values()))), 1)
+    return fill("panels/learn/twin.html", chart=chart, losses=losses, epochs=epochs)

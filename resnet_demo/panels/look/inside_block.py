@@ -12,16 +12,11 @@ from numpy.typing import NDArray
 
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.feature_maps import SEQUENTIAL, Order
-from resnet_demo.drawing.road_map import block_title, roadmap_html, significant
-from resnet_demo.drawing.streams import (
-    WIDE,
-    View,
-    choose_channels,
-    columns_for,
-    draw_sheets,
-    scale_ends,
-    streams_html,
-)
+from resnet_demo.drawing.formatting import significant
+from resnet_demo.drawing.pictures import picture_url
+from resnet_demo.drawing.road_map import roadmap_html
+from resnet_demo.drawing.streams import WIDE, View, choose_channels, columns_for, scale_ends, streams_html
+from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import MenuEntry
@@ -29,6 +24,7 @@ from resnet_demo.panels.base import REDRAW, Components, Panel, Property, Values,
 from resnet_demo.panels.page import Page
 from resnet_demo.records import Block, Run
 
+TEMPLATE = "panels/look/inside_block.html"
 RADIO_BLOCKS = 8  # with more, the road map alone chooses the block
 CHANNELS = (4, 16, 64)
 ORDERS = (*get_args(Order), "contribution")
@@ -159,39 +155,33 @@ def block_choices(count: int, block: int) -> Any:
     return gr.update(choices=choices, value=min(block, count - 1), visible=count <= RADIO_BLOCKS)
 
 
-def inside_html(run: Run | None, view: View, locked: NDArray[np.intp] | None = None) -> str:
+def inside_html(
+    run: Run | None, view: View, locked: NDArray[np.intp] | None = None, photo: bool = True
+) -> str:
     """The block of ``view``: photo and what the block adds, then the four streams channel by channel.
 
     Args:
         locked: channels to draw instead of those that ``view`` would choose, so that they stay in their
             places from frame to frame.
+        photo: whether the photo and the block's figures stand above the streams.
     """
     if run is None:
-        return (
-            '<div class="inside is-empty"><p>'
-            + say(
-                "After a photo, every block shows its residual branch, its shortcut, their sum and its output, "
-                "channel by channel."
-            )
-            + "</p></div>"
-        )
+        return fill(TEMPLATE, run=None)
     index = min(view.block, len(run.blocks) - 1)  # the last network may have had more blocks
     block = run.blocks[index]
     channels = choose_channels(run, block, view) if locked is None else locked
-    ends = scale_ends((block,), channels, view.scope)
-    sheets = draw_sheets(block, channels, ends, view)
-    overview = _overview(run, block, view, len(channels))
-    grids = streams_html(run, block, channels, ends, view, sheets)
     columns = columns_for(channels)
-    smooth = " smooth" if block.shape[2] > WIDE else ""  # averaged by the browser, not dropped
-    height, width = run.photo.shape[:2]
-    units = modality_named(run.modality).axes
-    axes = f' data-axes="{units}"' if units else ""
-    return f"""<div class="inside{smooth}" data-block="{index}" data-photo="{width} {height}"{axes}
- style="--columns:{columns};--rows:{-(-len(channels) // columns)}">
-<h3>{block_title(index).capitalize()}</h3>
-{overview}
-<div class="streams">{grids}</div></div>"""
+    return fill(
+        TEMPLATE,
+        run=run,
+        index=index,
+        smooth=block.shape[2] > WIDE,  # averaged by the browser, not dropped
+        axes=modality_named(run.modality).axes,
+        columns=columns,
+        rows=-(-len(channels) // columns),
+        overview=overview(run, block, view, len(channels)) if photo else None,
+        streams=streams_html(run, block, channels, scale_ends((block,), channels, view.scope), view),
+    )
 
 
 def silent_share(block: Block) -> float:
@@ -199,12 +189,10 @@ def silent_share(block: Block) -> float:
     return float((block.activity == 0).mean())
 
 
-def _overview(run: Run, block: Block, view: View, shown: int) -> str:
-    difference = block.added
-    end = float(np.abs(difference[np.isfinite(difference)]).max(initial=0.0))
-    indices = feature_maps.quantise(difference[None], np.array([end], np.float32), signed=True)[0]
-    picture = feature_maps.data_url(feature_maps.indexed_png(indices, feature_maps.DIVERGING))
-    photo = feature_maps.photo_url(run.photo)
+def overview(run: Run, block: Block, view: View, shown: int) -> dict[str, Any]:
+    """The photo, what the residual branch adds to each place, and the block in figures."""
+    end = float(np.abs(block.added[np.isfinite(block.added)]).max(initial=0.0))
+    indices = feature_maps.quantise(block.added[None], np.array([end], np.float32), signed=True)[0]
     c, h, w = block.shape
     ratio = block.residual_norm / block.shortcut_norm if block.shortcut_norm else float("inf")
     facts = [
@@ -218,14 +206,12 @@ def _overview(run: Run, block: Block, view: View, shown: int) -> str:
     ]
     if view.order == "contribution" and block.name not in run.contributions:
         facts.append((say("order"), say("mean activation: no share of the logit is known for this block")))
-    rows = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
-    field = run.fields.get((block.name, "output"))
-    modality = modality_named(run.modality)
-    sees = modality.extent(field.size) if field else ""
-    adds = say("what F(x) adds to the output, ±{end}", end=significant(end))
-    return f"""<div class="overview">
-<figure><div class="seen"><img src="{photo}" alt="{say(modality.as_seen)}"><u></u></div>
-<figcaption data-rest="{sees}">{sees}</figcaption></figure>
-<figure><img class="added" src="{picture}" alt="{say("What the residual branch adds to each place, on average over the channels")}">
-<figcaption>{adds}</figcaption></figure>
-<dl class="facts">{rows}</dl></div>"""
+    field, modality = run.fields.get((block.name, "output")), modality_named(run.modality)
+    return {
+        "photo": feature_maps.photo_url(run.photo),
+        "as_seen": modality.as_seen,
+        "sees": modality.extent(field.size) if field else "",
+        "added": picture_url(feature_maps.indexed_png(indices, feature_maps.DIVERGING)),
+        "end": significant(end),
+        "facts": facts,
+    }

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import gradio as gr
 
 from resnet_demo.drawing import feature_maps
-from resnet_demo.drawing.road_map import block_title, shape_text, significant
-from resnet_demo.drawing.streams import WIDE, View, choose_channels, scale_ends, streams_html
-from resnet_demo.i18n import label_of, later, say
+from resnet_demo.drawing.streams import WIDE, View, choose_channels, columns_for, scale_ends, streams_html
+from resnet_demo.drawing.templates import fill
+from resnet_demo.i18n import later, say
 from resnet_demo.inference.run_cache import OLDEST_S
 from resnet_demo.modalities import modality_named
 from resnet_demo.panels.base import REDRAW, Components, Panel, Values, Visit
 from resnet_demo.panels.page import Page
 from resnet_demo.records import Run
+
+TEMPLATE = "panels/own/compare.html"
 
 
 class ComparePanel(Panel):
@@ -65,15 +65,8 @@ def compare_html(pinned: Run | None, run: Run | None, view: View) -> str:
     Blocks are matched by position. Blocks of different width cannot share channels by number: they then
     show the first by their own order, and the page says so.
     """
-    if run is None:
-        empty = say("Two runs appear here side by side: give the page a photo first.")
-        return f'<p class="is-empty">{empty}</p>'
-    if pinned is None:
-        empty = say(
-            "Press “Pin this run”, then choose another photo, another network, or turn a branch off: the two stand here "
-            "side by side."
-        )
-        return f'<p class="is-empty">{empty}</p>'
+    if run is None or pinned is None:
+        return fill(TEMPLATE, run=run, parts=())
     index = min(view.block, len(pinned.blocks) - 1, len(run.blocks) - 1)
     first, second = pinned.blocks[index], run.blocks[index]
     channels = choose_channels(pinned, first, view)
@@ -81,39 +74,24 @@ def compare_html(pinned: Run | None, run: Run | None, view: View) -> str:
     if alike:
         ends = scale_ends((first, second), channels, view.scope)
         rows = [(pinned, first, channels, ends), (run, second, channels, ends)]
-        note = say(
-            "Block {number} of both: the {count} channels that come first in the pinned run, on one scale.",
-            number=index + 1,
-            count=len(channels),
-        )
     else:
         own = choose_channels(run, second, view)
         rows = [
             (pinned, first, channels, scale_ends((first,), channels, view.scope)),
             (run, second, own, scale_ends((second,), own, view.scope)),
         ]
-        note = say(
-            "{block} has {first} channels in one network and {second} in the other, so each shows its own, on its own "
-            "scale.",
-            block=block_title(index).capitalize(),
-            first=first.shape[0],
-            second=second.shape[0],
-        )
-    columns = 2 if len(channels) <= 4 else 4
-    parts = []
-    for title, (which, block, chosen, scale) in zip((say("pinned"), say("now")), rows, strict=True):
-        best = which.prediction.confidences[0]
-        photo = feature_maps.photo_url(which.photo)
-        ratio = block.residual_norm / block.shortcut_norm if block.shortcut_norm else float("inf")
-        smooth = " smooth" if block.shape[2] > WIDE else ""
-        gated = f" · {say('branches turned down')}" if which.gates else ""
-        label = escape(label_of(best.label))
-        parts.append(
-            f"""<article class="inside compared{smooth}" style="--columns:{columns};--rows:{-(-len(chosen) // columns)}"
- aria-label="{title}: {label}">
-<header><img src="{photo}" alt="{say(modality_named(which.modality).of_run)}"><p><b>{title}: {label} {100 * best.confidence:.1f} %</b>
-<span>{escape(which.network)} · {block_title(index)} · {shape_text(block.shape)} · {say("‖F(x)‖ ÷ ‖shortcut‖")}
- {significant(ratio)}{gated}</span></p></header>
-<div class="streams">{streams_html(which, block, chosen, scale, view)}</div></article>"""
-        )
-    return f'<p class="lead">{note}</p>{"".join(parts)}'
+    parts = [
+        {
+            "title": title,
+            "run": which,
+            "block": block,
+            "ratio": block.residual_norm / block.shortcut_norm if block.shortcut_norm else float("inf"),
+            "photo": feature_maps.photo_url(which.photo),
+            "alt": modality_named(which.modality).of_run,
+            "columns": columns_for(chosen),
+            "rows": -(-len(chosen) // columns_for(chosen)),
+            "streams": streams_html(which, block, chosen, scale, view),
+        }
+        for title, (which, block, chosen, scale) in zip((say("pinned"), say("now")), rows, strict=True)
+    ]
+    return fill(TEMPLATE, run=run, parts=parts, index=index, alike=alike, count=len(channels), wide=WIDE)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable
-from html import escape
 from typing import Any
 
 import gradio as gr
 
-from resnet_demo.drawing.road_map import block_title
 from resnet_demo.drawing.streams import View
+from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say, speaking
 from resnet_demo.panels.base import Json, Panel, Visit
 from resnet_demo.panels.own.report import bundle, report_html, sheets, snippet
@@ -74,17 +73,6 @@ def made(run: Run, view: View, what: Any, style: str) -> dict[str, str]:
 def take_html(run: Run | None, key: str | None, view: View) -> str:
     """Buttons for the files, and the code that makes this run again."""
     if run is None or key is None:
-        empty = say("After a photo, its pictures, streams and numbers can be saved here.")
-        return f'<p class="is-empty">{empty}</p>'
+        return fill("panels/own/export.html", key=None)
     index = min(view.block, len(run.blocks) - 1)
-    title = block_title(index).capitalize()
-    return f"""<div class="take" data-key="{escape(key)}" data-block="{index}">
-<div class="take-buttons">
-<button type="button" data-what="zip">{say("Everything as a ZIP")}</button>
-<button type="button" data-what="output">{say("{block}, output as PNG", block=title)}</button>
-<button type="button" data-what="residual">{say("{block}, F(x) as PNG", block=title)}</button>
-<button type="button" data-what="report">{say("A report as one page")}</button></div>
-<p class="small" role="status"></p>
-<h4>{say("The same from Python")}</h4>
-<pre><code>{escape(snippet(run, view))}</code></pre>
-<button type="button" data-what="copy">{say("Copy the code")}</button></div>"""
+    return fill("panels/own/export.html", key=key, index=index, code=snippet(run, view))

@@ -6,15 +6,16 @@ import io
 import json
 import re
 import zipfile
-from html import escape
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.answer import answer_html
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import STREAMS, View
+from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import label_of, later, say, spoken
 from resnet_demo.modalities import modality_named
 from resnet_demo.panels.explain.class_activation import activation_html
@@ -23,6 +24,7 @@ from resnet_demo.panels.look.layer_summary import trace_html
 from resnet_demo.records import Block, Gate, Run
 from resnet_demo.serialize import record_of, streams_of, versions
 
+BUTTON = re.compile(r"<(/?)button\b([^>]*)>")
 TILE = 96  # pixels a map at least, in the sheets
 
 SHEET_COLUMNS = 8
@@ -83,26 +85,29 @@ save_streams(run, "streams.npz")
 
 def report_html(run: Run, view: View, style: str) -> str:
     """One page about the run that needs nothing but itself; ``style`` is the page's style sheet."""
-    best = run.prediction.confidences[0]
     parts = [
-        answer_html(run, ""),
-        roadmap_html(run, view.block),
-        f"<h2>{say('Inside block {number}', number=min(view.block, len(run.blocks) - 1) + 1)}</h2>",
-        inside_html(run, view),
-        f"<h2>{say('Where it looks')}</h2>",
-        activation_html(run),
-        f"<h2>{say('Layer by layer')}</h2>",
-        trace_html(run.trace, tuple(b.name for b in run.blocks)),
+        (None, answer_html(run, "") + roadmap_html(run, view.block)),
+        (
+            say("Inside block {number}", number=min(view.block, len(run.blocks) - 1) + 1),
+            inside_html(run, view),
+        ),
+        (say("Where it looks"), activation_html(run)),
+        (say("Layer by layer"), trace_html(run.trace, tuple(b.name for b in run.blocks))),
     ]
-    body = re.sub(r"<button ([^>]*)>", r"<div \1>", "".join(parts)).replace("</button>", "</div>")
+    body = [
+        (title, Markup(BUTTON.sub(r"<\1div\2>", str(html)))) for title, html in parts
+    ]  # nothing to press on paper
     made = ", ".join(f"{name} {number}" for name, number in versions().items())
-    label = escape(label_of(best.label))
-    return f"""<!doctype html><html lang="{spoken()}"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{label} · {escape(run.network)}</title><style>{style}
-body {{ font-family: system-ui, sans-serif; max-width: 1200px; margin: 20px auto; padding: 0 16px; color: #0f172a; background: #fff; }}
-.large, .opacity {{ display: none; }} @media print {{ h2 {{ break-before: page; }} }}</style>
-<h1>{say(modality_named(run.modality).title, network=escape(run.network))}</h1>{body}
-<p class="small">{escape(run.device)}, {run.timings.total:.0f} ms; {made}</p></html>"""
+    title = say(modality_named(run.modality).title, network=run.network)
+    return fill(
+        "panels/own/report.html",
+        run=run,
+        title=title,
+        parts=body,
+        style=Markup(style),
+        made=made,
+        language=spoken(),
+    )
 
 
 def bundle(run: Run, view: View, style: str) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -13,7 +12,9 @@ from gradio.components.base import Component
 from numpy.typing import NDArray
 
 from resnet_demo.drawing import feature_maps
-from resnet_demo.i18n import grouped, label_of, later, say
+from resnet_demo.drawing.pictures import data_url
+from resnet_demo.drawing.templates import fill
+from resnet_demo.i18n import grouped, later, say
 from resnet_demo.inference.run_cache import OLDEST_S
 from resnet_demo.inputs.components import SoundInput
 from resnet_demo.inputs.mel_spectrogram import (
@@ -138,36 +139,14 @@ def as_wave(samples: NDArray[np.float32]) -> tuple[int, NDArray[np.int16]]:
 
 def sound_examples_html() -> str:
     """A button for every example, with its picture."""
-    buttons = "".join(
-        f'<button type="button" data-sound="{i}" data-name="{escape(name)}" id="sound-{i + 1}" '
-        f'title="{escape(label_of(name))}"><img src="{_thumbnail_url(name)}" alt="">'
-        f"<span>{escape(label_of(name))}</span></button>"
-        for i, name in enumerate(EXAMPLES)
-    )
-    return (
-        f'<p class="examples-title">{say("or take one of these, made by the same program")}</p>'
-        f'<div class="sound-examples">{buttons}</div>'
-    )
+    pictures = {name: _thumbnail_url(name) for name in EXAMPLES}
+    return fill("panels/own/sound_examples.html", pictures=pictures)
 
 
 def heard_html(run: Run | None) -> str:
     """The answer in one line and the picture of the sound with its axes; the empty frame before there is a run."""
     low, high = float(to_mel(LOWEST)), float(to_mel(HIGHEST))
-    ticks = "".join(
-        f'<span style="bottom:{100 * (float(to_mel(hertz)) - low) / (high - low):.1f}%">{grouped(hertz)}</span>'
-        for hertz in TICKS
-    )
-    if run is None:
-        answer = "&nbsp;"
-        image = f'<div class="heard-picture empty"><span>{say("The sound appears here.")}</span></div>'
-    else:
-        first, second = (
-            f"{escape(label_of(c.label))} {100 * c.confidence:.1f} %" for c in run.prediction.confidences[:2]
-        )
-        answer = f"<b>{first}</b> · {second}"
-        image = f'<img class="heard-picture" src="{_picture_url(run.photo)}" alt="{say(HEARD)}">'
-    middle = centres()
-    seconds = LENGTH / RATE
+    middle, seconds = centres(), LENGTH / RATE
     words = say(
         HEARD_WORDS,
         columns=COLUMNS,
@@ -178,9 +157,15 @@ def heard_html(run: Run | None) -> str:
         range=f"{RANGE:.0f}",
         seconds=f"{seconds:.2f}",
     )
-    return f"""<figure class="heard"><p class="heard-answer">{answer}</p><div class="heard-axes"><b class="unit">Hz</b><div class="up" aria-hidden="true">{ticks}</div>
-{image}<div class="along" aria-hidden="true"><span>0 s</span><span>{seconds / 2:.2f} s</span><span>{seconds:.2f} s</span></div></div>
-<figcaption>{words}</figcaption></figure>"""
+    return fill(
+        "panels/own/sound.html",
+        run=run,
+        picture=feature_maps.photo_url(run.photo) if run else "",
+        alt=HEARD,
+        ticks=[((float(to_mel(hertz)) - low) / (high - low), hertz) for hertz in TICKS],
+        times=[f"{share * seconds:.2f} s" if share else "0 s" for share in (0, 0.5, 1)],
+        words=words,
+    )
 
 
 @cache
@@ -189,8 +174,4 @@ def _thumbnail_url(name: str) -> str:
     picture = mel_picture(example_samples(name))
     halves = picture[..., 0].reshape(BANDS // 2, 2, COLUMNS // 2, 2).mean((1, 3))
     grey = (halves / 17).round().astype(np.uint8) * 17
-    return feature_maps.data_url(feature_maps.photo_png(np.repeat(grey[..., None], 3, axis=2)))
-
-
-def _picture_url(picture: NDArray[np.uint8]) -> str:
-    return feature_maps.data_url(feature_maps.photo_png(picture))
+    return data_url(feature_maps.photo_png(np.repeat(grey[..., None], 3, axis=2)))

@@ -21,7 +21,8 @@ from PIL import Image
 
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import View
-from resnet_demo.i18n import label_of, languages, later, say, speaking
+from resnet_demo.drawing.templates import fill
+from resnet_demo.i18n import label_of, languages, later, speaking
 from resnet_demo.inputs.decoding import decode_picture
 from resnet_demo.inputs.errors import PhotoError
 from resnet_demo.panels.base import REDRAW, Json, Panel, Visit, sentence_of, told
@@ -50,7 +51,7 @@ al. 2015</a>).</p>""")
         self.seats = threading.BoundedSemaphore(page.limits.frames)
 
     def render(self, visit: Visit) -> str:
-        return live_html()
+        return fill("panels/own/webcam.html")  # with the camera off
 
     def draw(self, visit: Visit) -> dict[Any, Any]:
         return {}  # its script draws
@@ -100,20 +101,9 @@ al. 2015</a>).</p>""")
         return {
             "classes": [[label_of(c.label), c.confidence] for c in run.prediction.confidences],
             "roadmap": re.sub(r' id="[^"]*"', "", roadmap_html(run, block)),  # the page has these ids already
-            "inside": inside_html(run, View(block=block), channels),
+            "inside": inside_html(run, View(block=block), channels, photo=False),
             "milliseconds": (time.perf_counter() - started) * 1e3,
         }
-
-
-def live_html() -> str:
-    """The panel with the camera off."""
-    return f"""<div class="live" data-state="off">
-<div class="live-side"><div class="live-video"><video muted playsinline aria-label="{say("The camera")}"></video><p>{say("The camera is off.")}</p></div>
-<div class="live-buttons"><button type="button" class="live-start">{say("Start the camera")}</button>
-<button type="button" class="live-inspect" disabled>{say("Pause and inspect this frame")}</button></div>
-<p class="live-speed" role="status"></p></div>
-<div class="live-results"><div class="answer"><div class="classes"></div></div><div class="live-road"></div></div>
-<div class="live-inside"></div></div>"""
 
 
 def frame_file(jpeg: object) -> bytes:
