@@ -30,7 +30,7 @@ from resnet_demo.panels.own.export import FILES_AT_ONCE
 SECURITY = Path(routes.__file__).with_name("SECURITY.md").read_text(encoding="utf-8")
 # Gradio's answers to HEAD come with those to GET
 SAMPLES = {"path": "x/y.js", "session_hash": "abc", "event_id": "abc", "api_name": "predict", "path_or_url": "/x",
-           "size": "192", "url_path": "x", "key": "k", "place": "page/page.js"}  # fmt: skip
+           "name": "0" * 32, "size": "192", "url_path": "x", "key": "k", "place": "page/page.js"}  # fmt: skip
 
 
 def routes_of(app: Any) -> Iterator[tuple[str, str]]:
