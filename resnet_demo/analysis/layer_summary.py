@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from resnet_demo.networks.residual_blocks import residual_blocks
 from resnet_demo.networks.resnet import count_parameters
@@ -30,24 +29,23 @@ def stages(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def trace_layers(
-    model: nn.Module, x: Tensor, layers: Mapping[str, nn.Module] | None = None, modality: str = "photo"
+    model: nn.Module, x: Tensor, layers: dict[str, nn.Module] | None = None
 ) -> tuple[LayerTrace, ...]:
     """Run ``model`` once on ``x`` and describe the output of each layer, the input first.
-
-    FLOPs are those of convolutions and linear layers, two per multiply-add; biases, norms, pools and activations are
-    left out, as is usual.
 
     Args:
         model: any network; it is put in eval mode for the run and given back as it came.
         x: (B, C, H, W) float on the model's device. Shapes are reported without the batch.
-        layers: its name in the model -> module to report; ``stages(model)`` when None.
-        modality: what the input is.
+        layers: name -> module to report; ``stages(model)`` when None.
 
     Returns:
         One LayerTrace a layer in the order they ran; ``milliseconds`` is None.
     """
     layers = stages(model) if layers is None else layers
+    batch = x.shape[0]
     shapes: dict[str, tuple[int, ...]] = {}
+    flops = dict.fromkeys(layers, 0)
+    handles = []
 
     def shape_hook(name: str) -> Callable[..., None]:
         def hook(_m: nn.Module, _a: tuple[Tensor, ...], out: Tensor) -> None:
@@ -55,11 +53,21 @@ def trace_layers(
 
         return hook
 
+    def flop_hook(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, _a: tuple[Tensor, ...], out: Tensor) -> None:
+            flops[name] += _flops(module, out) // batch
+
+        return hook
+
     was_training = {module: module.training for module in model.modules()}
-    handles = [layer.register_forward_hook(shape_hook(name)) for name, layer in layers.items()]
     try:
+        for name, layer in layers.items():
+            handles.append(layer.register_forward_hook(shape_hook(name)))
+            for leaf in layer.modules():
+                if isinstance(leaf, (nn.Conv2d, nn.Linear)):
+                    handles.append(leaf.register_forward_hook(flop_hook(name)))
         model.eval()
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with torch.inference_mode():
             model(x)
     finally:
         for handle in handles:
@@ -67,14 +75,21 @@ def trace_layers(
         for module, training in was_training.items():
             module.training = training
 
-    counted, root = counter.get_flop_counts(), type(model).__name__  # a layer without any is not among them
-    flops = {name: sum(counted.get(f"{root}.{name}", {}).values()) // len(x) for name in shapes}
-    first = LayerTrace("input", modality, tuple(x.shape[1:]), 0, 0)
+    first = LayerTrace("input", "photo", tuple(x.shape[1:]), 0, 0)
     rest = (
         LayerTrace(name, type(layers[name]).__name__, shape, count_parameters(layers[name]), flops[name])
         for name, shape in shapes.items()
     )
     return (first, *rest)
+
+
+def _flops(module: nn.Module, out: Tensor) -> int:
+    """Two per multiply-add; biases, norms, pools and activations are left out, as is usual."""
+    if isinstance(module, nn.Conv2d):
+        kernel = module.kernel_size[0] * module.kernel_size[1]
+        return 2 * out.numel() * kernel * module.in_channels // module.groups
+    assert isinstance(module, nn.Linear)
+    return 2 * out.numel() * module.in_features
 
 
 @contextmanager

@@ -153,7 +153,7 @@ class Engine:
         network.device = self.device
         channels = next(model.parameters()).shape[1]
         example = torch.zeros(1, channels, side, side, device=self.device)
-        network.trace = trace_layers(model, example, modality=network.card.preprocessing.modality)
+        network.trace = trace_layers(model, example)
         network.fields = receptive_fields(model, example)
         fold_norms(model)  # after the trace, which counts the norms' parameters
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
