@@ -106,6 +106,8 @@ export default function start({ element, server }) {
   function begin(event) {
     race = { ...event, step: 0, networks: event.settings.networks.map((kind) => [kind, { points: [] }]) };
     find('.race-row').dataset.of = '';
+    const key = ([kind]) => Object.assign(document.createElement('span'), { className: `key-${KEYS[kind]}`, textContent: names[kind] });
+    find('.race-key').replaceChildren(...race.networks.map(key));
     find('.race-answers').replaceChildren();
   }
 

@@ -114,6 +114,7 @@ def race_html() -> str:
 <button type="button" class="race-stop" disabled>{say("Stop training")}</button>
 <details class="race-more"><summary>{say("more")}</summary><div>{more_html()}</div></details></div>
 <p class="race-said lead" role="status"></p>
+<p class="race-key"></p>
 <div class="race-charts"><figure><figcaption>{say("Training loss")}</figcaption><div class="race-loss"></div></figure>
 <figure><figcaption>{say("Held-out pictures answered wrong")}</figcaption><div class="race-error"></div></figure></div>
 <div class="race-row" role="img" aria-label="{say("Held-out pictures and the answers of both networks")}"></div>
