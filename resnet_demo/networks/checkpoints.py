@@ -131,7 +131,7 @@ def load_checkpoint(path: Path) -> tuple[ResNet, Card]:
             does not fit the network that the card describes.
     """
     card = read_card(path)
-    payload = _read(path, MAX_BYTES)
+    payload = read_bytes(path, MAX_BYTES)
     digest = hashlib.sha256(payload).hexdigest()
     if digest != card.sha256:
         raise CheckpointError(
@@ -165,7 +165,7 @@ def read_card(path: Path) -> Card:
     """
     card_path = path.with_suffix(".json")
     try:
-        return Card.from_json(_read(card_path, MAX_HEADER).decode("utf-8"))
+        return Card.from_json(read_bytes(card_path, MAX_HEADER).decode("utf-8"))
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise CheckpointError(
             later("{file} is not a model card; restore it from the project.", file=card_path.name)
@@ -251,7 +251,7 @@ def _shippable(tensor: Tensor) -> Tensor:
     return tensor.half() if tensor.is_floating_point() else tensor
 
 
-def _read(path: Path, most: int) -> bytes:
+def read_bytes(path: Path, most: int) -> bytes:
     try:
         if path.is_dir():
             raise CheckpointError(later("{file} is a directory, not a file.", file=path.name))
