@@ -55,6 +55,8 @@ COMMANDS = {
     "train_cifar": "training.train_cifar",
     "evaluate": "training.evaluate",
     "fit_probes": "training.fit_probes",
+    "delete_blocks": "training.delete_blocks",
+    "export_cifar": "training.export_cifar",
     "sounds": "inputs.synthetic_sounds",
     "walkthrough": "tools.walkthrough",
     "bench": "tools.page_benchmark",

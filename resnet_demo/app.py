@@ -83,7 +83,10 @@ def build_demo(
     room = room or Limits()
     menu = read_whole_menu(weights, own)
     kept = KeptRuns()
-    names = {entry.title or entry.name: entry.name for entry in menu}
+    names = {}  # as the menu shows them, in whatever language
+    for language in languages():
+        with speaking(language):
+            names |= {entry.shown: entry.name for entry in menu}
     page = build_page(
         menu,
         kept.drop,

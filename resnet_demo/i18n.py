@@ -57,6 +57,14 @@ CLASSES = (  # names of classes that are translated; a thousand others are not
     later("noise"),
     later("noise bursts"),
     later("clicks"),
+    later("airplane"),
+    later("automobile"),
+    later("bird"),
+    later("deer"),
+    later("frog"),
+    later("horse"),
+    later("ship"),
+    later("truck"),
 )
 
 

@@ -68,7 +68,7 @@ class Prediction:
             at most 1.
         logit: the raw score behind ``label``: the network's one logit for a binary network
             (positive means the second class), else the highest logit.
-        chances: of every class, in the order of the run's ``classes``.
+        chances: of every class, in the order of the run's ``classes``; of the two classes of one logit if empty.
     """
 
     label: str
@@ -234,15 +234,21 @@ class ReadOut:
 
     Attributes:
         block: the block's name.
-        logit: of this photo, positive for the second class.
-        confidence: probability of the second class, 0..1.
+        logit: of this photo, positive for the second class; where every class has one, the highest.
+        confidence: probability of the second class, 0..1; where every class has a logit, of the most probable.
         accuracy: share of validation photos that the probe gets right.
+        chances: of every class, in the order of the run's ``classes``; of the two classes of one logit if empty.
     """
 
     block: str
     logit: float
     confidence: float
     accuracy: float
+    chances: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.chances:
+            object.__setattr__(self, "chances", (1 - self.confidence, self.confidence))
 
 
 @dataclass(frozen=True)

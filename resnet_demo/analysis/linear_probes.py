@@ -28,13 +28,13 @@ class Probe:
     """``logit = weight @ mean over places of the block's output + bias``.
 
     Attributes:
-        weight: (C,) float32.
-        bias: added.
+        weight: (C,) float32, or (K, C) for a network of K classes that has a logit for each.
+        bias: added; (K,) float32 for K classes.
         accuracy: share of ``n`` validation photos that it gets right.
     """
 
     weight: NDArray[np.float32]
-    bias: float
+    bias: float | NDArray[np.float32]
     accuracy: float
     n: int
 
@@ -46,20 +46,44 @@ def pooled(output: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def read_outs(
-    blocks: Sequence[Block], probes: Mapping[str, Probe]
+    blocks: Sequence[Block], probes: Mapping[str, Probe], answer: int = 0
 ) -> tuple[tuple[ReadOut, ...], dict[str, NDArray[np.float32]]]:
-    """What the probes read from each block of a run that has one, and each channel's share of it, (C,)."""
+    """What the probes read from each block of a run that has one, and each channel's share of it, (C,).
+
+    Args:
+        answer: the logit that the shares are of, where a probe has several.
+    """
     found, shares = [], {}
     for block in blocks:
         probe = probes.get(block.name)
-        if probe is None or len(probe.weight) != len(block.output):
+        if probe is None or probe.weight.shape[-1] != len(block.output):
             continue
         share = probe.weight * block.activity  # an output is never negative, so mean |a| is the mean
-        logit = float(share.sum()) + probe.bias
-        chance = float(1 / (1 + np.exp(-np.clip(logit, -60, 60))))
-        found.append(ReadOut(block.name, logit, chance, probe.accuracy))
-        shares[block.name] = share
+        logits = np.atleast_1d(share.sum(-1) + probe.bias).astype(np.float64)
+        chances = probabilities(logits)
+        several = len(logits) > 1
+        top = float(logits.max())
+        found.append(
+            ReadOut(
+                block.name,
+                top,
+                float(chances.max() if several else chances[1]),
+                probe.accuracy,
+                tuple(chances.tolist()),
+            )
+        )
+        shares[block.name] = share[answer] if several else share
     return tuple(found), shares
+
+
+def probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Softmax of K logits (K,), or of one logit the probabilities of both its classes, (2,)."""
+    if len(logits) == 1:
+        second = 1 / (1 + np.exp(-np.clip(logits[0], -60, 60)))
+        return np.array([1 - second, second])
+    powers = np.exp(logits - logits.max())
+    found: NDArray[np.float64] = powers / powers.sum()
+    return found
 
 
 def probes_path(checkpoint: Path) -> Path:
@@ -72,7 +96,7 @@ def save_probes(probes: Mapping[str, Probe], checkpoint: Path) -> Path:
     tensors: dict[str, NDArray[np.float32]] = {}
     for name, probe in probes.items():
         tensors[f"{name}.weight"] = np.ascontiguousarray(probe.weight, np.float32)
-        tensors[f"{name}.bias"] = np.array([probe.bias], np.float32)
+        tensors[f"{name}.bias"] = np.atleast_1d(probe.bias).astype(np.float32)
     figures = {name: [probe.accuracy, probe.n] for name, probe in probes.items()}
     path = probes_path(checkpoint)
     path.write_bytes(save_safetensors(tensors, {"accuracy": json.dumps(figures)}))
@@ -95,7 +119,7 @@ def load_probes(checkpoint: Path) -> dict[str, Probe]:
         probes = {
             name: Probe(
                 tensors[f"{name}.weight"].astype(np.float32),
-                float(tensors[f"{name}.bias"][0]),
+                _bias(tensors[f"{name}.weight"], tensors[f"{name}.bias"]),
                 float(accuracy),
                 int(n),
             )
@@ -103,5 +127,14 @@ def load_probes(checkpoint: Path) -> dict[str, Probe]:
         }
     except (OSError, SafetensorError, ValueError, TypeError, LookupError, AttributeError):
         return {}
-    finite = all(np.isfinite(p.weight).all() and np.isfinite(p.bias) for p in probes.values())
-    return probes if finite and all(p.weight.ndim == 1 for p in probes.values()) else {}
+    finite = all(np.isfinite(p.weight).all() and np.isfinite(p.bias).all() for p in probes.values())
+    return probes if finite else {}
+
+
+def _bias(weight: NDArray[np.floating], bias: NDArray[np.floating]) -> float | NDArray[np.float32]:
+    """The bias as a probe keeps it. Raises ValueError if the two do not fit."""
+    if weight.ndim == 1 and bias.shape == (1,):
+        return float(bias[0])
+    if weight.ndim == 2 and bias.shape == weight.shape[:1] and len(weight) > 1:
+        return bias.astype(np.float32)
+    raise ValueError(f"weight {weight.shape} and bias {bias.shape} are of no probe")

@@ -622,8 +622,9 @@ def finish(
         prepare: milliseconds from photo to tensor.
         began: ``time.perf_counter()`` when its time began to count.
     """
-    activation = explain(net, share.blocks[-1], int(share.logits.argmax()))
-    read, shares = read_outs(share.blocks, net.probes)
+    highest = int(share.logits.argmax())
+    activation = explain(net, share.blocks[-1], highest)
+    read, shares = read_outs(share.blocks, net.probes, highest)
     if activation is not None:
         shares[share.blocks[-1].name] = activation.channels
     answer = predict(share.logits, net.card)

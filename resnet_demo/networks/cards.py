@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_demo.i18n import later
+from resnet_demo.i18n import known, later
 
 IMAGENET = later(
     "This network has seen the 1,000 classes of ImageNet, from goldfish to toilet paper; people are none of them."
@@ -16,6 +16,15 @@ KNOWN = (
     later(
         "Trained only on sounds that this project's own program made; it must call every sound one of its ten kinds."
     ),
+    later(
+        "This network has seen the ten classes of CIFAR-10, 32 by 32 pixels small, and must call everything one of them."
+    ),
+)  # in cards
+ABOUT = (
+    later("ten kinds of things, 32 px · 9 blocks, identity shortcuts"),
+    later("ten kinds of things, 32 px · 27 blocks: cut one and little happens"),
+    later("ten kinds of things, 32 px · 9 blocks, no shortcuts"),
+    later("ten kinds of things, 32 px · 27 blocks, no shortcuts: deeper learns worse"),
 )  # in cards
 
 
@@ -46,6 +55,11 @@ class MenuEntry:
     blocks: int
     title: str = ""
     hears: bool = False
+
+    @property
+    def shown(self) -> str:
+        """How the menu shows it, in the language that is being spoken."""
+        return known(self.title) if self.title else self.name
 
 
 # torchvision's ResNets: blocks in all, and the size of the download
@@ -83,6 +97,8 @@ def read_checkpoint(checkpoint: Path) -> MenuEntry:
 def _entry(checkpoint: Path) -> MenuEntry:
     """From the card of one of our checkpoints."""
     card = json.loads(checkpoint.with_suffix(".json").read_text(encoding="utf-8"))
-    blocks = len(card["config"]["widths"])
+    name, about = str(card["network"]), str(card.get("about", ""))
+    blocks = int(card.get("blocks") or len(card["config"]["widths"]))
     hears = dict(card.get("preprocessing") or {}).get("sense") == "sound"
-    return MenuEntry(str(card["network"]), str(card["knows"]), blocks, hears=hears)
+    title = later("{name} · {about}", name=name, about=later(about)) if about else ""
+    return MenuEntry(name, str(card["knows"]), blocks, title, hears)

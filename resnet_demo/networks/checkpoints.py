@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from resnet_demo.i18n import later
 from resnet_demo.networks.cards import WEIGHTS
-from resnet_demo.networks.resnet import ResNet, ResNetConfig
+from resnet_demo.networks.families import family_named, family_of
+from resnet_demo.networks.residual_blocks import residual_blocks
 from resnet_demo.records import Preprocessing
 
 MAX_BYTES = 500_000_000  # a ResNet-152 has 241 MB; nothing larger is read into memory
@@ -39,7 +40,7 @@ class Card:
 
     Attributes:
         network: name on the menu.
-        config: rebuilds the network; None for one that is not ours.
+        config: rebuilds the network, the dataclass of its family; None for one that is not ours.
         preprocessing: how a photo becomes its input.
         classes: in the order of the logits; a binary network (one logit) names two, the
             second being the one that a positive logit means.
@@ -48,12 +49,15 @@ class Card:
         interval: 95 % Wilson interval of ``accuracy``.
         temperature: the logits are divided by it before the sigmoid or softmax.
         knows: one sentence for the page on what the network has ever seen.
+        family: of networks, which builds this one from ``config``; see ``families.py``.
+        blocks: residual blocks, 0 if not counted.
+        about: what it sees and is good for, in a few words for the menu.
         details: recipe, data, device, hours, commit and whatever else is worth keeping.
         sha256: of the checkpoint file, in hex.
     """
 
     network: str
-    config: ResNetConfig | None
+    config: Any
     preprocessing: Preprocessing
     classes: tuple[str, ...]
     accuracy: float | None = None
@@ -61,12 +65,18 @@ class Card:
     interval: tuple[float, float] | None = None
     temperature: float = 1.0
     knows: str = ""
+    family: str = "notebook"
+    blocks: int = 0
+    about: str = ""
     details: dict[str, Any] = field(default_factory=dict, compare=False)
     sha256: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
-        if not all(isinstance(v, str) for v in (self.network, self.knows, self.sha256, *self.classes)):
+        if not all(
+            isinstance(v, str)
+            for v in (self.network, self.knows, self.family, self.about, self.sha256, *self.classes)
+        ):
             raise TypeError("names, classes, hash and sentence of a card must be text")
         if self.config is not None:
             wanted = 2 if self.config.num_logits == 1 else self.config.num_logits
@@ -86,7 +96,7 @@ class Card:
         config = data.pop("config")
         interval = data.pop("interval", None)
         return cls(
-            config=ResNetConfig(**config),
+            config=_configured(data.get("family", "notebook"), config),
             preprocessing=Preprocessing(**data.pop("preprocessing")),
             interval=(interval[0], interval[1]) if interval else None,
             **data,
@@ -108,22 +118,31 @@ def available_networks(directory: Path = WEIGHTS) -> dict[str, Path]:
     return found
 
 
-def save_checkpoint(model: ResNet, card: Card, directory: Path = WEIGHTS) -> Path:
+def save_checkpoint(model: nn.Module, card: Card, directory: Path = WEIGHTS) -> Path:
     """Write ``model`` in float16 and its card; returns the checkpoint's path.
 
-    The card's ``config`` and ``sha256`` are filled in here.
+    The card's ``family``, ``config``, ``blocks`` and ``sha256`` are filled in here.
+
+    Raises:
+        ValueError: ``model`` is of no family of networks.
     """
+    family = family_of(model)
+    if family is None:
+        raise ValueError(f"{type(model).__name__} is of no known family of networks")
     state = {name: _shippable(tensor) for name, tensor in model.state_dict().items()}
     payload = save_safetensors(state, metadata={"network": card.network, "format": "pt"})
     digest = hashlib.sha256(payload).hexdigest()
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{card.network}-{digest[:8]}.safetensors"
     _write(path, payload)
-    _write(path.with_suffix(".json"), replace(card, config=model.config, sha256=digest).to_json().encode())
+    whole = replace(
+        card, family=family.name, config=model.config, blocks=len(residual_blocks(model)), sha256=digest
+    )
+    _write(path.with_suffix(".json"), whole.to_json().encode())
     return path
 
 
-def load_checkpoint(path: Path) -> tuple[ResNet, Card]:
+def load_checkpoint(path: Path) -> tuple[Any, Card]:
     """The network of a checkpoint and its card: eval mode, float32, on the CPU.
 
     Raises:
@@ -145,7 +164,7 @@ def load_checkpoint(path: Path) -> tuple[ResNet, Card]:
     try:
         if card.config is None:
             raise ValueError("no configuration")
-        model = ResNet.from_config(card.config)
+        model = family_named(card.family).build(asdict(card.config))
     except (TypeError, ValueError, RuntimeError) as error:  # widths no whole numbers, or beyond memory
         raise CheckpointError(
             later(
@@ -244,6 +263,14 @@ def load_strictly(model: nn.Module, tensors: dict[str, Tensor], name: str) -> No
                 later("{file} holds values that are not finite, in {key}.", file=name, key=key)
             )
     model.load_state_dict(fitted, strict=True)
+
+
+def _configured(family: Any, config: Any) -> Any:
+    """The configuration in a card as the dataclass of its family. Raises ValueError or TypeError if it is none."""
+    kind = getattr(family_named(str(family)).network, "config_type", None)
+    if kind is None:
+        raise ValueError(f"networks of {family!r:.60} are not rebuilt from cards")
+    return kind(**config)
 
 
 def _shippable(tensor: Tensor) -> Tensor:

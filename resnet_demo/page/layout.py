@@ -193,7 +193,7 @@ def build_page(
         make_file: called ``take``; makes a file to save.
     """
     view = View()
-    networks = [(entry.title or entry.name, entry.name) for entry in menu]
+    networks = [(entry.shown, entry.name) for entry in menu]
     knows = menu[0].knows if menu else later("No network was found in weights/.")
     blocks = menu[0].blocks if menu else 5
     hears = bool(menu) and menu[0].hears

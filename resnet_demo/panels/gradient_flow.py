@@ -40,11 +40,11 @@ def decides_html(run: Run | None) -> str:
         )
         return f'<p class="is-empty">{none}</p>'
     label = run.prediction.label
-    second = run.classes.index(label) == 1
+    answer = run.classes.index(label)
     names = {block.name: i for i, block in enumerate(run.blocks)}
     rows = []
     for read in run.read_outs:
-        chance = read.confidence if second else 1 - read.confidence
+        chance = read.chances[answer]
         right = say("right on {percent} % of photos", percent=f"{100 * read.accuracy:.1f}")
         rows.append(_read_row(block_title(names[read.block]), chance, right))
     whole = run.prediction.confidences[0].confidence
@@ -58,7 +58,7 @@ def decides_html(run: Run | None) -> str:
     )
     return (
         f'<p class="lead">{lead}</p><div class="decides">{"".join(rows)}</div>'
-        f"<p class='small'>{_turn(run, second)} {what}</p>"
+        f"<p class='small'>{_turn(run, answer)} {what}</p>"
     )
 
 
@@ -69,9 +69,9 @@ def _read_row(title: str, chance: float, aside: str, kind: str = "") -> str:
     )
 
 
-def _turn(run: Run, second: bool) -> str:
+def _turn(run: Run, answer: int) -> str:
     """From which block on all read-outs agree with the answer."""
-    agree = [(read.logit > 0) == second for read in run.read_outs]
+    agree = [max(range(len(read.chances)), key=read.chances.__getitem__) == answer for read in run.read_outs]
     if not agree[-1]:
         return say("Even after the last block the read-out disagrees with the network.")
     last_wrong = max((i for i, right in enumerate(agree) if not right), default=-1)

@@ -26,11 +26,10 @@ from resnet_demo.networks.cards import WEIGHTS
 from resnet_demo.networks.checkpoints import CheckpointError, available_networks, load_checkpoint
 from resnet_demo.records import Preprocessing
 from resnet_demo.training.data import DataError, from_folder, from_shards, load_photos, without
-from resnet_demo.training.evaluate import wilson
+from resnet_demo.training.evaluate import PIXELS, wilson
 from resnet_demo.training.train import split
 
 DECAY = 1e-4  # of the standardised weights; keeps nearly collinear channels from cancelling each other
-BATCH = 8  # as in evaluate.py
 
 
 def pooled_outputs(
@@ -39,8 +38,9 @@ def pooled_outputs(
     """Block name -> mean over places of its output (N, C), for photos (N, H, W, 3)."""
     model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     means: dict[str, list[NDArray[np.float32]]] = {}
-    for i in tqdm(range(0, len(pixels), BATCH), desc="pooled outputs", disable=None):
-        batch = to_tensor(pixels[i : i + BATCH], preprocessing)
+    many = max(8, PIXELS // (pixels.shape[1] * pixels.shape[2]))
+    for i in tqdm(range(0, len(pixels), many), desc="pooled outputs", disable=None):
+        batch = to_tensor(pixels[i : i + many], preprocessing)
         with capture_blocks(model, keep=lambda t: t.mean((2, 3))) as streams:
             model(batch.contiguous(memory_format=torch.channels_last))
         for name, block in streams.items():
@@ -49,26 +49,38 @@ def pooled_outputs(
 
 
 def fit_probe(
-    features: NDArray[np.float32], labels: NDArray[np.int64], decay: float = DECAY
-) -> tuple[NDArray[np.float32], float]:
-    """Weight (C,) and bias of a logistic regression of ``labels`` (N,) 0/1 on ``features`` (N, C)."""
+    features: NDArray[np.float32], labels: NDArray[np.int64], classes: int = 2, decay: float = DECAY
+) -> tuple[NDArray[np.float32], float | NDArray[np.float32]]:
+    """Weight and bias of a logistic regression of ``labels`` (N,) on ``features`` (N, C).
+
+    Returns:
+        (C,) and a number for two classes, of which a positive logit means the second; (K, C) and (K,) for K.
+    """
     mean, std = features.mean(0), features.std(0)
     std[std == 0] = 1  # a channel that is always silent says nothing, whatever its weight
-    x = torch.from_numpy((features - mean) / std)
-    y = torch.from_numpy(labels).float()
-    weight = torch.zeros(x.shape[1], requires_grad=True)
-    bias = torch.zeros(1, requires_grad=True)
+    x, y = torch.from_numpy((features - mean) / std), torch.from_numpy(labels)
+    rows = 1 if classes == 2 else classes
+    weight = torch.zeros(rows, x.shape[1], requires_grad=True)
+    bias = torch.zeros(rows, requires_grad=True)
     solver = torch.optim.LBFGS([weight, bias], max_iter=300, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
         solver.zero_grad()
-        value = F.binary_cross_entropy_with_logits(x @ weight + bias, y) + decay * weight.square().sum()
+        logits = F.linear(x, weight, bias)
+        if rows == 1:
+            value = F.binary_cross_entropy_with_logits(logits[:, 0], y.float())
+        else:
+            value = F.cross_entropy(logits, y)
+        value = value + decay * weight.square().sum()
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
     solver.step(loss)  # type: ignore[no-untyped-call]
     raw = weight.detach().numpy() / std
-    return raw.astype(np.float32), float(bias.detach()) - float(raw @ mean)
+    offset = bias.detach().numpy() - raw @ mean
+    if rows == 1:
+        return raw[0].astype(np.float32), float(offset[0])
+    return raw.astype(np.float32), offset.astype(np.float32)
 
 
 def fit(
@@ -76,14 +88,16 @@ def fit(
     training: tuple[NDArray[np.uint8], NDArray[np.int64]],
     validation: tuple[NDArray[np.uint8], NDArray[np.int64]],
     preprocessing: Preprocessing,
+    classes: int = 2,
 ) -> dict[str, Probe]:
     """One probe a block, fitted on ``training`` (photos, labels) and judged on ``validation``."""
     seen = pooled_outputs(model, training[0], preprocessing)
     judged = pooled_outputs(model, validation[0], preprocessing)
     probes = {}
     for name, features in seen.items():
-        weight, bias = fit_probe(features, training[1])
-        right = ((judged[name] @ weight + bias) > 0) == (validation[1] == 1)
+        weight, bias = fit_probe(features, training[1], classes)
+        logits = judged[name] @ weight.T + bias
+        right = (logits > 0 if logits.ndim == 1 else logits.argmax(1)) == validation[1]
         probes[name] = Probe(weight, bias, float(right.mean()), len(right))
     return probes
 

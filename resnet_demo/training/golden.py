@@ -9,7 +9,6 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
 from resnet_demo.analysis.capture import capture_blocks
-from resnet_demo.networks.cards import WEIGHTS
 from resnet_demo.networks.checkpoints import _write
 
 
@@ -23,9 +22,8 @@ def golden_tensors(model: nn.Module, side: int = 64, seed: int = 0) -> dict[str,
     return {"input": x, "logit": logit.clone()} | {name: block.output for name, block in streams.items()}
 
 
-def save_golden(model: nn.Module, directory: Path = WEIGHTS) -> Path:
-    """Write ``golden_tensors(model)`` beside the checkpoint; ``model`` as loaded from it."""
-    path = directory / "golden.safetensors"
-    tensors = {name: tensor.contiguous() for name, tensor in golden_tensors(model).items()}
+def save_golden(model: nn.Module, path: Path, side: int = 64) -> Path:
+    """Write ``golden_tensors(model, side)`` to ``path``; ``model`` as loaded from its checkpoint."""
+    tensors = {name: tensor.contiguous() for name, tensor in golden_tensors(model, side).items()}
     _write(path, save_safetensors(tensors))
     return path

@@ -442,7 +442,7 @@ def export(
         },
     )
     path = save_checkpoint(model, card, directory)
-    save_golden(load_checkpoint(path)[0], directory)
+    save_golden(load_checkpoint(path)[0], directory / "golden.safetensors")
     return path
 
 

@@ -16,6 +16,7 @@ from resnet_demo.networks.checkpoints import Card, save_checkpoint
 from resnet_demo.networks.resnet import ResNet
 from resnet_demo.records import Preprocessing
 from resnet_demo.training import fit_probes
+from resnet_demo.training.fit_probes import fit_probe
 
 RNG = np.random.default_rng(0)
 
@@ -122,3 +123,35 @@ def test_the_command_fits_judges_and_stores(
 def test_pooling_is_done_in_float32() -> None:
     output = np.full((2, 90, 90), 300, np.float16)  # the sum would overflow float16
     assert pooled(output) == pytest.approx([300, 300])
+
+
+def test_a_probe_of_several_classes_is_fitted_stored_and_read(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    labels = rng.integers(0, 3, 600)
+    features = rng.normal(size=(600, 5)).astype(np.float32)
+    features[np.arange(600), labels] += 3  # channel k is high for class k
+    features[:, 4] = 0.5  # and one says nothing
+    weight, bias = fit_probe(features, labels, 3)
+    assert weight.shape == (3, 5) and np.shape(bias) == (3,)
+    assert ((features @ weight.T + bias).argmax(1) == labels).mean() > 0.9
+    assert np.allclose(weight[:, 4], 0, atol=1e-4)
+
+    path = checkpoint(tmp_path)
+    probe = Probe(rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=3).astype(np.float32), 0.7, 50)
+    save_probes({"blocks.0": probe}, path)
+    back = load_probes(path)["blocks.0"]
+    assert np.array_equal(back.weight, probe.weight) and np.array_equal(back.bias, probe.bias)
+    blocks = Engine({"tiny": path}, "cpu").run(draw_photo(1)).blocks
+    (read,), shares = read_outs(blocks, {"blocks.0": back}, answer=2)
+    logits = probe.weight @ blocks[0].output.astype(np.float64).mean((1, 2)) + probe.bias
+    expected = np.exp(logits) / np.exp(logits).sum()
+    assert read.chances == pytest.approx(expected, abs=1e-3)
+    assert (read.logit, read.confidence) == pytest.approx((logits.max(), expected.max()), abs=1e-3)
+    assert shares["blocks.0"].sum() + probe.bias[2] == pytest.approx(logits[2], abs=1e-3)
+
+
+def test_a_bias_that_does_not_fit_its_weight_is_left_out(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path)
+    for shape, count in (((3, 4), 2), ((4,), 3), ((1, 4), 1), ((2, 2, 4), 2)):
+        save_probes({"blocks.0": Probe(np.ones(shape, np.float32), np.ones(count, np.float32), 0.5, 1)}, path)
+        assert load_probes(path) == {}

@@ -179,7 +179,7 @@ def test_a_huge_header_is_refused_before_it_is_read() -> None:
 
 def test_golden_tensors_are_reproducible(saved: Path, tmp_path: Path) -> None:
     model, _ = load_checkpoint(saved)
-    path = save_golden(model, tmp_path)
+    path = save_golden(model, tmp_path / "golden.safetensors")
     stored = load_file(path)
     assert set(stored) == {"input", "logit", "blocks.0", "blocks.1"}
     for key, tensor in golden_tensors(model).items():
