@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 STREAM_NAMES = ("residual", "shortcut", "pre_activation", "output")  # in the order of the sum
 
 ResizeMode = Literal["squash", "crop", "pad"]
+Interpolation = Literal["bilinear", "bicubic"]
+MAX_SIZE = 1024  # pixels a side: streams grow with its square
 Sense = Literal["photo", "sound"]
 
 
@@ -29,9 +31,11 @@ class Preprocessing:
     Attributes:
         size: side of the square input in pixels.
         resize: "squash" scales both sides to ``size``; "crop" scales the short side to
-            ``size`` and keeps the centre; "pad" scales the long side and fills with grey.
+            ``size / crop_share`` and keeps the centre; "pad" scales the long side and fills with grey.
         mean, std: per channel of the input, for values in 0..1: ``(x - mean) / std``; three for
             RGB, one for a grey picture such as that of a sound.
+        crop_share: share of the short side that "crop" keeps, 0.05..1: torchvision's 224 of 256 are 0.875.
+        interpolation: how pixels are resized.
         sense: what the picture is of: a photo, or a sound (``mel.mel_picture``).
     """
 
@@ -40,10 +44,22 @@ class Preprocessing:
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     sense: Sense = "photo"
+    crop_share: float = 1.0
+    interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(self.mean))  # JSON gives lists
         object.__setattr__(self, "std", tuple(self.std))
+        if not isinstance(self.size, int) or not 8 <= self.size <= MAX_SIZE:
+            raise ValueError(f"the side of the input must be 8 to {MAX_SIZE} pixels, got {self.size!r:.20}")
+        if self.resize not in get_args(ResizeMode) or self.interpolation not in get_args(Interpolation):
+            raise ValueError(f"no way to resize: {self.resize!r:.20}, {self.interpolation!r:.20}")
+        if not 0.05 <= self.crop_share <= 1:
+            raise ValueError(f"the share that is kept must lie in 0.05..1, got {self.crop_share!r:.20}")
+        if not all(math.isfinite(number) for number in (*self.mean, *self.std)) or not all(
+            deviation > 0 for deviation in self.std
+        ):
+            raise ValueError(f"means must be finite and deviations positive, got {self.mean} and {self.std}")
         if not len(self.mean) == len(self.std) in (1, 3):
             raise ValueError(f"one or three means and as many deviations, got {self.mean} and {self.std}")
         if self.sense not in get_args(Sense):

@@ -20,6 +20,7 @@ FINER = (
     1.25  # than the input is a JPEG's short side at least when it is decoded for one network, see read_photo
 )
 
+RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 GREY = (128, 128, 128)  # around a padded photo
 
 
@@ -40,7 +41,9 @@ def read_photo(source: FileSource, preprocessing: Preprocessing) -> NDArray[np.u
     Raises:
         PhotoError: as ``open_photo``.
     """
-    side = min(KEEP_SIDE, math.ceil(FINER * preprocessing.size))
+    # a published recipe is followed to the pixel where the limits of decoding allow it
+    finer = KEEP_SIDE if preprocessing.crop_share < 1 else FINER * preprocessing.size
+    side = min(KEEP_SIDE, math.ceil(finer))
     return fit_photo(open_photo(source, side), preprocessing)
 
 
@@ -63,10 +66,13 @@ def fit_photo(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.ui
         image = to_rgb(image)
     size = preprocessing.size
     width, height = image.size
-    if preprocessing.resize == "pad":
+    how = RESAMPLING[preprocessing.interpolation]
+    if preprocessing.resize == "crop" and preprocessing.crop_share < 1:
+        square = _middle_of_resized(image, size, preprocessing.crop_share, how)
+    elif preprocessing.resize == "pad":
         scale = size / max(width, height)
         inner = (max(1, round(width * scale)), max(1, round(height * scale)))
-        photo = image.resize(inner, Image.Resampling.BILINEAR, reducing_gap=3.0)
+        photo = image.resize(inner, how, reducing_gap=3.0)
         square = Image.new("RGB", (size, size), GREY)
         square.paste(photo, ((size - inner[0]) // 2, (size - inner[1]) // 2))
     else:
@@ -75,5 +81,18 @@ def fit_photo(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.ui
             side = min(width, height)
             left, top = (width - side) / 2, (height - side) / 2
             box = (left, top, left + side, top + side)
-        square = image.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+        square = image.resize((size, size), how, box=box, reducing_gap=3.0)
     return np.array(square)
+
+
+def _middle_of_resized(image: Image.Image, size: int, share: float, how: Image.Resampling) -> Image.Image:
+    """The middle square of a picture whose short side was resized to ``size / share``.
+
+    In whole pixels and in the order of torchvision's ``Resize`` and ``CenterCrop``, so that the network sees
+    what it was measured on, pixel for pixel.
+    """
+    width, height = image.size
+    short = int(size / share + 1e-9)
+    wide = (short, int(short * height / width)) if width <= height else (int(short * width / height), short)
+    left, top = (round((side - size) / 2) for side in wide)
+    return image.resize(wide, how).crop((left, top, left + size, top + size))

@@ -135,7 +135,7 @@ def _read_pickle(name: str, payload: bytes) -> Any:
             return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
-    except Exception as error:  # noqa: BLE001 a damaged file can raise anything
+    except Exception as error:
         if foreign:
             raise CheckpointError(
                 later(

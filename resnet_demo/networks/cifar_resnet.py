@@ -124,8 +124,6 @@ class CifarResNet(nn.Module):
     (B, num_logits) unscaled logits.
     """
 
-    config_type = CifarResNetConfig
-
     def __init__(self, depth: int, *, num_logits: int = 10, shortcuts: bool = True) -> None:
         super().__init__()
         self.config = CifarResNetConfig(depth, num_logits, shortcuts)

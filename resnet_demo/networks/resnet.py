@@ -122,8 +122,6 @@ class ResNet(nn.Module):
     H, W >= 1; output (B, num_logits) unscaled logits.
     """
 
-    config_type = ResNetConfig
-
     def __init__(
         self,
         input_chnl: int,
