@@ -166,9 +166,26 @@ class MenuEntry:
         return known(self.title) if self.title else self.name
 
 
-# torchvision's ResNets: blocks in all, and the size of the download
+# torchvision's IMAGENET1K_V1; each name ends in the first eight digits of its SHA-256
+FIELD_FILES = {
+    "ResNet-18": "resnet18-f37072fd.pth",
+    "ResNet-34": "resnet34-b627a593.pth",
+    "ResNet-50": "resnet50-0676ba61.pth",
+    "ResNet-101": "resnet101-63fe2227.pth",
+    "ResNet-152": "resnet152-394f9c45.pth",
+}
+# blocks in all, and the size of the download
 FIELD = tuple(
-    MenuEntry(name, IMAGENET, blocks, f"{name} · ImageNet · {megabytes} MB")
+    MenuEntry(
+        name,
+        later(
+            "{sentence} Its weights are those that torchvision publishes as IMAGENET1K_V1, {file}.",
+            sentence=IMAGENET,
+            file=FIELD_FILES[name],
+        ),
+        blocks,
+        f"{name} · ImageNet · {megabytes} MB",
+    )
     for name, blocks, megabytes in (
         ("ResNet-18", 8, 47),
         ("ResNet-34", 16, 87),
@@ -242,3 +259,15 @@ def read_bytes(path: Path, most: int) -> bytes:
                 reason=error.strerror or "input/output error",
             )
         ) from error
+
+
+def is_card(path: Path) -> bool:
+    """Whether the file at ``path`` means to be one of our cards, whatever is wrong with it: a ``mine.json`` of
+    something else beside ``mine.safetensors`` is none."""
+    try:
+        found = json.loads(read_bytes(path, MAX_HEADER))
+    except (CheckpointError, ValueError, RecursionError):
+        return False
+    return (
+        isinstance(found, dict) and len({"network", "config", "preprocessing", "sha256"} & found.keys()) >= 3
+    )

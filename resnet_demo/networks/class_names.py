@@ -38,12 +38,9 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     """
     text = decode_text(read_bytes(path, MAX_HEADER), path.name)
     try:
-        if text.lstrip()[:1] in ("{", "["):
-            names = _from_json(json.loads(text))
-        else:
-            names = _from_lines(text)
-        if not names or not all(names) or len(max(names, key=len)) > MAX_NAME:
-            raise ValueError
+        return _checked(
+            _from_json(json.loads(text)) if text.lstrip()[:1] in ("{", "[") else _from_lines(text)
+        )
     except (ValueError, TypeError, RecursionError, csv.Error):
         raise CheckpointError(
             later(
@@ -52,6 +49,16 @@ def read_class_names(path: Path) -> tuple[str, ...]:
                 names=path.name,
             )
         ) from None
+
+
+def names_from(found: Any) -> tuple[str, ...]:
+    """The names in an object that was read from JSON or from a checkpoint. Raises ValueError or TypeError if none."""
+    return _checked(_from_json(found))
+
+
+def _checked(names: list[str]) -> tuple[str, ...]:
+    if not names or not all(names) or len(max(names, key=len)) > MAX_NAME:
+        raise ValueError("a class without a name, or with a very long one")
     return tuple(names)
 
 

@@ -16,6 +16,8 @@ from resnet_demo.networks.cards import MAX_HEADER, CheckpointError, read_bytes
 from resnet_demo.networks.class_names import decode_text
 from resnet_demo.records import Preprocessing
 
+IMAGENET = Preprocessing(224, "crop", crop_share=0.875)  # torchvision's, of 2015 to 2020
+CIFAR_10 = Preprocessing(32, "crop", (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 # Pillow's numbers, which transformers stores
 PILLOW = {2: "bilinear", 3: "bicubic", "bilinear": "bilinear", "bicubic": "bicubic"}
 

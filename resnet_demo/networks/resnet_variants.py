@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnet_demo.networks.cifar_resnet import SubsampleAndPad
-from resnet_demo.networks.families import Family, register_family
 from resnet_demo.networks.residual_blocks import BlockKind, register_block
 
 MAX_BLOCKS, MAX_CHANNELS = 1000, 65_536
@@ -109,6 +108,8 @@ class BlurPool(nn.Module):
         line = torch.tensor([0.25, 0.5, 0.25])
         self.register_buffer("filter", (line[:, None] * line)[None, None].repeat(channels, 1, 1, 1), False)
         self.channels, self.kernel_size, self.stride, self.padding = channels, 3, 2, 1
+
+    filter: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         padded = F.pad(x, (1, 1, 1, 1), "reflect")
@@ -282,14 +283,3 @@ def _head(config: VariantConfig) -> nn.Module:
 def build_variant(config: Mapping[str, Any]) -> VariantResNet:
     """The network of a card's configuration, with fresh parameters."""
     return VariantResNet(VariantConfig(**config))
-
-
-register_family(
-    Family(
-        "resnet",
-        VariantResNet,
-        build_variant,
-        stem=lambda model: nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool),
-        head=lambda model: nn.Sequential(model.avgpool, nn.Flatten(), model.fc),
-    )
-)

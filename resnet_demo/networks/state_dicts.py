@@ -100,6 +100,34 @@ def _without_tensors(found: Mapping[Any, Any], name: str) -> str:
     return later("{file} holds no tensors: save model.state_dict() and bring that.", file=name)
 
 
+def strip_prefix(tensors: Mapping[str, Tensor], first: str, name: str = "") -> dict[str, Tensor] | None:
+    """The tensors that share the prefix of the one called ``first``, without it; None if there is no such one.
+
+    Raises:
+        CheckpointError: there are several.
+    """
+    prefixes = [key.removesuffix(first) for key in tensors if key == first or key.endswith("." + first)]
+    if not prefixes:
+        return None
+    _only(prefixes, name)
+    return {
+        key.removeprefix(prefixes[0]): tensor
+        for key, tensor in tensors.items()
+        if key.startswith(prefixes[0]) and not key.endswith("num_batches_tracked")
+    }
+
+
+def _only(prefixes: list[str], name: str) -> None:
+    if len(prefixes) > 1:
+        raise CheckpointError(
+            later(
+                "{file} holds several networks ({names}): save the state dict of one of them.",
+                file=name,
+                names=", ".join(sorted(repr(prefix)[:40] for prefix in prefixes)),
+            )
+        )
+
+
 def find_body(tensors: Mapping[str, Tensor], name: str = "") -> Body | None:
     """Stem and blocks of the ResNet in ``tensors``; None if there is none.
 
@@ -113,14 +141,7 @@ def find_body(tensors: Mapping[str, Tensor], name: str = "") -> Body | None:
     )
     for first, rename in kinds:
         prefixes = [match.group(1) for key in tensors if (match := first.match(key))]
-        if len(prefixes) > 1:
-            raise CheckpointError(
-                later(
-                    "{file} holds several networks ({names}): save the state dict of one of them.",
-                    file=name,
-                    names=", ".join(sorted(repr(prefix)[:40] for prefix in prefixes)),
-                )
-            )
+        _only(prefixes, name)
         if prefixes:
             return _split(tensors, prefixes[0], rename)
     return None

@@ -10,15 +10,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnet_demo.i18n import later
 from resnet_demo.networks.checkpoints import CheckpointError
-from resnet_demo.networks.families import Recognized
-from resnet_demo.networks.resnet_variants import StageConfig, VariantConfig
+from resnet_demo.networks.families import Family, Recognized, register_family
+from resnet_demo.networks.preprocessing_files import CIFAR_10, IMAGENET
+from resnet_demo.networks.resnet_variants import StageConfig, VariantConfig, VariantResNet, build_variant
 from resnet_demo.networks.state_dicts import Body, find_body
 
-CIFAR_STAGES = 3  # a 3x3 stem and three stages: 32x32 pictures
+HEADS = re.compile(r"(^|[._])(fc|linear|classifier|head|last_linear|output|out)\d*(\.|$)")  # asked first
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -58,7 +59,9 @@ def recognize_variant(
     head, renamed, concat, left = _read_head(body, config.stages[-1].out)
     kept.update(renamed)
     config = VariantConfig(**{**vars(config), "head": head, "concat_pool": concat})
-    return Recognized(vars(config), kept, _assumed(config, hints, kept, left))
+    return Recognized(
+        vars(config), kept, _assumed(config, hints, left), CIFAR_10 if config.pool == "none" else IMAGENET
+    )
 
 
 def _read_config(shapes: Shapes, hints: Mapping[str, Any], blur: bool) -> VariantConfig:
@@ -84,6 +87,10 @@ def _read_config(shapes: Shapes, hints: Mapping[str, Any], blur: bool) -> Varian
     stem, kernel, in_chnl = _read_stem(shapes)
     shortcut, shortcut_kernel = _read_shortcut(shapes, stages, stem[-1])
     architecture = str(hints.get("architecture", ""))
+    if "aa" in architecture:
+        raise ValueError("average pools for strides")
+    if (act := _activation(hints)) not in ("", "relu"):
+        raise ValueError(f"{act:.20} for ReLU")
     return VariantConfig(
         tuple(stages),
         bottleneck,
@@ -98,6 +105,13 @@ def _read_config(shapes: Shapes, hints: Mapping[str, Any], blur: bool) -> Varian
         blur=blur or "blur" in architecture,
         norm="batch" if "bn1.running_mean" in shapes else "group",
     )
+
+
+def _activation(hints: Mapping[str, Any]) -> str:
+    """The activation that a config.json of timm or transformers names, or ""."""
+    arguments = hints.get("model_args")
+    named = arguments.get("act_layer", "") if isinstance(arguments, Mapping) else ""
+    return str(named or hints.get("hidden_act", "")).lower()
 
 
 def _read_stem(shapes: Shapes) -> tuple[tuple[int, ...], int, int]:
@@ -151,7 +165,7 @@ def _read_head(
     """The layers after the pool that lead from ``channels`` on, their tensors as ``fc…``, whether the pool
     gives maxima too, and the names of tensors that lead nowhere."""
     modules: dict[str, dict[str, Tensor]] = {}
-    for key in sorted(body.others, key=_natural):
+    for key in sorted(body.others, key=lambda k: (not HEADS.search(k), _natural(k))):
         module, _, kind = key.rpartition(".")
         modules.setdefault(module, {})[kind] = body.others[key]
     width, concat, relu_due = channels, False, False
@@ -202,9 +216,7 @@ def _read_head(
     return tuple(layers), named, concat, tuple(left)
 
 
-def _assumed(
-    config: VariantConfig, hints: Mapping[str, Any], tensors: Mapping[str, Tensor], left: tuple[str, ...]
-) -> tuple[str, ...]:
+def _assumed(config: VariantConfig, hints: Mapping[str, Any], left: tuple[str, ...]) -> tuple[str, ...]:
     found: list[str] = []
     if not config.head:
         found.append(later("The file has no last layer, so there is no answer, only what the blocks do."))
@@ -233,3 +245,15 @@ def _assumed(
             )
         )
     return tuple(found)
+
+
+register_family(
+    Family(
+        "resnet",
+        VariantResNet,
+        build_variant,
+        recognize_variant,
+        stem=lambda model: nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool),
+        head=lambda model: nn.Sequential(model.avgpool, nn.Flatten(), model.fc),
+    )
+)
