@@ -175,8 +175,8 @@ def _block(in_chnl: int, out_chnl: int, shortcuts: bool) -> nn.Module:
 
 def _recognize(tensors: Mapping[str, Tensor], _hints: Mapping[str, Any], name: str) -> Recognized | None:
     """A state dict of this family; those of twins look alike, so shortcuts are assumed."""
-    found = strip_prefix(tensors, "stem.0.weight", name)
-    if found is None or "blocks.0.conv1.weight" not in found or "linear.weight" not in found:
+    found = strip_prefix(tensors, "stem.0.weight", "linear.weight", name)
+    if found is None or "blocks.0.conv1.weight" not in found:
         return None
     count = len({key.split(".")[1] for key in found if key.startswith("blocks.")})
     config = CifarResNetConfig(2 * count + 2, len(found["linear.weight"]))

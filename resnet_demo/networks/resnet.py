@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
@@ -50,8 +51,8 @@ class ResNetConfig:
         numbers = (self.input_chnl, self.num_logits, *self.widths)
         if not all(isinstance(number, int) for number in numbers):
             raise ValueError(f"channels, widths and logits must be whole numbers; got {self}")
-        sides = (self.input_chnl, *self.widths, self.num_logits)
-        if sum(9 * i * o + 9 * o * o for i, o in zip(sides, sides[1:], strict=False)) > MAX_WEIGHTS:
+        weights = sum(9 * o * (i + o) for i, o in pairwise((self.input_chnl, *self.widths)))
+        if weights + self.widths[-1] * self.num_logits > MAX_WEIGHTS:
             raise ValueError(f"at most {MAX_WEIGHTS} weights are built")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
@@ -187,8 +188,8 @@ def count_parameters(module: nn.Module) -> int:
 
 def _recognize(tensors: Mapping[str, Tensor], _hints: Mapping[str, Any], name: str) -> Recognized | None:
     """A state dict of the notebook's network, of any widths and classes, whatever stands before its names."""
-    found = strip_prefix(tensors, "blocks.0.conv1.weight", name)
-    if found is None or "stem.0.weight" in found or "linear.weight" not in found:
+    found = strip_prefix(tensors, "blocks.0.conv1.weight", "linear.weight", name)
+    if found is None or "stem.0.weight" in found:
         return None
     widths = []
     while (conv := found.get(f"blocks.{len(widths)}.conv1.weight")) is not None:

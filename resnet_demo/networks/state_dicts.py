@@ -100,13 +100,16 @@ def _without_tensors(found: Mapping[Any, Any], name: str) -> str:
     return later("{file} holds no tensors: save model.state_dict() and bring that.", file=name)
 
 
-def strip_prefix(tensors: Mapping[str, Tensor], first: str, name: str = "") -> dict[str, Tensor] | None:
-    """The tensors that share the prefix of the one called ``first``, without it; None if there is no such one.
+def strip_prefix(
+    tensors: Mapping[str, Tensor], first: str, last: str, name: str = ""
+) -> dict[str, Tensor] | None:
+    """The tensors that share the prefix of those called ``first`` and ``last``, without it; None if there are none.
 
     Raises:
         CheckpointError: there are several.
     """
     prefixes = [key.removesuffix(first) for key in tensors if key == first or key.endswith("." + first)]
+    prefixes = [prefix for prefix in prefixes if prefix + last in tensors]
     if not prefixes:
         return None
     _only(prefixes, name)
@@ -199,13 +202,16 @@ REFUSALS = (  # pattern among the names, what that is
         r"(^|\.)(generator|netG|discriminator|netD|mapping|synthesis)\.|^(main|deconv)\.",
         later("a generative network"),
     ),
+    (
+        r"(^|\.)stages\.\d+\.(blocks\.)?\d+\.(conv_dw|dwconv|gamma)|(^|\.)features\.\d+\.\d+\.block\.",
+        later("a ConvNeXt"),
+    ),
     (r"(^|\.)denseblock\d|(^|\.)denselayer\d", later("a DenseNet")),
     (
         r"(^|\.)(_blocks|blocks)\.\d+\.(\d+\.)?(_?conv_pw|_?conv_dw|_?depthwise_conv)",
         later("an EfficientNet"),
     ),
     (r"(^|\.)features\.\d+\.conv\.\d", later("a MobileNet")),
-    (r"(^|\.)stages\.\d+\.(blocks\.)?\d+\.(conv_dw|dwconv|gamma)", later("a ConvNeXt")),
     (r"(^|\.)features\.\d+\.(weight|bias)$", later("a VGG or AlexNet")),
     (r"(lora_[AB]|lora_up|lora_down)", later("a LoRA adapter")),
     (r"(^|\.)(exp_avg|momentum_buffer)", later("an optimizer's state")),
