@@ -33,12 +33,12 @@ from resnet_demo.inference.interface import (
 from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.networks.cards import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
-from resnet_demo.page.endpoints import offer
-from resnet_demo.page.events import connect, sentence_of
-from resnet_demo.page.layout import build_page, page_options, read_static
+from resnet_demo.page.assets import address_of, modules, style
+from resnet_demo.page.events import connect
+from resnet_demo.page.layout import build_page, page_options
 from resnet_demo.page.localization import SpokenBlocks
-from resnet_demo.panels.export import taker
-from resnet_demo.panels.webcam import frame_answerer
+from resnet_demo.panels import load_panels
+from resnet_demo.panels.page import Page
 
 GIVE_BACK_S = 5.0
 DEVICES = ("auto", "cuda", "mps", "cpu")
@@ -81,33 +81,32 @@ def build_demo(
 ) -> SpokenBlocks:
     """The page, its events connected to ``engine``; in English alone until ``translate`` is called, if so wanted."""
     room = room or Limits()
-    menu = read_whole_menu(weights, own)
-    kept = KeptRuns()
-    names = {}  # as the menu shows them, in whatever language
-    for language in languages():
-        with speaking(language):
-            names |= {entry.shown: entry.name for entry in menu}
-    page = build_page(
-        menu,
-        kept.drop,
-        frame_answerer(engine, names, sentence_of, room.frames),
-        taker(kept, lambda: read_static("page/page.css")),
-    )
-    with page.demo:
-        connect(page, engine, menu, kept, room.runs)
-        offer(page, engine)
+    page = make_page(engine, read_whole_menu(weights, own), room)
+    demo = build_page(page)
+    with demo:
+        connect(page)
     if in_every_language:
-        translate(page.demo, menu)
+        translate(demo, page.menu)
     # Gradio's own default is 1, and the lowest limit of a group of events holds for all of them
-    page.demo.queue(max_size=room.waiting, default_concurrency_limit=room.runs)
-    return page.demo
+    demo.queue(max_size=room.waiting, default_concurrency_limit=room.runs)
+    return demo
+
+
+def make_page(engine: Deferred[PhotoEngine], menu: Sequence[MenuEntry], room: Limits) -> Page:
+    """The page with its panels, not laid out yet."""
+    return Page(engine, menu, KeptRuns(), room, load_panels(), style(), address_of(modules()))
+
+
+def no_engine() -> PhotoEngine:
+    """For pages that are laid out for their texts alone."""
+    raise RuntimeError("Nothing runs behind this page.")
 
 
 def translate(demo: SpokenBlocks, menu: Sequence[MenuEntry]) -> None:
     """Teach the page every other language: it is laid out again in each, for its texts alone."""
     for language in languages()[1:]:
         with speaking(language):
-            demo.learn(language, build_page(menu).demo)
+            demo.learn(language, build_page(make_page(Deferred(no_engine), menu, Limits())))
 
 
 def fleet_options(parser: argparse.ArgumentParser) -> None:

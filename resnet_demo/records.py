@@ -95,38 +95,48 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """What one residual block did to one photo: four stacks of feature maps, (C, H, W).
+    """What one residual block did to one photo: numbers, and those of its four streams that were kept.
 
     ``pre_activation = residual + shortcut`` and ``output = relu(pre_activation)``.
 
     Attributes:
         name: the block's name in the network, such as "blocks.2".
-        residual: F(x), the residual branch as it enters the sum.
-        shortcut: what came around the branch.
-        pre_activation: the sum.
-        output: the sum after the activation.
+        shape: (C, H, W) of every stream of the block.
         residual_norm, shortcut_norm, output_norm: Euclidean norms over all of a stream, float32.
         cosine: cosine of the angle between residual and shortcut, -1..1; 0 if one is zero.
+        streams: a stack of feature maps (C, H, W), float16 or float32, by the names of STREAM_NAMES.
         means, adds: what ``activity`` and ``added`` give, from whoever had the streams in float32 at hand.
     """
 
     name: str
-    residual: NDArray[np.floating]
-    shortcut: NDArray[np.floating]
-    pre_activation: NDArray[np.floating]
-    output: NDArray[np.floating]
+    shape: tuple[int, int, int]
     residual_norm: float
     shortcut_norm: float
     output_norm: float
     cosine: float
+    streams: Mapping[str, NDArray[np.floating]] = field(default_factory=dict, repr=False)
     means: NDArray[np.float32] | None = field(default=None, repr=False)
     adds: NDArray[np.float32] | None = field(default=None, repr=False)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every stream of the block."""
-        c, h, w = self.output.shape
-        return c, h, w
+    def residual(self) -> NDArray[np.floating]:
+        """F(x), the residual branch as it enters the sum. Like the other three a KeyError if it was not kept."""
+        return self.streams["residual"]
+
+    @property
+    def shortcut(self) -> NDArray[np.floating]:
+        """What came around the branch."""
+        return self.streams["shortcut"]
+
+    @property
+    def pre_activation(self) -> NDArray[np.floating]:
+        """The sum."""
+        return self.streams["pre_activation"]
+
+    @property
+    def output(self) -> NDArray[np.floating]:
+        """The sum after the activation."""
+        return self.streams["output"]
 
     @property
     def sum_norm(self) -> float:
@@ -333,13 +343,14 @@ class Run:
         photo: the photo as the network saw it, (H, W, 3) uint8 RGB; for a network that listens,
             the picture of the sound (``mel.mel_picture``).
         prediction: the answer.
-        blocks: one record a residual block, in order.
+        blocks: one record a residual block, in order, with the streams that the run was asked to keep.
         trace: one record a layer, "input" first.
         timings: milliseconds.
         notice: a sentence to show (such as a fall-back to the CPU), or "".
         classes: in the order of the logits; for one logit, its negative and its positive side.
         gates: one a block, or empty if every branch was open.
-        activation: where the logit comes from, or None for a network that does not allow it.
+        activation: where the logit comes from, or None for a network that does not allow it, or without the last
+            block's output.
         read_outs: what a probe reads after each block, or empty for a network without probes.
         contributions: block name -> (C,) float32, each channel's share of the last block's logit, or
             of the read-out after an earlier block; blocks of which neither is known are left out.
@@ -362,26 +373,3 @@ class Run:
     contributions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
     sense: Sense = "photo"
-
-
-@dataclass(frozen=True)
-class BlockNumbers:
-    """What a ``Block`` says in numbers, without its maps; the names mean the same."""
-
-    name: str
-    shape: tuple[int, int, int]
-    residual_norm: float
-    shortcut_norm: float
-    output_norm: float
-    cosine: float
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """What a ``Run`` says in numbers, for many photos of which nobody looks at the maps; the names mean the same."""
-
-    network: str
-    device: str
-    prediction: Prediction
-    blocks: tuple[BlockNumbers, ...]
-    timings: Timings

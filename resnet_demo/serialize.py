@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from resnet_demo.records import STREAM_NAMES, Numbers, Run
+from resnet_demo.records import Run
 
 PACKAGES = ("torch", "torchvision", "gradio", "numpy", "pillow")
 
 
-def run_as_dict(run: Run | Numbers) -> dict[str, Any]:
+def run_as_dict(run: Run) -> dict[str, Any]:
     """The answer of ``run`` and what every block did: plain numbers and names, no pictures."""
     return {
         "label": run.prediction.label,
@@ -52,8 +52,7 @@ def streams_of(run: Run) -> dict[str, Any]:
     """ "block/stream" -> array (C, H, W), and "photo" (H, W, 3) uint8."""
     arrays: dict[str, Any] = {"photo": run.photo}
     for block in run.blocks:
-        for stream in STREAM_NAMES:
-            arrays[f"{block.name}/{stream}"] = getattr(block, stream)
+        arrays |= {f"{block.name}/{stream}": maps for stream, maps in block.streams.items()}
     return arrays
 
 

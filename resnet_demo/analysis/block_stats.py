@@ -1,124 +1,94 @@
-"""What the blocks did to each photo of a batch, as numbers alone or as the record that the page draws from.
+"""What the blocks did to each photo of a batch, as records on the host.
 
-Both are taken while the forward pass runs: norms in float32 where the streams are, and streams narrowed to
-float16 the moment they exist, so that those of a deep network never lie in memory in float32 all together
-(ResNet-152's would take 210 MB).
+Numbers are taken while the forward pass runs: norms in float32 where the streams are, and streams narrowed to
+float16 the moment they exist, so that those of a deep network never lie in memory in float32 all together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnet_demo.analysis.capture import Put, hook_blocks, residual_blocks
+from resnet_demo.analysis.capture import CapturedBlock, Put, hook_blocks, residual_blocks
 from resnet_demo.records import STREAM_NAMES, Block
 
 FLOAT16_MAX = 6e4  # beyond this a stream is kept in float32
-SUMS = ("residual", "shortcut", "output", "product")
+SUMS = ("residual_norm", "shortcut_norm", "output_norm", "product")
 
 
 @dataclass
-class MeasuredBlock:
-    """What is measured of one block for a batch of B photos, in float32 on the device of the run.
+class RecordedBlock(CapturedBlock):
+    """What is recorded of one block for a batch of B photos, on the device of the run.
+
+    Its ``tensors`` are the streams that are kept, (B, C, H, W), contiguous; SUMS, (B,) float32: the norms of three
+    streams, and the inner product of residual and shortcut; and if any stream is kept "means", (B, C) float32, each
+    channel's mean in the output, and "adds", (B, H, W) float32, see ``Block.added``.
 
     Attributes:
         shape: (C, H, W) of its streams.
-        sums: each (B,): norms of "residual", "shortcut" and "output", and "product", of the first two, summed.
     """
 
     shape: tuple[int, int, int] = (0, 0, 0)
-    sums: dict[str, Tensor] = field(default_factory=dict, repr=False)
-
-    def putter(self) -> Put:
-        """What to tell of the block's streams.
-
-        No stream is copied: residual and shortcut are read when the later of the two has just been made, before
-        anything is added to either in place.
-        """
-        waiting: dict[str, Tensor] = {}
-
-        def put(stream: str, tensor: Tensor) -> None:
-            if stream in ("residual", "shortcut"):
-                waiting[stream] = _rows(tensor)
-                self.sums[stream] = torch.linalg.vector_norm(waiting[stream], dim=(1, 2))
-                if len(waiting) == 2:
-                    # row by row, since one sum of a million products would lose the fifth digit
-                    products = torch.linalg.vecdot(waiting.pop("residual"), waiting.pop("shortcut"))
-                    self.sums["product"] = products.sum(1)
-            elif stream == "output":
-                _, c, h, w = tensor.shape
-                self.shape = (c, h, w)
-                self.sums["output"] = torch.linalg.vector_norm(_rows(tensor), dim=(1, 2))
-
-        return put
 
 
 @contextmanager
-def measure_blocks(model: nn.Module) -> Iterator[dict[str, MeasuredBlock]]:
-    """As ``capture_blocks``, but only the norms of the streams are kept, and residual times shortcut, summed.
+def record_blocks(
+    model: nn.Module, keep: Collection[str] = STREAM_NAMES, dtype: torch.dtype = torch.float16
+) -> Iterator[dict[str, RecordedBlock]]:
+    """As ``capture_blocks``, but only the streams named in ``keep`` are kept, in ``dtype``, beside the numbers that
+    are taken of all.
 
     Raises:
         ValueError: ``model`` has no residual block.
     """
     blocks = residual_blocks(model)
-    measured = {name: MeasuredBlock() for name in blocks}
-    with hook_blocks(model, blocks, lambda name: measured[name].putter()):
-        yield measured
-
-
-@dataclass
-class RecordedBlock(MeasuredBlock):
-    """What is recorded of one block for a batch of B photos, on the device of the run.
-
-    Attributes:
-        streams: STREAM_NAMES by name, each (B, C, H, W), contiguous.
-        means: (B, C) float32, each channel's mean in the output.
-        adds: (B, H, W) float32, see ``Block.added``.
-    """
-
-    streams: dict[str, Tensor] = field(default_factory=dict, repr=False)
-    means: Tensor = field(default_factory=lambda: torch.zeros(0), repr=False)
-    adds: Tensor = field(default_factory=lambda: torch.zeros(0), repr=False)
-
-
-@contextmanager
-def record_blocks(model: nn.Module, dtype: torch.dtype = torch.float16) -> Iterator[dict[str, RecordedBlock]]:
-    """As ``capture_blocks``, but each stream is kept in ``dtype``, and what ``measure_blocks`` measures is, too.
-
-    Raises:
-        ValueError: ``model`` has no residual block.
-    """
-    blocks = residual_blocks(model)
-    recorded = {name: RecordedBlock() for name in blocks}
-
-    def putter(name: str) -> Put:
-        found = recorded[name]
-        measure = found.putter()
-
-        def put(stream: str, tensor: Tensor) -> None:
-            measure(stream, tensor)
-            found.streams[stream] = tensor.to(dtype, copy=True, memory_format=torch.contiguous_format)
-            if stream == "shortcut":
-                found.adds = tensor.relu().mean(1, dtype=torch.float32).neg_()
-            elif stream == "output":
-                found.adds = found.adds + tensor.mean(1, dtype=torch.float32)
-                found.means = tensor.mean((2, 3), dtype=torch.float32)
-
-        return put
-
-    with hook_blocks(model, blocks, putter):
+    recorded = {name: RecordedBlock(name) for name in blocks}
+    with hook_blocks(model, blocks, lambda name: _recorder(recorded[name], keep, dtype)):
         yield recorded
 
 
-def sums_of(blocks: Mapping[str, MeasuredBlock]) -> NDArray[np.float64]:
+def _recorder(block: RecordedBlock, keep: Collection[str], dtype: torch.dtype) -> Put:
+    """What to tell of the streams of ``block``.
+
+    Nothing is copied for the numbers: residual and shortcut are read when the later of the two has just been made,
+    before anything is added to either in place.
+    """
+    found = block.tensors
+    waiting: dict[str, Tensor] = {}
+
+    def put(stream: str, tensor: Tensor) -> None:
+        if stream in ("residual", "shortcut"):
+            waiting[stream] = _rows(tensor)
+            found[f"{stream}_norm"] = torch.linalg.vector_norm(waiting[stream], dim=(1, 2))
+            if len(waiting) == 2:
+                # row by row, since one sum of a million products would lose the fifth digit
+                products = torch.linalg.vecdot(waiting.pop("residual"), waiting.pop("shortcut"))
+                found["product"] = products.sum(1)
+        elif stream == "output":
+            _, c, h, w = tensor.shape
+            block.shape = (c, h, w)
+            found["output_norm"] = torch.linalg.vector_norm(_rows(tensor), dim=(1, 2))
+        if stream in keep:
+            found[stream] = tensor.to(dtype, copy=True, memory_format=torch.contiguous_format)
+        if keep and stream == "shortcut":
+            found["adds"] = tensor.relu().mean(1, dtype=torch.float32).neg_()
+        elif keep and stream == "output":
+            found["adds"] = found["adds"] + tensor.mean(1, dtype=torch.float32)
+            found["means"] = tensor.mean((2, 3), dtype=torch.float32)
+
+    return put
+
+
+def sums_of(blocks: Mapping[str, RecordedBlock]) -> NDArray[np.float64]:
     """What was measured, on the host: (B, blocks, 4), the last in the order of SUMS."""
-    rows = [torch.stack([block.sums[name] for name in SUMS]) for block in blocks.values()]
+    rows = [torch.stack([block.tensors[name] for name in SUMS]) for block in blocks.values()]
     found: NDArray[np.float64] = torch.stack(rows).permute(2, 0, 1).cpu().numpy().astype(np.float64)
     return found
 
@@ -136,50 +106,41 @@ def to_records(blocks: Mapping[str, RecordedBlock]) -> list[tuple[Block, ...]] |
         each stream that float16 can hold is narrowed now.
     """
     sums = sums_of(blocks)
-    narrow = next(iter(blocks.values())).streams["output"].dtype == torch.float16
-    if narrow and overflown(blocks, sums):
+    if _overflown(blocks, sums):
         return None
     alone = len(sums) == 1  # else what a visitor keeps must not keep the others' photos in memory
 
-    def each(tensor: Tensor) -> Callable[[int], NDArray[np.floating]]:
+    def each(tensor: Tensor) -> Callable[[int], NDArray[Any]]:
         array = tensor.cpu().numpy()
         return lambda i: array[i] if alone else array[i].copy()
 
     found: list[list[Block]] = [[] for _ in sums]
     for place, (name, block) in enumerate(blocks.items()):
-        streams = {stream: each(block.streams[stream]) for stream in STREAM_NAMES}
-        means, adds = each(block.means), each(block.adds)
-        for photo, row in enumerate(sums[:, place].tolist()):
-            maps = {stream: take(photo) for stream, take in streams.items()}
-            if not narrow:
-                maps = {stream: _narrowed(array) for stream, array in maps.items()}
-            f, s, out, product = row
+        arrays = {kind: each(tensor) for kind, tensor in block.tensors.items() if kind not in SUMS}
+        for photo, (f, s, out, product) in enumerate(sums[:, place].tolist()):
+            taken = {kind: take(photo) for kind, take in arrays.items()}
+            means, adds = taken.pop("means", None), taken.pop("adds", None)
+            streams = {kind: _narrowed(taken[kind]) for kind in STREAM_NAMES if kind in taken}
             found[photo].append(
-                Block(
-                    name,
-                    **maps,
-                    residual_norm=f,
-                    shortcut_norm=s,
-                    output_norm=out,
-                    cosine=cosine(f, s, product),
-                    means=means(photo).astype(np.float32, copy=False),
-                    adds=adds(photo).astype(np.float32, copy=False),
-                )
+                Block(name, block.shape, f, s, out, cosine(f, s, product), streams, means, adds)
             )
     return [tuple(photo) for photo in found]
 
 
-def overflown(blocks: Mapping[str, RecordedBlock], sums: NDArray[np.float64]) -> bool:
-    """Whether a value of the streams became infinite, or was not finite before."""
+def _overflown(blocks: Mapping[str, RecordedBlock], sums: NDArray[np.float64]) -> bool:
+    """Whether a value of a stream kept in float16 became infinite, or was not finite before."""
     # no value is larger than its stream's norm, and none of the sum than both norms together
     largest = np.maximum(sums[..., 0] + sums[..., 1], sums[..., 2]).max(0)
     doubtful = [block for block, most in zip(blocks.values(), largest, strict=True) if not most < FLOAT16_MAX]
-    totals = [stream.sum(dtype=torch.float32) for block in doubtful for stream in block.streams.values()]
+    kept = [block.tensors[name] for block in doubtful for name in STREAM_NAMES if name in block.tensors]
+    totals = [stream.sum(dtype=torch.float32) for stream in kept if stream.dtype == torch.float16]
     return bool(totals) and not bool(torch.isfinite(torch.stack(totals)).all())
 
 
 def _narrowed(stream: NDArray[np.floating]) -> NDArray[np.floating]:
     """In float16, unless a value would overflow it."""
+    if stream.dtype == np.float16:
+        return stream
     fits = not stream.size or float(np.abs(stream).max()) < FLOAT16_MAX  # False if one is not a number
     return stream.astype(np.float16) if fits else stream
 

@@ -132,6 +132,6 @@ def time_layers(layers: Mapping[str, nn.Module], device: torch.device) -> Iterat
             handle.remove()
 
 
-def with_times(trace: tuple[LayerTrace, ...], spent: dict[str, float]) -> tuple[LayerTrace, ...]:
+def with_times(trace: tuple[LayerTrace, ...], spent: Mapping[str, float]) -> tuple[LayerTrace, ...]:
     """The same trace with the milliseconds of one run filled in."""
     return tuple(replace(line, milliseconds=spent.get(line.name)) for line in trace)

@@ -56,7 +56,7 @@ def read_outs(
     found, shares = [], {}
     for block in blocks:
         probe = probes.get(block.name)
-        if probe is None or probe.weight.shape[-1] != len(block.output):
+        if probe is None or probe.weight.shape[-1] != block.shape[0]:
             continue
         share = probe.weight * block.activity  # an output is never negative, so mean |a| is the mean
         logits = np.atleast_1d(share.sum(-1) + probe.bias).astype(np.float64)

@@ -1,10 +1,12 @@
 // A click on a block tells the server which; Enter and Space click a button by themselves.
-element.addEventListener('click', (event) => {
-  const cell = event.target.closest('button.cell');
-  if (!cell) return;
-  element.querySelectorAll('button.cell').forEach((other) => {
-    other.classList.toggle('selected', other === cell);
-    other.setAttribute('aria-pressed', String(other === cell));
+export default function start({ element, trigger }) {
+  element.addEventListener('click', (event) => {
+    const cell = event.target.closest('button.cell');
+    if (!cell) return;
+    element.querySelectorAll('button.cell').forEach((other) => {
+      other.classList.toggle('selected', other === cell);
+      other.setAttribute('aria-pressed', String(other === cell));
+    });
+    trigger('select', { index: Number(cell.dataset.block) });
   });
-  trigger('select', { index: Number(cell.dataset.block) });
-});
+}

@@ -85,8 +85,9 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, sense: Sen
         f'<div class="stop end"><b>{escape(label_of(best.label))}</b><span>{100 * best.confidence:.1f} %</span>'
         f"<span>{say('logit')} {significant(run.prediction.logit)}</span></div>"
     )
+    gates = "_".join(f"{gate.residual:g}-{gate.shortcut:g}" for gate in run.gates)  # as an address has them
     return (
-        f'<div class="roadmap{" deep" if len(cells) > SHORT else ""}" style="--blocks:{len(cells)}" role="group" '
+        f'<div class="roadmap{" deep" if len(cells) > SHORT else ""}" data-gates="{gates}" style="--blocks:{len(cells)}" role="group" '
         f'aria-label="{say("Road map of the network: choose a block")}">'
         f"{start}{''.join(cells)}{end}</div>"
     )

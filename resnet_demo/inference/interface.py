@@ -6,11 +6,11 @@ Nothing here needs torch or Ray: the page is built before either is imported.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,10 @@ from resnet_demo.inputs.files import FileSource
 from resnet_demo.inputs.mel_spectrogram import mel_picture
 from resnet_demo.inputs.preprocessing import fit_photo, read_photo
 from resnet_demo.networks.download import Progress, nothing
-from resnet_demo.records import Ablation, Gate, GradientFlow, Numbers, Preprocessing, Run
+from resnet_demo.records import STREAM_NAMES, Ablation, Gate, GradientFlow, Preprocessing, Run
 
 Photo = FileSource | Image.Image | NDArray[np.uint8]  # a file, its picture, or the pixels the network takes
+PhotoT = TypeVar("PhotoT", bound=Photo)
 # a photo of 50 megapixels takes 200 MB while it is opened: not one for every visitor at once
 OPENING = threading.BoundedSemaphore(2)
 PATIENCE_S = 60.0  # seconds to wait for one's turn
@@ -109,25 +110,33 @@ class PhotoEngine(Protocol):
         """The first network that listens, or None."""
         ...
 
+    @overload
     def run(
         self,
-        photo: Photo,
+        photos: list[PhotoT],
         network: str | None = None,
         gates: Sequence[Gate] = (),
+        keep: Collection[str] = STREAM_NAMES,
+        here: bool = False,
+    ) -> list[Run]: ...
+
+    @overload
+    def run(
+        self,
+        photos: Photo,
+        network: str | None = None,
+        gates: Sequence[Gate] = (),
+        keep: Collection[str] = STREAM_NAMES,
         here: bool = False,
     ) -> Run:
-        """One photo through one network, with everything its residual blocks did; ``here`` means not on a GPU
-        that is lent by the call."""
+        """A photo, or each of a list, through one network, with the streams of its residual blocks that are named in
+        ``keep``; ``here`` means not on a GPU that is lent by the call."""
         ...
 
     def hear(
         self, samples: NDArray[np.float32], network: str | None = None, gates: Sequence[Gate] = ()
     ) -> Run:
         """One sound through a network that listens."""
-        ...
-
-    def answer(self, photo: Photo, network: str | None = None) -> Run | Numbers:
-        """What ``run`` says in numbers, for those who do not look at the maps."""
         ...
 
     def ablation(self, run: Run) -> Ablation:
@@ -139,6 +148,19 @@ class PhotoEngine(Protocol):
     ) -> GradientFlow:
         """How the gradient fares on the photo of ``run`` in fresh networks of ``depth`` blocks."""
         ...
+
+
+def streams_to_keep(names: Collection[str]) -> tuple[str, ...]:
+    """``names`` in the order of STREAM_NAMES.
+
+    Raises:
+        EngineError: there is no such stream.
+    """
+    if unknown := sorted(set(names) - set(STREAM_NAMES)):
+        raise EngineError(
+            f"No stream is called {unknown[0]!r:.60}; the streams are {', '.join(STREAM_NAMES)}."
+        )
+    return tuple(name for name in STREAM_NAMES if name in names)
 
 
 def hear(

@@ -12,10 +12,11 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,14 +39,16 @@ from resnet_demo.inference.interface import (
     EngineError,
     NetworkInfo,
     Photo,
+    PhotoT,
     ReplicaConfig,
     as_pixels,
     hear,
+    streams_to_keep,
 )
 from resnet_demo.inference.ray_cluster import join_ray, leave_ray, threads_of
 from resnet_demo.networks.cards import WEIGHTS, read_menu
 from resnet_demo.networks.download import Progress, nothing
-from resnet_demo.records import Ablation, Gate, GradientFlow, Numbers, Run, Timings
+from resnet_demo.records import STREAM_NAMES, Ablation, Gate, GradientFlow, Run, Timings
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +59,7 @@ STARTING_S = 600.0  # for the first replica; another machine may have to be star
 LOST = (RayActorError, ActorUnavailableError, ObjectLostError, TaskCancelledError, DeploymentUnavailableError)
 
 
-Asked = tuple[NDArray[np.uint8], str | None, bool]  # photo, network, whether numbers are all that is wanted
+Asked = tuple[NDArray[np.uint8], str | None, tuple[str, ...]]  # photo, network, streams to keep
 
 
 @dataclass(frozen=True)
@@ -113,34 +116,32 @@ class Replica:
         photo: NDArray[np.uint8],
         network: str | None,
         gates: tuple[Gate, ...] = (),
-        numbers: bool = False,
-    ) -> Run | Numbers | Refused:
-        """As ``Engine.run``, or as ``Engine.answer``; photos without gates that come close together share a pass."""
+        keep: tuple[str, ...] = STREAM_NAMES,
+    ) -> Run | Refused:
+        """As ``Engine.run``; photos without gates that come close together share a pass."""
         if network not in self.loaded:  # else its loading would hold up a pass of others
             found = await asyncio.to_thread(told, self.engine.network, network)
             if isinstance(found, Refused):
                 return found
             self.loaded.add(network)
         if all(gate.open for gate in gates):
-            found_run: Run | Numbers | Refused = await self.together((photo, network, numbers))
-            return found_run
-        gated: Run | Refused = await asyncio.to_thread(told, self.engine.run, photo, network, gates)
+            shared: Run | Refused = await self.together((photo, network, keep))
+            return shared
+        gated: Run | Refused = await asyncio.to_thread(told, self.engine.run, photo, network, gates, keep)
         return gated
 
     @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=BATCH_WAIT_S)  # type: ignore[untyped-decorator]
-    async def together(self, asked: list[Asked]) -> list[Run | Numbers | Refused]:
-        """Several photos, those of the same network and kind of answer in one pass."""
+    async def together(self, asked: list[Asked]) -> list[Run | Refused]:
+        """Several photos, those of the same network that keep the same streams in one pass."""
         return await asyncio.to_thread(self._pass, asked)
 
-    def _pass(self, asked: Sequence[Asked]) -> list[Run | Numbers | Refused]:
-        answers: list[Run | Numbers | Refused] = [Refused("EngineError", FAILED)] * len(asked)
-        for network, numbers in {(network, numbers) for _, network, numbers in asked}:
-            places = [i for i, ask in enumerate(asked) if ask[1:] == (network, numbers)]
-            together = self.engine.numbers if numbers else self.engine.run_batch
-            found = told(together, [asked[i][0] for i in places], network)
+    def _pass(self, asked: Sequence[Asked]) -> list[Run | Refused]:
+        answers: list[Run | Refused] = [Refused("EngineError", FAILED)] * len(asked)
+        for network, keep in {(network, keep) for _, network, keep in asked}:
+            places = [i for i, ask in enumerate(asked) if ask[1:] == (network, keep)]
+            found = told(self.engine.run, [asked[i][0] for i in places], network, (), keep)
             if isinstance(found, Refused):  # nobody fails because of somebody else's photo
-                alone = self.engine.answer if numbers else self.engine.run
-                found = [told(alone, asked[i][0], network) for i in places]
+                found = [told(self.engine.run, asked[i][0], network, (), keep) for i in places]
             for i, answer in zip(places, found, strict=True):
                 answers[i] = answer
         return answers
@@ -258,31 +259,47 @@ class RayEngine:
                 self._info[network] = known
         return known
 
+    @overload
     def run(
         self,
-        photo: Photo,
+        photos: list[PhotoT],
         network: str | None = None,
         gates: Sequence[Gate] = (),
+        keep: Collection[str] = STREAM_NAMES,
         here: bool = False,
-    ) -> Run:
-        """As ``Engine.run``; ``timings.total`` is the time that passed here, and ``here`` means nothing."""
-        return self._timed(photo, network, tuple(gates), False)
+    ) -> list[Run]: ...
 
-    def answer(self, photo: Photo, network: str | None = None) -> Numbers:
-        """As ``Engine.answer``, timed as ``run`` is."""
-        return self._timed(photo, network, (), True)
-
-    def _timed(
+    @overload
+    def run(
         self,
-        photo: Photo,
-        network: str | None,
-        gates: tuple[Gate, ...],
-        numbers: bool,
-    ) -> Any:
+        photos: Photo,
+        network: str | None = None,
+        gates: Sequence[Gate] = (),
+        keep: Collection[str] = STREAM_NAMES,
+        here: bool = False,
+    ) -> Run: ...
+
+    def run(
+        self,
+        photos: Any,
+        network: str | None = None,
+        gates: Sequence[Gate] = (),
+        keep: Collection[str] = STREAM_NAMES,
+        here: bool = False,
+    ) -> Run | list[Run]:
+        """As ``Engine.run``; ``timings.total`` is the time that passed here, and ``here`` means nothing. The photos of
+        a list go to the replicas one by one, which share passes as they come."""
+        if isinstance(photos, list):
+
+            def one(photo: Photo) -> Run:
+                return self.run(photo, network, gates, keep)
+
+            with ThreadPoolExecutor(max(1, min(len(photos), ONGOING))) as pool:
+                return list(pool.map(one, photos))
         started = time.perf_counter()
-        facts = self.info(network)
         # a photo of any size becomes a small picture here, before it travels
-        found = self._ask("run", as_pixels(photo, facts), network, gates, numbers)
+        pixels = as_pixels(photos, self.info(network))
+        found: Run = self._ask("run", pixels, network, tuple(gates), streams_to_keep(keep))
         spent = (time.perf_counter() - started) * 1e3
         return replace(found, timings=Timings(found.timings.prepare, found.timings.forward, spent))
 

@@ -22,11 +22,7 @@ GRACE_S = 20.0
 
 def size_of(run: Run) -> int:
     """Bytes of the arrays of ``run``."""
-    streams = (
-        stream.nbytes
-        for block in run.blocks
-        for stream in (block.residual, block.shortcut, block.pre_activation, block.output)
-    )
+    streams = (stream.nbytes for block in run.blocks for stream in block.streams.values())
     return run.photo.nbytes + sum(streams)
 
 

@@ -32,7 +32,7 @@ from resnet_demo.inference.lazy import Deferred
 from resnet_demo.records import Gate
 
 if TYPE_CHECKING:
-    from resnet_demo.inference.engine import Task
+    from resnet_demo.inference.forward import Task
 
 SECONDS = 10  # the first call of a fork starts CUDA; one photo takes milliseconds
 
@@ -49,16 +49,19 @@ def borrow(engine: Deferred[PhotoEngine]) -> None:
         engine: one for the CPU; it is built here and now.
     """
     spaces: Any = importlib.import_module("spaces")  # before torch: see above
-    from resnet_demo.inference.engine import Engine, compute
+    from resnet_demo.inference.engine import Engine
+    from resnet_demo.inference.forward import compute
 
     here = engine.get()
     assert isinstance(here, Engine)  # a cluster has GPUs of its own
     on_gpu = {here.default: here.network().copy_on("cuda")}
 
     @spaces.GPU(duration=SECONDS)
-    def run_on_gpu(task: Task, network: str, x: NDArray[np.float32], gates: tuple[Gate, ...]) -> Any:
+    def run_on_gpu(
+        task: Task, network: str, x: NDArray[np.float32], gates: tuple[Gate, ...], keep: tuple[str, ...]
+    ) -> Any:
         if network not in on_gpu:
             on_gpu[network] = here.read(network).copy_on("cuda")
-        return compute(on_gpu[network], task, x, gates)
+        return compute(on_gpu[network], task, x, gates, keep)
 
     here.elsewhere = run_on_gpu

@@ -1,4 +1,7 @@
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('button[data-example]');
-  if (button) trigger('select', { index: Number(button.dataset.example) });
-});
+// A click on an example tells the server which.
+export default function start({ element, trigger }) {
+  element.addEventListener('click', (event) => {
+    const button = event.target.closest('button[data-example]');
+    if (button) trigger('select', { index: Number(button.dataset.example) });
+  });
+}

@@ -1,6 +1,5 @@
-// What the scripts say, in the language of the page; `spoken` is missing from an English one.
-window.say = (sentence, values = {}) =>
-  (window.spoken?.words[sentence] ?? sentence).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+// Around Gradio: its own words, a camera that is refused, a server that was started again.
+import { asked, say } from './shared.js';
 
 // Gradio sets the language of the document from the browser, whatever the page speaks.
 (() => {
@@ -26,14 +25,17 @@ if (window.spoken) {
     'Adjust volume': say('Adjust volume'),
     'Adjust playback speed to': say('Adjust playback speed to'),
   };
-  const steps = { 'Skip backwards by': say('Skip backwards'), 'Skip forward by': say('Skip forward') }; // how far is left out
+  // how far is left out
+  const steps = { 'Skip backwards by': say('Skip backwards'), 'Skip forward by': say('Skip forward') };
   const named = (english, name) =>
     document.querySelectorAll(`[aria-label^="${english}"]`).forEach((found) => {
       const label = name(found.getAttribute('aria-label'));
       if (label !== found.getAttribute('aria-label')) found.setAttribute('aria-label', label);
     });
   const mend = () => {
-    for (const [english, said] of Object.entries(names)) named(english, (label) => said + label.slice(english.length));
+    for (const [english, said] of Object.entries(names)) {
+      named(english, (label) => said + label.slice(english.length));
+    }
     for (const [english, said] of Object.entries(steps)) named(english, () => said);
   };
   const watched = { childList: true, subtree: true, attributeFilter: ['aria-label'] };
@@ -43,10 +45,14 @@ if (window.spoken) {
 // A camera or microphone that is refused or missing would fail in silence; say what happened and what to do.
 window.addEventListener('unhandledrejection', (event) => {
   const reasons = {
-    NotAllowedError: say('The browser was not allowed to use the camera. Allow it beside the address bar, or upload a photo.'),
+    NotAllowedError: say(
+      'The browser was not allowed to use the camera. Allow it beside the address bar, or upload a photo.',
+    ),
     NotFoundError: say('No camera was found. Upload or paste a photo instead.'),
     NotReadableError: say('The camera is in use by another program. Close that program, or upload a photo.'),
-    OverconstrainedError: say('This camera cannot give a usable picture. Choose another one, or upload a photo.'),
+    OverconstrainedError: say(
+      'This camera cannot give a usable picture. Choose another one, or upload a photo.',
+    ),
   };
   const reason = event.reason || {};
   const recording = /microphone/i.test(reason.message) || document.getElementById('sound')?.offsetParent;
@@ -67,17 +73,18 @@ window.addEventListener('unhandledrejection', (event) => {
   note.textContent = sentence;
 });
 
-// When the server has been started again, Gradio loads an old tab anew, and a photo that was in it is gone: say so.
+// When the server has been started again, Gradio loads an old tab anew, and a photo that was in it is gone.
 (() => {
   const config = () => window.gradio_config;
   const filled = () => document.querySelector('#roadmap button.cell');
 
   window.addEventListener('pagehide', () => {
-    if (config()) sessionStorage.setItem('left', JSON.stringify({ app: config().app_id, filled: Boolean(filled()) }));
+    const now = { app: config()?.app_id, filled: Boolean(filled()) };
+    if (config()) sessionStorage.setItem('left', JSON.stringify(now));
   });
 
   const left = JSON.parse(sessionStorage.getItem('left') || '{}');
-  const lost = left.filled && !new URLSearchParams(location.search).get('example'); // an example comes back by itself
+  const lost = left.filled && !asked.get('example'); // an example comes back by itself
   if (!lost || performance.getEntriesByType('navigation')[0]?.type !== 'reload') return;
   const note = document.createElement('p');
   note.id = 'restart-note';
@@ -89,7 +96,9 @@ window.addEventListener('unhandledrejection', (event) => {
       note.remove();
       clearInterval(waiting);
     } else if (config() && photo && !note.isConnected) {
-      note.textContent = say('The demo was started again since you gave it a photo; give it the photo once more.');
+      note.textContent = say(
+        'The demo was started again since you gave it a photo; give it the photo once more.',
+      );
       photo.after(note);
     }
   }, 300);

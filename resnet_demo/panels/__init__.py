@@ -1,1 +1,35 @@
-"""The panels of the page: one stem a panel."""
+"""The panels of the page, one stem each, in a folder a chapter; ``PANELS`` names them in the order of the page."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from resnet_demo.panels.base import Panel
+
+PANELS = [
+    "look.inside_block",
+    "cut.ablation",
+    "explain.class_activation",
+    "explain.early_readout",
+    "learn.gradient_flow",
+    "own.webcam",
+    "own.sound",
+    "own.compare",
+    "look.layer_summary",
+    "own.export",
+    "look.block_diagram",
+]
+
+
+def load_panels() -> list[type[Panel]]:
+    """The panel that each module of the registry defines."""
+    found = []
+    for name in PANELS:
+        module = import_module(f"{__name__}.{name}")
+        (panel,) = (
+            thing
+            for thing in vars(module).values()
+            if isinstance(thing, type) and issubclass(thing, Panel) and thing.__module__ == module.__name__
+        )
+        found.append(panel)
+    return found

@@ -32,7 +32,7 @@ from resnet_demo.inference.interface import NO_RAY, has_ray
 from resnet_demo.inputs.photo_decoding import PhotoError, read_file
 from resnet_demo.inputs.preprocessing import read_photo
 from resnet_demo.networks.checkpoints import CheckpointError
-from resnet_demo.records import Numbers, Run
+from resnet_demo.records import STREAM_NAMES, Run
 from resnet_demo.serialize import run_as_dict, save_streams
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo", ".avif"}
@@ -51,7 +51,7 @@ def photos_in(paths: Iterable[Path]) -> Iterator[Path]:
 
 def run_all(
     engine: Engine, paths: Iterable[Path], network: str | None = None, streams: bool = True
-) -> Iterator[tuple[Path, Run | Numbers | Exception]]:
+) -> Iterator[tuple[Path, Run | Exception]]:
     """Each photo with its run, or with what was wrong with it, in order; without ``streams`` only its numbers."""
     preprocessing = engine.network(network).card.preprocessing
     # a CPU opens photos between the passes, on all cores: a pass whose threads wait for one that opens a photo
@@ -73,12 +73,11 @@ def run_all(
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor() as openers:
         waiting: deque[tuple[list[Path], Iterator[Any]]] = deque()
 
-        def run_next() -> Iterator[tuple[Path, Run | Numbers | Exception]]:
+        def run_next() -> Iterator[tuple[Path, Run | Exception]]:
             batch, found = waiting.popleft()
             every = list(openers.map(opened, found) if in_turn else found)
             good = [pixels for pixels in every if not isinstance(pixels, Exception)]
-            runs: Iterator[Run | Numbers]
-            runs = iter(engine.run_batch(good, network) if streams else engine.numbers(good, network))
+            runs = iter(engine.run(good, network, keep=STREAM_NAMES if streams else ()))
             for path, pixels in zip(batch, every, strict=True):
                 yield path, pixels if isinstance(pixels, Exception) else next(runs)
 
@@ -109,7 +108,7 @@ def write_lines(
             tqdm.write(f"{path}: {reason}", file=sys.stderr)
             continue
         tqdm.write(json.dumps({"photo": str(path), **run_as_dict(run)}), file=to)
-        if out is not None and isinstance(run, Run):
+        if out is not None:
             save_streams(run, out / f"{path.stem}.npz")
     return failed
 

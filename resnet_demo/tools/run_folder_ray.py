@@ -123,7 +123,7 @@ class Forward:
     def answers(self, pixels: list[NDArray[np.uint8]]) -> list[Run | str]:
         """A run for each, or the sentence that says why not; one that fails spoils no other."""
         try:
-            return list(self.engine.run_batch(pixels, self.network))
+            return [*self.engine.run(pixels, self.network, keep=())]
         except EngineError as error:
             if len(pixels) == 1:
                 return [str(error)]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from resnet_demo.inference.tensors import to_tensor
+from resnet_demo.inference.forward import to_tensor
 from resnet_demo.networks.checkpoints import CheckpointError, available_networks, load_checkpoint
 from resnet_demo.records import Preprocessing
 from resnet_demo.training.data import (

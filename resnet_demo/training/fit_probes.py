@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from resnet_demo.analysis.capture import capture_blocks
 from resnet_demo.analysis.linear_probes import Probe, save_probes
-from resnet_demo.inference.tensors import to_tensor
+from resnet_demo.inference.forward import to_tensor
 from resnet_demo.networks.cards import WEIGHTS
 from resnet_demo.networks.checkpoints import CheckpointError, available_networks, load_checkpoint
 from resnet_demo.records import Preprocessing

@@ -12,7 +12,6 @@ from resnet_demo.analysis.block_stats import (
     FLOAT16_MAX,
     STREAM_NAMES,
     cosine,
-    measure_blocks,
     record_blocks,
     to_records,
 )
@@ -27,7 +26,7 @@ def test_what_is_measured_is_what_would_be_captured(name: str, memory: torch.mem
     x = torch.randn(3, 1 if name == "one channel" else 3, 45, 61).to(memory_format=memory)
     with capture_blocks(model) as streams:
         expected = model(x)
-    with measure_blocks(model) as measured:
+    with record_blocks(model, keep=()) as measured:
         found = model(x)
     assert torch.equal(found, expected)  # bit for bit
     assert measured.keys() == streams.keys()
@@ -35,12 +34,12 @@ def test_what_is_measured_is_what_would_be_captured(name: str, memory: torch.mem
         assert numbers.shape == block.output.shape[1:]
         for stream in ("residual", "shortcut", "output"):
             norms = getattr(block, stream).flatten(1).norm(dim=1)
-            assert torch.allclose(numbers.sums[stream], norms, rtol=1e-4)
+            assert torch.allclose(numbers.tensors[f"{stream}_norm"], norms, rtol=1e-4)
         product = (block.residual * block.shortcut).flatten(1).sum(1)
-        scale = float((numbers.sums["residual"] * numbers.sums["shortcut"]).max())
-        assert torch.allclose(numbers.sums["product"], product, atol=1e-5 * scale)
+        scale = float((numbers.tensors["residual_norm"] * numbers.tensors["shortcut_norm"]).max())
+        assert torch.allclose(numbers.tensors["product"], product, atol=1e-5 * scale)
     assert hooks_on(model) == 0
-    with pytest.raises(ValueError, match="no residual block"), measure_blocks(nn.Linear(2, 2)):
+    with pytest.raises(ValueError, match="no residual block"), record_blocks(nn.Linear(2, 2)):
         pass
 
 
@@ -104,7 +103,7 @@ def test_values_that_float16_cannot_hold_are_kept_in_float32() -> None:
     assert to_records(blocks) is None
     with capture_blocks(model) as streams:
         model(x)
-    with record_blocks(model, torch.float32) as blocks:
+    with record_blocks(model, dtype=torch.float32) as blocks:
         model(x)
     found = to_records(blocks)
     assert found is not None

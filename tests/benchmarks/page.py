@@ -31,18 +31,20 @@ from benchmarks import machine
 from benchmarks.server import CLIENTS, crowd, import_seconds, through_the_server
 from benchmarks.timing import REFERENCE, interleaved, jpeg
 from resnet_demo.analysis.capture import capture_blocks
-from resnet_demo.drawing.answer import answer_html, trace_html
+from resnet_demo.drawing.answer import answer_html
 from resnet_demo.drawing.feature_maps import forget_photos
 from resnet_demo.drawing.road_map import roadmap_html
+from resnet_demo.drawing.streams import View
 from resnet_demo.inference.engine import Engine
-from resnet_demo.inference.tensors import to_tensor
+from resnet_demo.inference.forward import to_tensor
 from resnet_demo.inputs.photo_examples import EXAMPLES, example
 from resnet_demo.inputs.preprocessing import read_photo
 from resnet_demo.networks.cards import WEIGHTS
 from resnet_demo.networks.checkpoints import available_networks
 from resnet_demo.networks.resnet import ResNet
-from resnet_demo.panels.block_diagram import how_html
-from resnet_demo.panels.inside_block import View, inside_html
+from resnet_demo.panels.look.block_diagram import how_html
+from resnet_demo.panels.look.inside_block import inside_html
+from resnet_demo.panels.look.layer_summary import trace_html
 from resnet_demo.records import Gate, Run
 from resnet_demo.tools import run_folder as folder_command
 from resnet_demo.tools.app_process import Server, Visitor, free_port

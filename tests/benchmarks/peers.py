@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from resnet_demo.analysis.capture import residual_blocks
 from resnet_demo.drawing.road_map import roadmap_html
+from resnet_demo.drawing.streams import View
 from resnet_demo.inference.engine import Engine
 from resnet_demo.inputs.photo_decoding import open_photo
 from resnet_demo.networks.cards import WEIGHTS
 from resnet_demo.networks.checkpoints import available_networks
 from resnet_demo.networks.resnet import ResNet
-from resnet_demo.panels.inside_block import View, inside_html
+from resnet_demo.panels.look.inside_block import inside_html
 
 SHOWN = 16  # channels of each block, as on the page
 MEANING = {

@@ -29,11 +29,12 @@ from typing import Any
 
 from benchmarks.machine import hardware
 from benchmarks.timing import jpeg
-from resnet_demo.inference.interface import EngineConfig, PhotoEngine, ReplicaConfig
+from resnet_demo.inference.interface import EngineConfig, Limits, PhotoEngine, ReplicaConfig
 from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.ray_cluster import cores, join_ray, threads_of
-from resnet_demo.inference.run_cache import size_of
-from resnet_demo.panels.webcam import frame_answerer
+from resnet_demo.inference.run_cache import KeptRuns, size_of
+from resnet_demo.panels.own.webcam import WebcamPanel
+from resnet_demo.panels.page import Page
 
 CLIENTS = 8
 LOAD = 0.7  # of what a core can do: the rest is for bursts
@@ -80,7 +81,7 @@ def page_ms(engine: PhotoEngine, data: bytes, frames: int = 30) -> float:
             return run
 
     known: Any = Known()
-    answer = frame_answerer(Deferred(lambda: known), {}, str)
+    answer = WebcamPanel(Page(Deferred(lambda: known), (), KeptRuns(), Limits(), [])).frame
     request = {"jpeg": "data:image/jpeg;base64," + base64.b64encode(data).decode(), "block": 2}
     spent = []
     for _ in range(frames):

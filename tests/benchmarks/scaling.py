@@ -20,12 +20,13 @@ from torchvision import models
 
 from resnet_demo.analysis.layer_summary import trace_layers
 from resnet_demo.drawing.road_map import roadmap_html
+from resnet_demo.drawing.streams import View
 from resnet_demo.inference.engine import Engine
 from resnet_demo.inference.run_cache import size_of
 from resnet_demo.networks.checkpoints import Card, available_networks, save_checkpoint
 from resnet_demo.networks.resnet import ResNet
 from resnet_demo.networks.torchvision_resnets import OwnNetwork
-from resnet_demo.panels.inside_block import View, inside_html
+from resnet_demo.panels.look.inside_block import inside_html
 from resnet_demo.records import Preprocessing
 
 SIDES = (90, 180, 360, 720)

@@ -136,7 +136,8 @@ def picture(url: str) -> Image.Image:
 
 
 def block_of(output: np.ndarray) -> Block:
-    return replace(make_run().blocks[0], output=output)
+    block = make_run().blocks[0]
+    return replace(block, shape=output.shape, streams={**block.streams, "output": output})
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,14 @@ import pytest
 import torch
 from conftest import draw_photo
 
-from resnet_demo.inference import engine as engine_module
-from resnet_demo.inference.engine import Engine, EngineError, best_device, predict
-from resnet_demo.inference.tensors import to_tensor
+from resnet_demo.inference import forward as forward_module
+from resnet_demo.inference.devices import best_device
+from resnet_demo.inference.engine import Engine, EngineError
+from resnet_demo.inference.forward import predict, to_tensor
 from resnet_demo.inputs.photo_decoding import PhotoError
 from resnet_demo.inputs.preprocessing import fit_photo, read_photo
 from resnet_demo.networks.checkpoints import available_networks
-from resnet_demo.records import Gate
+from resnet_demo.records import STREAM_NAMES, Gate
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_a_photo_may_be_its_file_its_path_or_its_pixels(engine: Engine, tmp_path
     draw_photo(5, 800, 600).save(path, quality=90)
     pixels = read_photo(path, engine.network().card.preprocessing)
     for photo in (path, str(path), path.read_bytes(), pixels):
-        for run in (engine.run(photo), engine.run_batch([photo])[0]):
+        for run in (engine.run(photo), engine.run([photo])[0]):
             assert np.array_equal(run.photo, pixels)
     with pytest.raises(PhotoError, match="is damaged"):
         engine.run(path.read_bytes()[:3000])
@@ -111,7 +112,7 @@ def test_a_device_that_fails_at_run_time_falls_back_to_the_cpu(
     fresh = Engine(available_networks(weights_dir), "cpu")
     net = fresh.network()
     net.device = torch.device("meta")  # a device on which no number can be read
-    monkeypatch.setattr(engine_module, "device_name", lambda d: d.type.upper())
+    monkeypatch.setattr(forward_module, "device_name", lambda d: d.type.upper())
     run = fresh.run(draw_photo(4))
     assert run.device == "CPU"
     assert "META failed" in run.notice
@@ -164,16 +165,16 @@ def test_photos_that_wait_together_share_a_pass_and_keep_their_answers(
     photos = [draw_photo(seed, 60, 50) for seed in range(6)]
     alone = [engine.run(photo) for photo in photos]
     passes: list[int] = []
-    forward = engine_module._forward
+    forward = forward_module._forward
 
-    def counted(net, x, gates):
+    def counted(net, x, gates, keep):
         passes.append(len(x))
-        return forward(net, x, gates)
+        return forward(net, x, gates, keep)
 
-    monkeypatch.setattr(engine_module, "_forward", counted)
+    monkeypatch.setattr(forward_module, "_forward", counted)
     with ThreadPoolExecutor(6) as pool, engine.network().lock:  # the network is busy while they come
         coming = [pool.submit(engine.run, photo) for photo in photos]
-        while len(engine.network().together._waiting) < 6:
+        while len(engine.network().batcher(STREAM_NAMES)._waiting) < 6:
             time.sleep(0.001)
         engine.network().lock.release()
         runs = [run.result(30) for run in coming]

@@ -10,8 +10,7 @@ import torch
 from example_networks import SMALL, assert_same, small
 from torch import nn
 
-from resnet_demo.inference.optimize import fold_norms
-from resnet_demo.inference.packed import PackedConv2d, pack_weights
+from resnet_demo.inference.optimize import PackedConv2d, fold_norms, pack_weights
 
 SIZE = (1, 3, 45, 45)
 needs_onednn = pytest.mark.skipif(

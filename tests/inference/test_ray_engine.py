@@ -33,6 +33,7 @@ from test_public import jpeg
 
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.road_map import roadmap_html
+from resnet_demo.drawing.streams import View
 from resnet_demo.inference.engine import Engine, build_engine
 from resnet_demo.inference.interface import (
     BUSY,
@@ -47,13 +48,13 @@ from resnet_demo.inference.ray_engine import TRIES, RayEngine, Refused, deployme
 from resnet_demo.inputs.photo_decoding import open_photo
 from resnet_demo.networks.checkpoints import Card, CheckpointError, save_checkpoint
 from resnet_demo.networks.resnet import ResNet
-from resnet_demo.page.events import sentence_of
-from resnet_demo.panels.ablation import activation_html
-from resnet_demo.panels.block_diagram import how_html
-from resnet_demo.panels.compare import compare_html
-from resnet_demo.panels.gradient_flow import decides_html
-from resnet_demo.panels.inside_block import View, inside_html
-from resnet_demo.panels.report import bundle
+from resnet_demo.panels.base import sentence_of
+from resnet_demo.panels.explain.class_activation import activation_html
+from resnet_demo.panels.explain.early_readout import decides_html
+from resnet_demo.panels.look.block_diagram import how_html
+from resnet_demo.panels.look.inside_block import inside_html
+from resnet_demo.panels.own.compare import compare_html
+from resnet_demo.panels.own.report import bundle
 from resnet_demo.records import Gate, Preprocessing, Run
 from resnet_demo.serialize import run_as_dict
 from resnet_demo.tools.app_process import ROOT, Server, Visitor, free_port

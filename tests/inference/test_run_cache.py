@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet_demo.inference.run_cache import GRACE_S, KeptRuns, size_of
-from resnet_demo.records import Block, Prediction, Run, Timings
+from resnet_demo.records import STREAM_NAMES, Block, Prediction, Run, Timings
 
 
 def run_of(kilobytes: int) -> Run:
     stream = np.zeros((1, 1, 128 * kilobytes), np.float16)
-    block = Block("b", stream, stream, stream, stream, 1, 1, 1, 0)
+    block = Block("b", stream.shape, 1, 1, 1, 0, dict.fromkeys(STREAM_NAMES, stream))
     photo = np.zeros((0, 0, 3), np.uint8)
     return Run("n", "CPU", photo, Prediction("cat", (), 0.0), (block,), (), Timings(1, 1, 1))
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, features
 
-from resnet_demo.inference.tensors import to_tensor
+from resnet_demo.inference.forward import to_tensor
 from resnet_demo.inputs import photo_decoding, preprocessing
 from resnet_demo.inputs.files import MAX_BYTES
 from resnet_demo.inputs.photo_decoding import PhotoError, open_photo, to_rgb

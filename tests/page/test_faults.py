@@ -18,10 +18,10 @@ from conftest import draw_photo
 from test_public import jpeg
 
 from resnet_demo.inference.engine import Engine, EngineError
+from resnet_demo.inference.forward import to_tensor
 from resnet_demo.inference.lazy import Deferred
-from resnet_demo.inference.tensors import to_tensor
 from resnet_demo.networks.checkpoints import available_networks
-from resnet_demo.page.events import sentence_of
+from resnet_demo.panels.base import sentence_of
 from resnet_demo.records import Gate
 from resnet_demo.tools.app_process import Visitor
 

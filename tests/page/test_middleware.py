@@ -14,7 +14,7 @@ import pytest
 from conftest import draw_photo
 from gradio_client import Client, handle_file
 
-from resnet_demo.inference import engine as engine_module
+from resnet_demo.inference import forward
 from resnet_demo.inference.engine import Engine, EngineError
 from resnet_demo.networks.checkpoints import available_networks
 from resnet_demo.page.middleware import MAX_JSON, headers
@@ -157,7 +157,7 @@ def test_whoever_waits_too_long_is_told_to_come_back(
     weights_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = Engine(available_networks(weights_dir), "cpu")
-    monkeypatch.setattr(engine_module, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(forward, "PATIENCE_S", 0.05)
     with engine.network().lock, pytest.raises(EngineError, match="busy with other people's photos"):
         engine.run(draw_photo(1))
     assert engine.run(draw_photo(1)).prediction.label  # the lock is free again

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from test_browser import WAIT, Browser, browser, expect, photo_file, upload  # noqa: F401 - a fixture
 
-from resnet_demo.page.events import RESTARTED
 from resnet_demo.page.process import PREFIX
+from resnet_demo.panels.page import RESTARTED
 from resnet_demo.tools.app_process import Server, free_port
 
 PAGE = (Path(__file__).resolve().parents[2] / "resnet_demo" / "page" / "page.js").read_text(encoding="utf-8")

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet_demo.networks.cards import FIELD, MenuEntry
-from resnet_demo.page.url_state import KEYS, Link, read_link
-from resnet_demo.panels.inside_block import View
+from resnet_demo.page.url_state import is_link, properties, read_link
 from resnet_demo.records import Gate
 
-MENU = (MenuEntry("ours", "knows", 5), *FIELD)
+OURS = MenuEntry("ours", "knows", 5)
+LISTENS = MenuEntry("listens", "knows", 5, hears=True)
+MENU = (OURS, LISTENS, *FIELD)
 
 
 def test_everything_an_address_can_ask_for() -> None:
@@ -28,11 +29,25 @@ def test_everything_an_address_can_ask_for() -> None:
         },
         MENU,
     )
-    assert link.network == "ResNet-18"
-    assert link.view == View(block=7, channels=64, order="contribution")
-    assert link.gates == (Gate(1, 0.5), *[Gate()] * 7)
-    assert link.example == "lion"
-    assert link.sound == "siren"
+    assert link.network == FIELD[0]
+    assert link.asked == {
+        "block": 7,
+        "channels": 64,
+        "order": "contribution",
+        "gates": (Gate(1, 0.5), *[Gate()] * 7),
+        "example": "lion",
+        "sound": "siren",
+    }
+
+
+def test_a_sound_asks_for_a_network_that_listens() -> None:
+    assert read_link({"sound": "siren"}, MENU).network == LISTENS
+    assert read_link({"sound": "siren"}, (OURS,)).network == OURS
+
+
+def test_only_what_is_restored_makes_a_link() -> None:
+    assert is_link({"network": "ours"}) and is_link({"gates": "x"})
+    assert not is_link({"panel": "off", "channel": "3", "lang": "es"})
 
 
 @pytest.mark.parametrize(
@@ -60,11 +75,12 @@ def test_everything_an_address_can_ask_for() -> None:
     ],
 )
 def test_what_an_address_cannot_ask_for_is_passed_over(asked: dict[str, str]) -> None:
-    assert read_link(asked, MENU) == Link()
+    link = read_link(asked, MENU)
+    assert (link.network, link.asked) == (OURS, {})
 
 
-@given(st.dictionaries(st.sampled_from(sorted(KEYS)), st.text(max_size=30)))
+@given(st.dictionaries(st.sampled_from([p.name for p in properties()]), st.text(max_size=30)))
 def test_no_address_breaks_it(asked: dict[str, str]) -> None:
     link = read_link(asked, MENU)
-    assert 0 <= link.view.block < 8 or link.network
+    assert 0 <= link.asked.get("block", 0) < link.network.blocks
     assert read_link(asked, ()) is not None

@@ -16,10 +16,22 @@ from resnet_demo.analysis.ablation import class_activation
 from resnet_demo.drawing import answer as panels
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing import road_map as roadmap
-from resnet_demo.panels import ablation as lessons
-from resnet_demo.panels import inside_block as inside
-from resnet_demo.panels.inside_block import View
-from resnet_demo.records import Ablation, Block, Confidence, Gate, LayerTrace, Prediction, Run, Timings
+from resnet_demo.drawing.streams import View
+from resnet_demo.panels.cut import ablation as lessons
+from resnet_demo.panels.explain.class_activation import activation_html
+from resnet_demo.panels.look import inside_block as inside
+from resnet_demo.panels.look.layer_summary import trace_html
+from resnet_demo.records import (
+    STREAM_NAMES,
+    Ablation,
+    Block,
+    Confidence,
+    Gate,
+    LayerTrace,
+    Prediction,
+    Run,
+    Timings,
+)
 
 VOID = {"img", "input", "br"}
 RNG = np.random.default_rng(0)
@@ -30,7 +42,8 @@ def block(index: int, channels: int = 20, side: int = 12) -> Block:
     residual[3] = shortcut[3] = 0  # a silent channel
     total = residual + shortcut
     norms = [float(np.linalg.norm(a)) for a in (residual, shortcut, np.maximum(total, 0))]
-    return Block(f"blocks.{index}", residual, shortcut, total, np.maximum(total, 0), *norms, 0.12)
+    streams = dict(zip(STREAM_NAMES, (residual, shortcut, total, np.maximum(total, 0)), strict=True))
+    return Block(f"blocks.{index}", total.shape, *norms, 0.12, streams)
 
 
 def make_run(**changes: object) -> Run:
@@ -84,8 +97,8 @@ def all_html(run: Run | None) -> str:
             panels.status_html(run, "CPU"),
             roadmap.roadmap_html(run, 1),
             inside.inside_html(run, View()),
-            panels.trace_html(run.trace if run else (), ("blocks.0",)),
-            lessons.activation_html(run),
+            trace_html(run.trace if run else (), ("blocks.0",)),
+            activation_html(run),
             lessons.comparison_html(run.prediction if run else None, run),
             lessons.lesions_html(LESIONS if run else None, run),
             lessons.gates_html(3, run is not None),
@@ -154,9 +167,8 @@ def test_a_closed_branch_is_dashed() -> None:
 
 def test_numbers_that_are_not_finite_do_not_break_the_page() -> None:
     run = make_run()
-    sick = replace(
-        run.blocks[0], residual=np.full((20, 12, 12), np.nan), residual_norm=float("nan"), shortcut_norm=0.0
-    )
+    streams = {**run.blocks[0].streams, "residual": np.full((20, 12, 12), np.nan)}
+    sick = replace(run.blocks[0], streams=streams, residual_norm=float("nan"), shortcut_norm=0.0)
     Tree(all_html(replace(run, blocks=(sick, *run.blocks[1:]))))
 
 
@@ -302,7 +314,7 @@ def test_constant_maps_of_any_value_are_drawn(value: float, scope: feature_maps.
     run = make_run()
     maps = np.full((20, 12, 12), value, np.float32)
     norm = float(np.linalg.norm(maps))
-    flat = Block("blocks.0", maps, maps, maps, maps, norm, norm, norm, 0.0)
+    flat = Block("blocks.0", maps.shape, norm, norm, norm, 0.0, dict.fromkeys(STREAM_NAMES, maps))
     html = inside.inside_html(replace(run, blocks=(flat,)), View(scope=scope))
     Tree(html)
     spoken = {tile["aria-label"].partition(", channel ")[2].partition(", ")[2] for tile in tiles(html)}
@@ -327,7 +339,7 @@ def test_the_trace_adds_up_and_escapes() -> None:
         LayerTrace("<b>", "<i>", (3, 4, 5), 1_000, 2_500_000, 1.25),
         LayerTrace("linear", "Linear", (1,), 234, 999, None),
     )
-    html = panels.trace_html(lines)
+    html = trace_html(lines)
     Tree(html)
     assert "<b>" not in html
     assert "&lt;b&gt;" in html

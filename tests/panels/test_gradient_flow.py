@@ -14,11 +14,13 @@ from conftest import draw_photo
 from test_answer import make_run
 
 from resnet_demo.drawing.line_chart import Series, line_chart, power_of_ten
-from resnet_demo.panels.block_diagram import how_html
-from resnet_demo.panels.compare import compare_html
-from resnet_demo.panels.gradient_flow import decides_html, gradients_html, read_twin, twin_html
-from resnet_demo.panels.inside_block import View, choose_channels, silent_share
-from resnet_demo.records import GradientFlow, LayerTrace, ReadOut, ReceptiveField
+from resnet_demo.drawing.streams import View, choose_channels
+from resnet_demo.panels.explain.early_readout import decides_html
+from resnet_demo.panels.learn.gradient_flow import gradients_html, read_twin, twin_html
+from resnet_demo.panels.look.block_diagram import how_html
+from resnet_demo.panels.look.inside_block import silent_share
+from resnet_demo.panels.own.compare import compare_html
+from resnet_demo.records import Block, GradientFlow, LayerTrace, ReadOut, ReceptiveField
 
 
 def words(html: str) -> str:
@@ -99,9 +101,10 @@ def test_the_comparison_locks_channels_and_scale() -> None:
     assert html.count("<article") == 2
     channels = re.findall(r'data-channel="(\d+)"', html)
     assert channels[:16] == channels[16:]
-    narrow = replace(two, blocks=tuple(replace(b, **{
-        s: getattr(b, s)[:3] for s in ("residual", "shortcut", "pre_activation", "output")
-    }) for b in two.blocks))  # fmt: skip
+    narrow = replace(two, blocks=tuple(
+        replace(b, shape=(3, *b.shape[1:]), streams={name: maps[:3] for name, maps in b.streams.items()})
+        for b in two.blocks
+    ))  # fmt: skip
     assert "so each shows its own" in compare_html(one, narrow, View(block=1))
     assert "give the page a photo" in compare_html(None, None, View())
     assert "Pin this run" in compare_html(None, one, View())
@@ -110,15 +113,17 @@ def test_the_comparison_locks_channels_and_scale() -> None:
 def test_what_a_block_adds_and_which_channels_are_silent() -> None:
     block = make_run().blocks[0]
     output = np.maximum(block.pre_activation.astype(np.float32), 0)
-    assert replace(block, output=output).added == pytest.approx(
+
+    def putting_out(output: np.ndarray) -> Block:
+        return replace(block, streams={**block.streams, "output": output}, means=None)
+
+    assert putting_out(output).added == pytest.approx(
         (output - np.maximum(block.shortcut.astype(np.float32), 0)).mean(0), abs=1e-4
     )
     half = output.copy()
     half[: len(half) // 2] = 0
     half[len(half) // 2 :, 0, 0] = 1
-    assert silent_share(replace(block, output=half, means=None)) == pytest.approx(
-        (len(half) // 2) / len(half)
-    )
+    assert silent_share(putting_out(half)) == pytest.approx((len(half) // 2) / len(half))
 
 
 def test_channels_by_their_share_of_the_logit() -> None:

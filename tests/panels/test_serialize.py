@@ -18,13 +18,17 @@ from PIL import Image
 
 import resnet_demo
 from resnet_demo import serialize as export
-from resnet_demo.inference.engine import Engine
+from resnet_demo.app import no_engine
+from resnet_demo.drawing.streams import View
+from resnet_demo.inference.engine import Engine, EngineError
+from resnet_demo.inference.interface import Limits
+from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.inputs.preprocessing import fit_photo
 from resnet_demo.networks.checkpoints import available_networks
-from resnet_demo.panels.export import GONE, take_html, taker
-from resnet_demo.panels.inside_block import View
-from resnet_demo.panels.report import bundle, report_html, sheets, snippet
+from resnet_demo.panels.own.export import ExportPanel, take_html
+from resnet_demo.panels.own.report import bundle, report_html, sheets, snippet
+from resnet_demo.panels.page import GONE, Page
 from resnet_demo.records import Gate, Run
 from resnet_demo.serialize import record_of, save_streams
 from resnet_demo.tools import run_folder as run
@@ -109,7 +113,7 @@ def test_the_report_stands_alone_and_escapes(made: Run) -> None:
 def test_the_panel_hands_out_files_for_the_right_key_alone(made: Run) -> None:
     kept = KeptRuns()
     key = kept.put(made)
-    take = taker(kept, lambda: "")
+    take = ExportPanel(Page(Deferred(no_engine), (), kept, Limits(), [])).take
     assert key in take_html(made, key, View())
     assert "is-empty" in take_html(None, None, View())
     for what, start in (
@@ -138,12 +142,12 @@ def test_the_library_is_five_lines(made: Run, tmp_path: Path) -> None:
 
 def test_a_batch_gives_each_photo_its_own_run(engine: Engine) -> None:
     photos = [draw_photo(seed) for seed in range(5)]
-    for photo, together in zip(photos, engine.run_batch(photos), strict=True):
+    for photo, together in zip(photos, engine.run(photos), strict=True):
         alone = engine.run(photo)
         assert together.prediction.logit == pytest.approx(alone.prediction.logit, abs=1e-4)
         assert together.blocks[3].residual_norm == pytest.approx(alone.blocks[3].residual_norm, rel=1e-4)
         assert np.array_equal(together.photo, alone.photo)
-    assert engine.run_batch([]) == []
+    assert engine.run([]) == []
 
 
 def test_the_command_runs_folders_and_names_what_it_cannot_read(
@@ -201,12 +205,30 @@ def test_the_command_says_the_same_without_keeping_streams(
         assert line["milliseconds"] > 0
 
 
-def test_numbers_need_no_map_on_the_host(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnet_demo.inference.engine.to_records", None)  # what brings one there
+def test_numbers_need_no_map_on_the_host(engine: Engine) -> None:
     photo = fit_photo(draw_photo(1), engine.network().card.preprocessing)
-    (found,) = engine.numbers([photo])
+    (found,) = engine.run([photo], keep=())
     assert [block.shape for block in found.blocks][-1] == (512, 6, 6)
-    assert engine.numbers([]) == []
+    assert not any(block.streams for block in found.blocks)
+    assert (found.activation, found.read_outs) == (None, ())
+    whole = export.run_as_dict(engine.run(photo))
+    for block, other in zip(export.run_as_dict(found)["blocks"], whole["blocks"], strict=True):
+        assert (block.pop("name"), block.pop("shape")) == (other.pop("name"), other.pop("shape"))
+        assert block == pytest.approx(other, rel=1e-5)
+    assert engine.run([], keep=()) == []
+
+
+def test_only_the_streams_asked_for_are_kept(engine: Engine) -> None:
+    photo = draw_photo(1)
+    run = engine.run(photo, keep=["output", "residual"])
+    assert [tuple(block.streams) for block in run.blocks] == [("residual", "output")] * 5
+    whole = engine.run(photo)
+    assert np.array_equal(run.blocks[2].output, whole.blocks[2].output)
+    assert run.activation is not None
+    with pytest.raises(KeyError):
+        _ = run.blocks[0].shortcut
+    with pytest.raises(EngineError, match="No stream is called 'sum'"):
+        engine.run(photo, keep=("sum",))
 
 
 def test_versions_leave_out_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from resnet_demo.inputs.sound_decoding import open_sound
 from resnet_demo.inputs.synthetic_sounds import CLASSES, numbered, sound, wav_bytes
 from resnet_demo.networks.cards import WEIGHTS, read_menu
 from resnet_demo.networks.checkpoints import available_networks
-from resnet_demo.panels.sound import EXAMPLES, example_samples, heard_html, sound_examples_html
+from resnet_demo.panels.own.sound import EXAMPLES, example_samples, heard_html, sound_examples_html
 from resnet_demo.records import Gate, Preprocessing
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -84,7 +84,7 @@ def test_held_out_sounds_are_mostly_named_rightly(engine: Engine) -> None:
     right = 0
     for start in range(0, 200, 50):
         made = [numbered(i, FRESH) for i in range(start, start + 50)]
-        runs = engine.run_batch([mel_picture(samples) for samples, _ in made], "sounds")
+        runs = engine.run([mel_picture(samples) for samples, _ in made], "sounds")
         right += sum(
             run.prediction.label == CLASSES[label] for run, (_, label) in zip(runs, made, strict=True)
         )
@@ -133,7 +133,7 @@ def test_what_cannot_be_heard_or_seen_is_said(engine: Engine) -> None:
         engine.run(draw_photo(1), "sounds")
     assert well_said(str(caught.value))
     with pytest.raises(EngineError, match="sounds listens"):
-        engine.run_batch([draw_photo(1), draw_photo(2)], "sounds")
+        engine.run([draw_photo(1), draw_photo(2)], "sounds")
     with pytest.raises(EngineError, match="test-net sees and cannot hear") as caught:
         engine.hear(sound("chord", 1), "test-net")
     assert well_said(str(caught.value))

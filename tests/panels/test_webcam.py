@@ -15,11 +15,20 @@ import pytest
 from conftest import draw_photo
 
 from resnet_demo.inference.engine import Engine
+from resnet_demo.inference.interface import Limits
 from resnet_demo.inference.lazy import Deferred
+from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.inputs.photo_decoding import PhotoError
+from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.networks.checkpoints import available_networks
-from resnet_demo.page.events import sentence_of
-from resnet_demo.panels import webcam as live
+from resnet_demo.panels.own import webcam as live
+from resnet_demo.panels.page import Page
+
+
+def frame_of(engine: Any, menu: tuple[MenuEntry, ...] = (), frames: int = 16) -> Any:
+    """What the script of the panel calls, on a page around that engine."""
+    page = Page(Deferred(lambda: engine), menu, KeptRuns(), Limits(frames=frames), [])
+    return live.WebcamPanel(page).frame
 
 
 def data_url(seed: int, side: int = 120) -> str:
@@ -34,7 +43,7 @@ def engine(weights_dir: Path) -> Engine:
 
 
 def test_a_frame_is_answered_as_a_photo_is(engine: Engine) -> None:
-    frame = live.frame_answerer(Deferred(lambda: engine), {"Shown so": "test-net"}, sentence_of)
+    frame = frame_of(engine, (MenuEntry("test-net", "", 5, "Shown so"),))
     told = frame({"jpeg": data_url(1), "network": "Shown so", "block": 2})
     best = engine.run(draw_photo(1, 120, 120)).prediction.confidences[0]
     assert told["classes"][0] == [best.label, pytest.approx(best.confidence, abs=1e-5)]
@@ -46,7 +55,7 @@ def test_a_frame_is_answered_as_a_photo_is(engine: Engine) -> None:
 
 
 def test_channels_stay_in_their_places_if_the_browser_says_so(engine: Engine) -> None:
-    frame = live.frame_answerer(Deferred(lambda: engine), {}, sentence_of)
+    frame = frame_of(engine)
     told = frame({"jpeg": data_url(1), "block": 1, "channels": [7, 3, 50, 1]})
     assert told["inside"].count('data-channel="50"') == 4
     assert "4 of 64 channels" in told["inside"]
@@ -68,7 +77,7 @@ def test_channels_stay_in_their_places_if_the_browser_says_so(engine: Engine) ->
     ],
 )
 def test_what_is_no_frame_gets_a_sentence(engine: Engine, request_: Any) -> None:
-    frame = live.frame_answerer(Deferred(lambda: engine), {}, sentence_of)
+    frame = frame_of(engine)
     told = frame(request_)
     assert set(told) == {"error"}
     assert told["error"].endswith(".")
@@ -76,10 +85,7 @@ def test_what_is_no_frame_gets_a_sentence(engine: Engine, request_: Any) -> None
     assert "/" not in told["error"].replace("http://", "")
 
 
-def test_a_full_server_says_so_at_once_and_frees_every_seat(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(live, "AT_ONCE", 2)
+def test_a_full_server_says_so_at_once_and_frees_every_seat() -> None:
     go, inside = threading.Event(), threading.Semaphore(0)
 
     class Slow:
@@ -88,7 +94,7 @@ def test_a_full_server_says_so_at_once_and_frees_every_seat(
             go.wait(30)
             raise PhotoError("Enough.")
 
-    frame = live.frame_answerer(Deferred(Slow), {}, sentence_of)  # type: ignore[arg-type]
+    frame = frame_of(Slow(), frames=2)
     with ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(frame, {"jpeg": data_url(1)}) for _ in range(2)]
         for _ in waiting:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from resnet_demo.inference.engine import Engine
 from resnet_demo.networks.cards import read_menu
 from resnet_demo.networks.checkpoints import available_networks, load_checkpoint
-from resnet_demo.panels.gradient_flow import decides_html
+from resnet_demo.panels.explain.early_readout import decides_html
 from resnet_demo.records import Gate
 from resnet_demo.training import delete_blocks, evaluate, export_cifar
 from resnet_demo.training.cifar_data import CLASSES
@@ -116,8 +116,8 @@ def test_the_engine_runs_them_with_all_that_the_page_shows(shipped: Path, name: 
     for read in run.read_outs:
         assert sum(read.chances) == pytest.approx(1) and len(read.chances) == 10
     assert "decides" in decides_html(run)
-    lesions = engine.lesions(run)
-    assert lesions.blocks == blocks and lesions.label == run.prediction.label
+    without = engine.ablation(run)
+    assert without.blocks == blocks and without.label == run.prediction.label
     numbers = engine.answer(photo, name)
     assert numbers.prediction.label == run.prediction.label and len(numbers.blocks) == blocks
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from resnet_demo.inference.tensors import to_tensor
+from resnet_demo.inference.forward import to_tensor
 from resnet_demo.inputs.mel_spectrogram import BANDS, COLUMNS, mel_picture
 from resnet_demo.inputs.synthetic_sounds import CLASSES, HELD_OUT, TRAINING, numbered
 from resnet_demo.networks.checkpoints import load_checkpoint

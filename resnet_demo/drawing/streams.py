@@ -1,4 +1,4 @@
-"""Inside a block: F(x) + shortcut = sum → output, the same channels in the same places. HTML only."""
+"""The four streams of a block, F(x) + shortcut = sum → output: the same channels in the same places. HTML only."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.feature_maps import Order, Scope
-from resnet_demo.drawing.road_map import AS_SEEN, block_title, significant
+from resnet_demo.drawing.road_map import significant
 from resnet_demo.i18n import later, say
-from resnet_demo.inputs.mel_spectrogram import COLUMNS, HIGHEST, HOP, LOWEST
-from resnet_demo.inputs.synthetic_sounds import RATE
 from resnet_demo.records import Block, ReceptiveField, Run
 
 STREAMS = (
@@ -23,6 +21,9 @@ STREAMS = (
     ("pre_activation", later("sum"), later("F(x) + shortcut"), True),
     ("output", later("output"), later("ReLU(sum)"), False),
 )
+SILENT = {"photo": later("silent for this photo"), "sound": later("silent for this sound")}
+OPERATORS = ("+", "=", "→")
+WIDE = 72  # maps of more columns are larger than a tile on the screen
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,13 @@ class View:
     colours: str = feature_maps.SEQUENTIAL[0]
 
 
-SILENT = {"photo": later("silent for this photo"), "sound": later("silent for this sound")}
-OPERATORS = ("+", "=", "→")
-WIDE = 72  # maps of more columns are larger than a tile on the screen
+@dataclass(frozen=True)
+class Sheet:
+    """One stream's maps (K, H, W) of the channels on show, and their picture as a URL."""
+
+    maps: NDArray[np.float32]
+    colours: str
+    picture: str
 
 
 def choose_channels(run: Run, block: Block, view: View) -> NDArray[np.intp]:
@@ -68,94 +73,6 @@ def scale_ends(
         feature_maps.limits(signed, channels, scope),
         feature_maps.limits(tuple(b.output for b in blocks), channels, scope),
     )
-
-
-def inside_html(run: Run | None, view: View, locked: NDArray[np.intp] | None = None) -> str:
-    """The block of ``view``: photo and what the block adds, then the four streams channel by channel.
-
-    Args:
-        locked: channels to draw instead of those that ``view`` would choose, so that they stay in their
-            places from frame to frame.
-    """
-    if run is None:
-        return (
-            '<div class="inside is-empty"><p>'
-            + say(
-                "After a photo, every block shows its residual branch, its shortcut, their sum and its output, "
-                "channel by channel."
-            )
-            + "</p></div>"
-        )
-    index = min(view.block, len(run.blocks) - 1)  # the last network may have had more blocks
-    block = run.blocks[index]
-    channels = choose_channels(run, block, view) if locked is None else locked
-    ends = scale_ends((block,), channels, view.scope)
-    sheets = draw_sheets(block, channels, ends, view)
-    overview = _overview(run, block, view, len(channels))
-    grids = streams_html(run, block, channels, ends, view, sheets)
-    columns = columns_for(channels)
-    smooth = " smooth" if block.shape[2] > WIDE else ""  # averaged by the browser, not dropped
-    height, width = run.photo.shape[:2]
-    # for a sound, what a pixel is: milliseconds across; up, an equal share of the mels between two frequencies
-    axes = f' data-axes="{1000 * HOP // RATE} {LOWEST:g} {HIGHEST:g}"' if run.sense == "sound" else ""
-    return f"""<div class="inside{smooth}" data-block="{index}" data-photo="{width} {height}"{axes}
- style="--columns:{columns};--rows:{-(-len(channels) // columns)}">
-<h3>{block_title(index).capitalize()}</h3>
-{overview}
-<div class="streams">{grids}</div></div>"""
-
-
-def silent_share(block: Block) -> float:
-    """Share of the block's output channels that are zero everywhere for this photo, 0..1."""
-    return float((block.activity == 0).mean())
-
-
-def _overview(run: Run, block: Block, view: View, shown: int) -> str:
-    difference = block.added
-    end = float(np.abs(difference[np.isfinite(difference)]).max(initial=0.0))
-    indices = feature_maps.quantise(difference[None], np.array([end], np.float32), signed=True)[0]
-    picture = feature_maps.data_url(feature_maps.indexed_png(indices, feature_maps.DIVERGING))
-    photo = feature_maps.photo_url(run.photo)
-    c, h, w = block.shape
-    ratio = block.residual_norm / block.shortcut_norm if block.shortcut_norm else float("inf")
-    facts = [
-        (say("‖F(x)‖ ÷ ‖shortcut‖"), significant(ratio)),
-        (say("cosine between the two"), significant(block.cosine)),
-        (say("silent channels"), f"{100 * silent_share(block):.0f} %"),
-        (
-            say("shown"),
-            say("{shown} of {count} channels, each {shape}", shown=shown, count=c, shape=f"{h}×{w}"),
-        ),
-    ]
-    if view.order == "contribution" and block.name not in run.contributions:
-        facts.append((say("order"), say("mean activation: no share of the logit is known for this block")))
-    rows = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
-    field = run.fields.get((block.name, "output"))
-    size = f"{field.size}×{field.size}" if field else ""
-    sees = say("one place of the output sees {size} pixels", size=size) if field else ""
-    if field and run.sense == "sound":
-        bands = min(field.size, COLUMNS)
-        sees = say(
-            "one place of the output hears {milliseconds} ms of {bands} bands",
-            milliseconds=1000 * bands * HOP // RATE,
-            bands=bands,
-        )
-    adds = say("what F(x) adds to the output, ±{end}", end=significant(end))
-    return f"""<div class="overview">
-<figure><div class="seen"><img src="{photo}" alt="{say(AS_SEEN[run.sense])}"><u></u></div>
-<figcaption data-rest="{sees}">{sees}</figcaption></figure>
-<figure><img class="added" src="{picture}" alt="{say("What the residual branch adds to each place, on average over the channels")}">
-<figcaption>{adds}</figcaption></figure>
-<dl class="facts">{rows}</dl></div>"""
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """One stream's maps (K, H, W) of the channels on show, and their picture as a URL."""
-
-    maps: NDArray[np.float32]
-    colours: str
-    picture: str
 
 
 def columns_for(channels: NDArray[np.intp]) -> int:

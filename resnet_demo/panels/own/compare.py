@@ -1,16 +1,63 @@
-"""Compare: two runs side by side, with the same channels in the same places on one scale. HTML only."""
+"""Compare: two runs side by side, with the same channels in the same places on one scale."""
 
 from __future__ import annotations
 
 from html import escape
 
+import gradio as gr
+
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.road_map import block_title, shape_text, significant
+from resnet_demo.drawing.streams import WIDE, View, choose_channels, scale_ends, streams_html
 from resnet_demo.i18n import label_of, later, say
-from resnet_demo.panels.inside_block import WIDE, View, choose_channels, scale_ends, streams_html
+from resnet_demo.inference.run_cache import OLDEST_S
+from resnet_demo.panels.base import REDRAW, Components, Panel, Values, Visit
+from resnet_demo.panels.page import Page
 from resnet_demo.records import Run
 
 PICTURE = {"photo": later("The photo of this run"), "sound": later("The sound of this run")}
+
+
+class ComparePanel(Panel):
+    """A pinned run beside the present one."""
+
+    id = "compare"
+    title = later("Compare")
+    intro = later("""<p>Two photos through one network, one photo through two networks, or one photo with and without a branch. Pin a
+run, then change something: the same channels stand in the same places, on one scale
+(<a href="https://arxiv.org/abs/1512.03385" target="_blank" rel="noreferrer">He et al. 2015</a>).</p>""")
+    follows = frozenset({"run", "view"})
+
+    def controls(self) -> None:
+        self.pinned = gr.State(None, time_to_live=OLDEST_S, delete_callback=self.page.runs.drop)  # a key
+        with gr.Row(elem_id="compare-controls"):
+            self.pin = gr.Button(say("Pin this run"), elem_id="pin", size="sm")
+            self.unpin = gr.Button(say("Take the pin out"), elem_id="unpin", size="sm")
+
+    def reads(self) -> Components:
+        return {self.pinned}
+
+    def keeps(self) -> Components:
+        return {self.pinned}
+
+    def render(self, visit: Visit) -> str:
+        return compare_html(self.page.runs.get(visit.values.get(self.pinned)), visit.run, visit.view)
+
+    def connect(self, page: Page) -> None:
+        def on_pin(values: Values) -> Values:
+            key = values[page.run]
+            if page.recall(key) is None:
+                raise gr.Error(say("Give the page a photo first, then pin its run."), print_exception=False)
+            return pinned(key, values)
+
+        def pinned(key: str | None, values: Values) -> Values:
+            if values[self.pinned] not in (key, values[page.run]):
+                page.runs.retire(values[self.pinned])
+            return {self.pinned: key, **self.draw(page.visit({**values, self.pinned: key}))}
+
+        outputs = {self.pinned, *self.drawings()}
+        page.on(self.pin.click, on_pin, outputs, **REDRAW)
+        page.on(self.unpin.click, lambda values: pinned(None, values), outputs, **REDRAW)
 
 
 def compare_html(pinned: Run | None, run: Run | None, view: View) -> str:

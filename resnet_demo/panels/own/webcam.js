@@ -1,5 +1,9 @@
 // The camera, live. A frame is sent when the answer to the last one is on the screen: the newest
 // frame wins and none waits. What changes is changed in place, so that nothing flickers.
+import { say } from '../../page/shared.js';
+
+let element;
+let server;
 const root = () => element.querySelector('.live');
 const find = (name) => element.querySelector(name);
 const canvas = document.createElement('canvas');
@@ -13,12 +17,16 @@ let smooth = new Map();
 let pace = 0;
 
 function morph(from, to) {
-  if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName) return from.replaceWith(to.cloneNode(true));
+  if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName) {
+    return from.replaceWith(to.cloneNode(true));
+  }
   if (from.nodeType === Node.TEXT_NODE) {
     if (from.data !== to.data) from.data = to.data;
     return;
   }
-  for (const { name, value } of to.attributes) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+  for (const { name, value } of to.attributes) {
+    if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+  }
   for (const { name } of [...from.attributes]) if (!to.hasAttribute(name)) from.removeAttribute(name);
   while (from.childNodes.length > to.childNodes.length) from.lastChild.remove();
   to.childNodes.forEach((child, i) => {
@@ -31,7 +39,8 @@ function put(name, html) {
   const place = find(name);
   const next = document.createElement('template');
   next.innerHTML = html;
-  if (place.firstElementChild && next.content.firstElementChild) morph(place.firstElementChild, next.content.firstElementChild);
+  const [from, to] = [place.firstElementChild, next.content.firstElementChild];
+  if (from && to) morph(from, to);
   else place.replaceChildren(next.content);
 }
 
@@ -49,7 +58,8 @@ function answer(classes) {
   const rows = first.map(([label, chance]) => {
     const row = document.createElement('div');
     row.className = 'class-row';
-    row.innerHTML = '<span class="label"></span><span class="bar" aria-hidden="true"><i></i></span><span class="percent"></span>';
+    row.innerHTML = `<span class="label"></span><span class="bar" aria-hidden="true"><i></i></span>
+<span class="percent"></span>`;
     row.firstChild.textContent = label;
     row.querySelector('i').style.width = `${100 * chance}%`;
     row.lastChild.textContent = `${(100 * chance).toFixed(0)} %`;
@@ -125,7 +135,7 @@ function stop(words) {
   find('video').srcObject = null;
 }
 
-async function start() {
+async function begin() {
   turn += 1;
   const mine = turn;
   find('.live-start').textContent = say('Stop the camera');
@@ -154,14 +164,17 @@ async function start() {
   loop(mine, video);
 }
 
-element.addEventListener('click', (event) => {
-  if (event.target.closest('.live-start')) {
-    if (stream) stop(say('The camera is off.'));
-    else start();
-  } else if (event.target.closest('.live-inspect') && last) {
-    stop(say('Paused: the frame is the photo above now, and every panel is about it.'));
-    trigger('select', { jpeg: last });
-  }
-  const cell = event.target.closest('.live-road button.cell');
-  if (cell) block = Number(cell.dataset.block);
-});
+export default function start(parts) {
+  ({ element, server } = parts);
+  element.addEventListener('click', (event) => {
+    if (event.target.closest('.live-start')) {
+      if (stream) stop(say('The camera is off.'));
+      else begin();
+    } else if (event.target.closest('.live-inspect') && last) {
+      stop(say('Paused: the frame is the photo above now, and every panel is about it.'));
+      parts.trigger('select', { jpeg: last });
+    }
+    const cell = event.target.closest('.live-road button.cell');
+    if (cell) block = Number(cell.dataset.block);
+  });
+}

@@ -1,21 +1,26 @@
-"""The panels on depth: where the network decides, and the gradient's way around. HTML only."""
+"""The gradient's way: back from the answer to the first block, with shortcuts and without."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components.base import Component
 
 from resnet_demo.drawing.line_chart import Series, line_chart, power_of_ten
-from resnet_demo.drawing.road_map import block_title, significant
-from resnet_demo.i18n import label_of, later, say
+from resnet_demo.drawing.road_map import significant
+from resnet_demo.i18n import later, say
 from resnet_demo.networks.cards import WEIGHTS
-from resnet_demo.records import GradientFlow, Run, Sense
+from resnet_demo.panels.base import Components, Panel, Values, Visit
+from resnet_demo.records import GradientFlow, Sense
 
 TWIN = WEIGHTS / "twin.json"
-TWINS = (later("with shortcuts"), later("without shortcuts"))  # the curves in it
+TWINS = (later("with shortcuts"), later("without shortcuts"))  # the curves in it  # the curves in it
 FRESH = {
     "photo": later(
         "Fresh networks of {depth} blocks with the same initial weights, this photo at 32×32 pixels, batch norm {norms}"
@@ -28,56 +33,63 @@ FRESH = {
 }
 
 
-def decides_html(run: Run | None) -> str:
-    """The read-out after every block for this photo, and how often each is right in general."""
-    if run is None:
-        return f'<p class="is-empty">{say("The answer after every block appears here.")}</p>'
-    if not run.read_outs:
-        none = say(
-            "No read-outs were trained for {network}. They come with cats-and-dogs; "
-            "<code>python -m resnet_demo.fit_probes</code> makes them for a network of yours.",
-            network=escape(run.network),
-        )
-        return f'<p class="is-empty">{none}</p>'
-    label = run.prediction.label
-    answer = run.classes.index(label)
-    names = {block.name: i for i, block in enumerate(run.blocks)}
-    rows = []
-    for read in run.read_outs:
-        chance = read.chances[answer]
-        right = say("right on {percent} % of photos", percent=f"{100 * read.accuracy:.1f}")
-        rows.append(_read_row(block_title(names[read.block]), chance, right))
-    whole = run.prediction.confidences[0].confidence
-    rows.append(_read_row(say("the network"), whole, say("what it answers in the end"), "whole"))
-    lead = say(
-        "How sure a linear read-out is of <b>{label}</b> if the network stopped after …",
-        label=escape(label_of(label)),
-    )
-    what = say(
-        "A read-out is a linear layer of its own, trained on the block's averaged maps while the network stayed as it is."
-    )
-    return (
-        f'<p class="lead">{lead}</p><div class="decides">{"".join(rows)}</div>'
-        f"<p class='small'>{_turn(run, answer)} {what}</p>"
-    )
+class GradientFlowPanel(Panel):
+    """Norms of the gradient in fresh networks of a chosen depth, and the loss of two that were trained."""
 
+    id = "gradients"
+    title = later("The gradient's way")
+    intro = later("""<p>Training sends a gradient from the answer back to the first block. With shortcuts it has a way around
+every block and arrives about as large as it set out; without, it explodes or dies with depth, and the first blocks cannot learn
+(<a href="https://arxiv.org/abs/1603.05027" target="_blank" rel="noreferrer">He et al. 2016</a>,
+<a href="https://arxiv.org/abs/1702.08591" target="_blank" rel="noreferrer">Balduzzi et al. 2017</a>).</p>""")
 
-def _read_row(title: str, chance: float, aside: str, kind: str = "") -> str:
-    return (
-        f'<div class="read {kind}"><span>{title}</span><span class="bar"><i style="width:{100 * chance:.2f}%"></i><u></u></span>'
-        f"<b>{100 * chance:.1f} %</b><small>{aside}</small></div>"
-    )
+    def layout(self) -> None:
+        self.words()
+        with gr.Row(elem_id="gradient-controls"):
+            self.depth = gr.Slider(5, 100, value=50, step=5, label=say("Blocks"), elem_id="depth")
+            self.norms = gr.Radio(
+                [(say("in use"), "in use"), (say("left out"), "left out")],
+                value="in use",
+                label=say("Batch norm"),
+                elem_id="norms",
+            )
+        self.draw_here(min_height=340)
+        gr.HTML(twin_html(read_twin()), elem_id="twin")
+        self.api_depth = gr.Number(50, visible=False, label="depth")
+        self.api_norms = gr.Checkbox(True, visible=False, label="norms")
 
+    def render(self, visit: Visit) -> str:
+        return gradients_html(None)
 
-def _turn(run: Run, answer: int) -> str:
-    """From which block on all read-outs agree with the answer."""
-    agree = [max(range(len(read.chances)), key=read.chances.__getitem__) == answer for read in run.read_outs]
-    if not agree[-1]:
-        return say("Even after the last block the read-out disagrees with the network.")
-    last_wrong = max((i for i, right in enumerate(agree) if not right), default=-1)
-    if last_wrong < 0:
-        return say("Every read-out agrees with the answer, from the first block on.")
-    return say("From block {number} on all of them agree with the answer.", number=last_wrong + 2)
+    def draw(self, visit: Visit) -> Values:
+        return {} if visit.run else super().draw(visit)  # until they are measured again the last curves stay
+
+    def reads(self) -> Components:
+        return {self.depth, self.norms}
+
+    def study(self, visit: Visit, progress: gr.Progress) -> Values:
+        run, depth, norms = visit.run, int(visit.values[self.depth]), visit.values[self.norms] == "in use"
+        if run is None:
+            return {}
+        flow = self.page.engine.get().gradient_flow(run, depth, norms, progress)
+        return {self.drawing: gradients_html(flow, run.sense)}
+
+    def studied(self) -> Components:
+        return {self.drawing}
+
+    def study_again(self) -> Sequence[Any]:
+        return self.depth.release, self.norms.input
+
+    def arguments(self) -> Mapping[str, Component]:
+        return {"depth": self.api_depth, "norms": self.api_norms}
+
+    def endpoints(self) -> Iterable[Callable[..., Any]]:
+        def gradient_flow(photo: str | None, depth: float, norms: bool) -> dict[str, Any]:
+            """Gradient norms per block of a fresh network of that depth, with shortcuts and without."""
+            run = self.page.run_photo(photo, None)
+            return asdict(self.page.engine.get().gradient_flow(run, int(depth), bool(norms)))
+
+        yield gradient_flow
 
 
 def gradients_html(flow: GradientFlow | None, sense: Sense = "photo") -> str:

@@ -12,11 +12,13 @@ import numpy as np
 from PIL import Image
 
 from resnet_demo.drawing import feature_maps
-from resnet_demo.drawing.answer import answer_html, trace_html
+from resnet_demo.drawing.answer import answer_html
 from resnet_demo.drawing.road_map import roadmap_html
+from resnet_demo.drawing.streams import STREAMS, View
 from resnet_demo.i18n import label_of, later, say, spoken
-from resnet_demo.panels.ablation import activation_html
-from resnet_demo.panels.inside_block import STREAMS, View, inside_html
+from resnet_demo.panels.explain.class_activation import activation_html
+from resnet_demo.panels.look.inside_block import inside_html
+from resnet_demo.panels.look.layer_summary import trace_html
 from resnet_demo.records import Block, Gate, Run
 from resnet_demo.serialize import record_of, streams_of, versions
 

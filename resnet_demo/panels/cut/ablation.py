@@ -1,23 +1,130 @@
-"""The panels in which a visitor experiments: switch branches off, and see where the answer comes from. HTML only."""
+"""Switch it off: gates on every branch, and what each block is worth when it is knocked out."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from typing import Any
 
-import numpy as np
+import gradio as gr
+from gradio.components.base import Component
 
-from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.road_map import SHORT, block_title, significant
-from resnet_demo.i18n import label_of, later, say
+from resnet_demo.i18n import error_of, label_of, later, say
+from resnet_demo.panels.base import Components, Panel, Property, Values, Visit
+from resnet_demo.panels.page import Page
 from resnet_demo.records import Ablation, Gate, Prediction, Run
+from resnet_demo.serialize import run_as_dict
 
-SHARES_SHOWN = 8  # channels with the largest shares of the logit
-STRENGTH = {
-    "photo": later("Strength of the colours over the photo"),
-    "sound": later("Strength of the colours over the sound"),
+GATES_SCHEMA = {
+    "type": "array",
+    "items": {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}},
+    "description": "for every block [residual, shortcut], each 0 to 1",
 }
+
+
+def gates_of_address(text: str, blocks: int) -> tuple[Gate, ...] | None:
+    """ "1-1_0.5-0" as two gates; None unless there is a pair of numbers in 0..1 for every block, not all of them 1."""
+    try:
+        gates = tuple(
+            Gate(float(residual), float(shortcut))
+            for residual, shortcut in (pair.split("-") for pair in text.split("_")[: blocks + 1])
+        )
+    except ValueError:
+        return None
+    return gates if len(gates) == blocks and not all(gate.open for gate in gates) else None
+
+
+class AblationPanel(Panel):
+    """Sliders on every residual branch and shortcut; below them every branch and shortcut knocked out in turn."""
+
+    id = "off"
+    title = later("Switch it off")
+    intro = later("""<p>Turn a residual branch F(x) or a shortcut down and watch the answer, the road map and the later blocks
+follow. Very deep residual networks hardly notice one lost branch; the five blocks of cats-and-dogs also halve
+the picture, so each is worth more; choose a ResNet-50 for contrast
+(<a href="https://arxiv.org/abs/1605.06431" target="_blank" rel="noreferrer">Veit et al. 2016</a>).</p>""")
+    address = (Property("gates", "#roadmap .roadmap:not(.is-empty)", "data-gates", gates_of_address),)
+
+    def layout(self) -> None:
+        self.words()
+        blocks = self.page.empty_visit().network.blocks
+        self.gates = gr.HTML(gates_html(blocks, False), elem_id="gates", js_on_load=self.script())
+        self.comparison = gr.HTML(comparison_html(None, None), elem_id="comparison")
+        self.lesions = gr.HTML(lesions_html(None, None), elem_id="lesions")
+        self.api_gates = gr.JSON(visible=False, label="gates")
+        # Gradio describes any JSON as {"type": {}}, which is no valid schema for an MCP client
+        self.api_gates.api_info = lambda: GATES_SCHEMA  # type: ignore[method-assign]
+
+    def drawings(self) -> Components:
+        return {self.gates, self.comparison, self.lesions}
+
+    def draw(self, visit: Visit) -> Values:
+        run = visit.run
+        if run is None:
+            return {
+                self.gates: gates_html(visit.network.blocks, False),
+                self.comparison: comparison_html(None, None),
+                self.lesions: lesions_html(None, None),
+            }
+        return {
+            self.gates: gates_html(len(run.blocks), True, run.gates),
+            self.comparison: comparison_html(visit.whole, run),
+        }
+
+    def studied(self) -> Components:
+        return {self.lesions}
+
+    def study(self, visit: Visit, progress: gr.Progress) -> Values:
+        run = visit.run
+        return {self.lesions: lesions_html(self.page.engine.get().ablation(run) if run else None, run)}
+
+    def connect(self, page: Page) -> None:
+        def on_gates(values: Values, event: gr.EventData) -> Values:
+            run = page.recall(values[page.run])
+            if run is None:
+                raise gr.Error(say("Give the page a photo first, then move a slider."), print_exception=False)
+            try:
+                gates = read_gates(event.gates, len(run.blocks))
+            except ValueError as error:
+                sentence = say("These sliders cannot be read: {error}.", error=error_of(error))
+                raise gr.Error(sentence, print_exception=False) from error
+            gated = page.run_photo(run.photo, run.network, gates)
+            shown = page.show(gated, values[page.whole], values)
+            shown.pop(self.gates, None)  # they are being moved: an answer must not set them back
+            return shown
+
+        options = {"trigger_mode": "always_last", "show_progress": "hidden", "concurrency_id": "run"}
+        page.on(self.gates.input, on_gates, page.results, **options)
+
+    def arguments(self) -> Mapping[str, Component]:
+        return {"gates": self.api_gates}
+
+    def endpoints(self) -> Iterable[Callable[..., Any]]:
+        page = self.page
+
+        def switch_off(photo: str | None, network: str, gates: Any) -> dict[str, Any]:
+            """Run one photo with branches turned down: gates holds [residual, shortcut], each 0..1, for every block."""
+            blocks = page.engine.get().info(network).blocks
+            try:
+                wanted = read_gates(gates, blocks)
+            except ValueError as error:
+                raise gr.Error(f"These gates cannot be read: {error}.", print_exception=False) from error
+            return run_as_dict(page.run_photo(photo, network, wanted))
+
+        def knock_out(run: Run) -> dict[str, Any]:
+            """How sure the network is of its answer without each branch, each shortcut, and for every set of branches."""
+            found = page.engine.get().ablation(run)
+            return {
+                "label": found.label,
+                "whole": found.whole,
+                "without_branch": found.without_branch.tolist(),
+                "without_shortcut": found.without_shortcut.tolist(),
+                "paths": found.paths.tolist(),
+            }
+
+        yield from (switch_off, knock_out)
 
 
 def gates_html(blocks: int, enabled: bool, gates: Sequence[Gate] = ()) -> str:
@@ -153,61 +260,6 @@ def _paths(lesions: Ablation, label: str) -> str:
     return (
         f'<svg class="paths" viewBox="-14 0 330 190" role="img" aria-label="{spoken}">{grid}{"".join(dots)}{ticks}'
         f'<text x="164" y="186" text-anchor="middle">{say("residual branches kept")}</text></svg>'
-    )
-
-
-def activation_html(run: Run | None) -> str:
-    """Each place's share of the logit over the photo, at native resolution and smoothed; each channel's share."""
-    if run is None or run.activation is None:
-        return f'<p class="is-empty">{say("Where the answer comes from appears here.")}</p>'
-    found = run.activation
-    end = float(np.abs(found.places).max())
-    ends = np.array([end], np.float32)
-    picture = feature_maps.data_url(
-        feature_maps.indexed_png(
-            feature_maps.quantise(found.places[None], ends, signed=True)[0], feature_maps.DIVERGING
-        )
-    )
-    photo = feature_maps.photo_url(run.photo)
-    h, w = found.places.shape
-    negative, positive = say("against"), say("for")
-    if len(run.classes) == 2:
-        negative, positive = (label_of(name) for name in run.classes)
-    overlays = "".join(
-        f'<figure><div class="overlay"><img src="{photo}" alt=""><img class="{kind}" src="{picture}" alt="{alt}"></div>'
-        f"<figcaption>{caption}</figcaption></figure>"
-        for kind, alt, caption in (
-            ("native", say("Share of each place"), say("exact, {size} places", size=f"{h}×{w}")),
-            (
-                "smooth",
-                say("Share of each place, smoothed"),
-                say("smoothed, {size} → {pixels}", size=f"{h}×{w}", pixels=run.photo.shape[0]),
-            ),
-        )
-    )
-    order = np.argsort(-np.abs(found.channels))[:SHARES_SHOWN]
-    largest = float(np.abs(found.channels[order]).max(initial=0)) or 1.0
-    rows = "".join(
-        f'<div class="share"><span>{say("channel {channel}", channel=c)}</span><span class="both"><i class="{"up" if found.channels[c] > 0 else "down"}" '
-        f'style="width:{50 * abs(float(found.channels[c])) / largest:.1f}%"></i></span>'
-        f"<span>{significant(float(found.channels[c]))}</span></div>"
-        for c in order
-    )
-    total = say(
-        "all {count} channels {sum} + bias {bias} = logit <b>{logit}</b>",
-        count=len(found.channels),
-        sum=significant(found.logit - found.bias),
-        bias=significant(found.bias),
-        logit=significant(found.logit),
-    )
-    return (
-        f'<div class="looks"><div class="overlays">{overlays}</div>'
-        f'<section class="shares"><h4>{say("channels with the largest shares of the logit")}</h4>{rows}'
-        f'<p class="sum">{total}</p></section></div>'
-        f'<div class="legend looks-legend"><i style="background:{feature_maps.css_gradient(feature_maps.DIVERGING)}"></i>'
-        f"<span>{escape(negative)} −{significant(end)}</span><span>0</span><span>{escape(positive)} {significant(end)}</span></div>"
-        f'<label class="opacity">{say("strength of the colours")} <input type="range" min="0" max="1" step="0.05" '
-        f'value="0.6" aria-label="{say(STRENGTH[run.sense])}"></label>'
     )
 
 

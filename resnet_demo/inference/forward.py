@@ -1,0 +1,335 @@
+"""One forward pass: from pixels to the network's input, through the network, and to the record of a run."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from resnet_demo.analysis.ablation import class_activation, lesions
+from resnet_demo.analysis.block_stats import record_blocks, to_records
+from resnet_demo.analysis.capture import residual_blocks
+from resnet_demo.analysis.gating import gated
+from resnet_demo.analysis.layer_summary import stages, time_layers, with_times
+from resnet_demo.analysis.linear_probes import Probe, read_outs
+from resnet_demo.i18n import later
+from resnet_demo.inference.batching import Batcher, StillBusyError
+from resnet_demo.inference.devices import device_name
+from resnet_demo.inference.interface import BUSY, FAILED, MAX_BATCH, PATIENCE_S, EngineError, NetworkInfo
+from resnet_demo.networks.checkpoints import Card
+from resnet_demo.networks.families import split_network
+from resnet_demo.records import (
+    Block,
+    ClassActivation,
+    Confidence,
+    Gate,
+    LayerTrace,
+    Prediction,
+    Preprocessing,
+    ReceptiveField,
+    Run,
+    Timings,
+)
+
+T = TypeVar("T")
+Task = Literal["pass", "ablation"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What one photo's share of a forward pass was."""
+
+    logits: NDArray[np.float32]
+    blocks: tuple[Block, ...]
+    spent: Mapping[str, float]  # milliseconds a layer
+    milliseconds: float
+    device: str
+    notice: str = ""
+
+
+@dataclass
+class LoadedNetwork:
+    """One network in memory: the model in eval mode, its card, and what guards it."""
+
+    name: str
+    model: nn.Module
+    card: Card
+    device: torch.device
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    trace: tuple[LayerTrace, ...] = ()
+    layers: Mapping[str, nn.Module] = field(default_factory=dict)  # those of the trace, by name
+    notice: str = ""
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+    fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.layers = stages(self.model)
+        self._batchers: dict[tuple[str, ...], Batcher[Tensor, Passed]] = {}
+
+    @cached_property
+    def info(self) -> NetworkInfo:
+        """What a caller needs to know of it."""
+        return NetworkInfo(self.name, len(residual_blocks(self.model)), self.card.preprocessing)
+
+    @cached_property
+    def linear(self) -> nn.Linear | None:
+        """The last layer, if all that comes after the residual blocks is a global average pool and it."""
+        try:
+            *before, last = split_network(self.model)[2].modules()
+        except ValueError:  # of no known family
+            return None
+        known = (nn.Sequential, nn.AdaptiveAvgPool2d, nn.Flatten)
+        return last if isinstance(last, nn.Linear) and all(isinstance(m, known) for m in before) else None
+
+    def copy_on(self, device: str) -> LoadedNetwork:
+        """The same network once more, its weights on ``device``."""
+        model = copy.deepcopy(self.model).to(device)
+        return LoadedNetwork(self.name, model, self.card, torch.device(device))
+
+    def batcher(self, keep: tuple[str, ...]) -> Batcher[Tensor, Passed]:
+        """Where photos wait for a pass that they share: those of which the same streams are kept."""
+        made: Batcher[Tensor, Passed] = Batcher(
+            lambda photos: run_pass(self, torch.cat(list(photos)), (), keep), MAX_BATCH, lambda: turn(self)
+        )
+        return self._batchers.setdefault(keep, made)
+
+
+@contextmanager
+def turn(network: LoadedNetwork) -> Iterator[None]:
+    """Hold the network's lock; whoever waits longer than PATIENCE_S is told to come back.
+
+    Raises:
+        EngineError: the network stayed busy.
+    """
+    if not network.lock.acquire(timeout=PATIENCE_S):
+        raise EngineError(BUSY)
+    try:
+        yield
+    finally:
+        network.lock.release()
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Whatever goes wrong with the network inside becomes one sentence.
+
+    Raises:
+        EngineError: the network stayed busy, or failed.
+    """
+    try:
+        yield
+    except StillBusyError:
+        raise EngineError(BUSY) from None
+    except EngineError:
+        raise
+    except RuntimeError as error:
+        raise EngineError(FAILED) from error
+
+
+def wait_for_pass(
+    net: LoadedNetwork, x: Tensor, gates: tuple[Gate, ...], keep: tuple[str, ...]
+) -> list[Passed]:
+    """As ``run_pass``, when its turn has come; a photo alone shares a pass with others, unless it has gates.
+
+    Raises:
+        EngineError: the network stayed busy, or failed.
+    """
+    with one_sentence():
+        if len(x) == 1 and not gates:
+            return [net.batcher(keep)(x, PATIENCE_S)]
+        with turn(net):
+            return run_pass(net, x, gates, keep)
+
+
+def to_tensor(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
+    """Normalise pixels for the network: ``(pixels / 255 - mean) / std`` per channel.
+
+    Args:
+        pixels: (H, W, 3) or (B, H, W, 3) uint8 RGB.
+        preprocessing: the network's card; with one mean, the first channel alone is taken.
+
+    Returns:
+        (B, 3 or 1, H, W) float32 on the CPU, in channels_last memory order (that of the pixels).
+
+    Raises:
+        ValueError: for another shape or dtype.
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] != 3:
+        raise ValueError(
+            f"pixels are {pixels.dtype} {pixels.shape}; (H, W, 3) or (B, H, W, 3) uint8 is needed"
+        )
+    channels = len(preprocessing.mean)
+    batch = pixels.reshape(-1, *pixels.shape[-3:])[..., :channels]  # (B, H, W, channels)
+    batch = np.require(batch, requirements=["C", "W"])  # torch refuses negative strides and read-only arrays
+    count, height, width, _ = batch.shape
+    mean = (255 * torch.tensor(preprocessing.mean)).repeat(width)  # as long as a row of pixels, so that
+    std = (255 * torch.tensor(preprocessing.std)).repeat(width)  # the subtraction runs along memory
+    rows = (
+        torch.from_numpy(batch).view(count * height, width * channels).to(torch.float32).sub_(mean).div_(std)
+    )
+    return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
+
+
+def compute(
+    net: LoadedNetwork, task: Task, x: NDArray[np.float32], gates: Sequence[Gate], keep: tuple[str, ...]
+) -> Any:
+    """The innermost work on a batch (B, C, H, W), which may be done in another process: whatever goes in and
+    comes out can be pickled, and no stream stays on a device. Hold the network's lock.
+
+    Returns:
+        For "pass" a share for each photo, see ``run_pass``; for "ablation" the logits of the whole network and
+        those that ``ablation.lesions`` gives.
+
+    Raises:
+        RuntimeError: the network failed.
+    """
+    photos = torch.from_numpy(x)
+    if task == "pass":
+        return run_pass(net, photos, gates, keep)
+    photos = photos.to(net.device, memory_format=torch.channels_last)
+    with torch.inference_mode():
+        whole: NDArray[np.float32] = net.model(photos).float().cpu().numpy()
+    return whole, *lesions(net.model, photos)
+
+
+def run_pass(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate], keep: tuple[str, ...]) -> list[Passed]:
+    """One forward pass of a batch (B, C, H, W), a share for each photo. Hold the network's lock.
+
+    A network whose device fails goes on on the CPU, and its runs say so.
+
+    Args:
+        gates: one a block, or empty for all open.
+        keep: names of the streams to keep. Without any, four numbers a block and photo are all that reaches the
+            host, and no layer is timed.
+
+    Raises:
+        RuntimeError: it failed on the CPU.
+    """
+    started = time.perf_counter()
+    logits, blocks, spent = _or_on_cpu(net, lambda: _forward(net, x, gates, keep))
+    milliseconds = (time.perf_counter() - started) * 1e3 / len(x)
+    each = {name: t / len(x) for name, t in spent.items()}
+    device = device_name(net.device)
+    return [Passed(logits[i], blocks[i], each, milliseconds, device, net.notice) for i in range(len(x))]
+
+
+def _or_on_cpu(net: LoadedNetwork, work: Callable[[], T]) -> T:
+    """What ``work`` gives; if the network's device fails, the network moves to the CPU and ``work`` is done again."""
+    try:
+        return work()
+    except RuntimeError:
+        if net.device.type == "cpu":
+            raise
+        log.warning("%s failed on %s, falling back to the CPU", net.name, net.device, exc_info=True)
+        net.notice = later(
+            "{device} failed, so this network now runs on the CPU.", device=device_name(net.device)
+        )
+        net.device = torch.device("cpu")
+        net.model.to(net.device)
+        return work()
+
+
+def _forward(
+    net: LoadedNetwork, x: Tensor, gates: Sequence[Gate], keep: tuple[str, ...]
+) -> tuple[NDArray[np.float32], list[tuple[Block, ...]], dict[str, float]]:
+    """Logits (B, K), the blocks of each photo, and milliseconds a layer, of a batch (B, C, H, W)."""
+    x = x.to(net.device, memory_format=torch.channels_last)
+    shut = dict(zip(residual_blocks(net.model), gates, strict=False)) if gates else {}
+    for dtype in (torch.float16, torch.float32):
+        with (
+            gated(net.model, shut) if shut else nullcontext(),
+            record_blocks(net.model, keep, dtype) as blocks,
+            time_layers(net.layers if keep else {}, net.device) as spent,
+        ):
+            logits = net.model(x)
+        records = to_records(blocks)
+        if records is not None:
+            break  # else a value of this photo is too large for float16
+    assert records is not None
+    return logits.float().cpu().numpy(), records, spent
+
+
+def finish(
+    net: LoadedNetwork,
+    photo: NDArray[np.uint8],
+    share: Passed,
+    prepare: float,
+    gates: tuple[Gate, ...],
+    began: float,
+) -> Run:
+    """The record of one photo, from its share of a pass.
+
+    Args:
+        prepare: milliseconds from photo to tensor.
+        gates: empty if all are open.
+        began: ``time.perf_counter()`` when its time began to count.
+    """
+    last = share.blocks[-1]
+    highest = int(share.logits.argmax())
+    activation = _activation(net, last, highest)
+    read, shares = read_outs(share.blocks, net.probes, highest) if last.means is not None else ((), {})
+    if activation is not None:
+        shares[last.name] = activation.channels
+    answer = predict(share.logits, net.card)
+    spent = Timings(prepare, share.milliseconds, total=(time.perf_counter() - began) * 1e3)
+    return Run(
+        network=net.name,
+        device=share.device,
+        photo=photo,
+        prediction=answer,
+        blocks=share.blocks,
+        trace=with_times(net.trace, share.spent),
+        timings=spent,
+        notice=share.notice,
+        classes=net.card.classes,
+        gates=gates,
+        activation=activation,
+        read_outs=read,
+        contributions=shares,
+        fields=net.fields,
+        sense=net.card.preprocessing.sense,
+    )
+
+
+def _activation(net: LoadedNetwork, last: Block, logit: int) -> ClassActivation | None:
+    """Where the logit of that index comes from; None if it cannot be told, or the last block's output was not kept."""
+    if net.linear is None or "output" not in last.streams:
+        return None
+    weight = net.linear.weight[logit].float().cpu().numpy()
+    return class_activation(last.output, weight, float(net.linear.bias[logit]))
+
+
+def predict(logits: NDArray[np.float32], card: Card) -> Prediction:
+    """Calibrated confidences from the logits (classes,), or (1,) for a binary network.
+
+    The logits are divided by the card's temperature before the sigmoid or softmax
+    (Guo et al. 2017, https://arxiv.org/abs/1706.04599); the logit reported is the raw one.
+    """
+    every = chances(logits[None], card)[0]
+    ranked = np.argsort(-every, kind="stable")[:5]
+    confidences = tuple(Confidence(card.classes[i], float(every[i])) for i in ranked)
+    return Prediction(confidences[0].label, confidences, float(logits.max()), tuple(float(c) for c in every))
+
+
+def chances(logits: NDArray[np.float32], card: Card) -> NDArray[np.float64]:
+    """Calibrated probabilities (N, classes) from logits (N, classes), or (N, 1) for a binary network."""
+    scaled = logits.astype(np.float64) / card.temperature
+    if scaled.shape[1] == 1:
+        second = 1 / (1 + np.exp(-np.clip(scaled[:, 0], -700, 700)))
+        return np.stack([1 - second, second], 1)
+    powers = np.exp(scaled - scaled.max(1, keepdims=True))
+    found: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
+    return found

@@ -1,0 +1,58 @@
+"""Scripts and styles: ES modules under one address, and one style sheet, both from the parts that own them.
+
+Modules lie under their place in the package, so that ``import '../../page/shared.js'`` means the same on disk and in
+the browser. The address holds a hash of them all: browsers keep them for good, and fetch them anew when one changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from resnet_demo.panels import load_panels
+
+PACKAGE = Path(__file__).resolve().parents[1]
+PARTS = ("page", "drawing", "inputs")  # whose scripts and styles come before those of the panels
+FOREVER = "public, max-age=31536000, immutable"
+
+
+def modules() -> dict[str, str]:
+    """Every script: its place -> its text."""
+    found = {
+        path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8")
+        for part in PARTS
+        for path in sorted((PACKAGE / part).glob("*.js"))
+    }
+    for panel in load_panels():
+        if panel.beside(".js").is_file():
+            found[panel.module()] = panel.beside(".js").read_text(encoding="utf-8")
+    return found
+
+
+def address_of(scripts: dict[str, str]) -> str:
+    """Where the browser finds them: a relative address that ends in a slash."""
+    return f"modules/{hashlib.sha256(repr(scripts).encode()).hexdigest()[:12]}/"
+
+
+def style() -> str:
+    """The style sheet: the page's first, then those of the drawings and of the panels."""
+    files = [path for part in PARTS for path in sorted((PACKAGE / part).glob("*.css"))]
+    files += [panel.beside(".css") for panel in load_panels() if panel.beside(".css").is_file()]
+    return "".join(path.read_text(encoding="utf-8") for path in files)
+
+
+def route(scripts: dict[str, str]) -> Route:
+    """The route that serves ``scripts``, and nothing else."""
+    root = address_of(scripts)
+
+    async def serve(request: Request) -> Response:
+        text = scripts.get(request.path_params["place"])
+        if text is None:
+            return Response("There is no such script.", 404)
+        return Response(text, media_type="text/javascript", headers={"cache-control": FOREVER})
+
+    return Route(f"/{root}{{place:path}}", serve)

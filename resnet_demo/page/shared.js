@@ -1,0 +1,29 @@
+// What the scripts of several panels share: sentences, the place under the pointer, the chosen channel, the address.
+
+// A sentence in the language of the page; `spoken` is missing from an English one.
+export const say = (sentence, values = {}) =>
+  (window.spoken?.words[sentence] ?? sentence).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+
+// What the page's address asked for when it was opened.
+export const asked = new URLSearchParams(location.search);
+
+// The channel that the visitor looks at, in every panel that shows it.
+export const channel = { chosen: asked.get('channel') };
+
+// Column and row of a map of `columns` by `rows` places that a pointer is over.
+export function placeUnder({ clientX, clientY }, map, columns, rows) {
+  const box = map.getBoundingClientRect();
+  const clamp = (share, count) => Math.min(Math.max(Math.floor(share * count), 0), count - 1);
+  return [clamp((clientX - box.left) / box.width, columns), clamp((clientY - box.top) / box.height, rows)];
+}
+
+// An address names examples only: after a photo of the visitor's own it names none.
+export function leaveExample() {
+  document.querySelectorAll('[data-chosen]').forEach((group) => delete group.dataset.chosen);
+  for (const name of ['gates', 'example', 'sound']) asked.delete(name);
+}
+
+export function chooseExample(button) {
+  leaveExample();
+  button.parentElement.dataset.chosen = button.dataset.name;
+}

@@ -1,0 +1,257 @@
+"""What a panel is: one stem that owns its words, controls, drawing, events, script, style and endpoints.
+
+How to add one is in ``panels/README.md``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import gradio as gr
+from gradio.components.base import Component
+
+from resnet_demo.drawing.streams import View
+from resnet_demo.i18n import Sentence, error_of, say
+from resnet_demo.networks.cards import MenuEntry
+from resnet_demo.records import Prediction, Run
+
+if TYPE_CHECKING:
+    from resnet_demo.panels.page import Page
+
+log = logging.getLogger(__name__)
+
+Values = dict[Component, Any]  # of components: what Gradio hands over for a set of inputs, and takes back
+Components = set[Any]  # Gradio's types of sets of components disagree with each other
+Json = Any
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+REDRAW: dict[str, Any] = {
+    "trigger_mode": "always_last",  # by default a click is lost while an earlier one is under way
+    "show_progress": "hidden",
+    "concurrency_id": "draw",
+    "concurrency_limit": 4,
+    **PRIVATE,
+}
+ERRORS = (
+    "EngineError",
+    "CheckpointError",
+    "PhotoError",
+    "SoundError",
+)  # made for visitors, known by name: no torch
+
+
+def sentence_of(error: Exception) -> str:
+    """What to tell a visitor about ``error``; anything unexpected is logged and not shown."""
+    if type(error).__name__ in ERRORS:
+        return error_of(error)
+    log.error("a run failed", exc_info=error)
+    return say("Something went wrong while the network ran; try the photo again, or another one.")
+
+
+def told(error: Exception) -> gr.Error:
+    """``error`` as Gradio shows it to a visitor: one sentence."""
+    if isinstance(error, gr.Error):
+        return error
+    return gr.Error(sentence_of(error), print_exception=False)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What is on one visitor's page: enough to draw any panel.
+
+    Attributes:
+        run: the visitor's run, or None before there is one.
+        view: how the chosen block is drawn.
+        key: of the run in the run cache.
+        network: the menu's entry of the chosen network.
+        whole: the network's answer to the same input with every branch open.
+        values: what the components hold that the panel ``reads``.
+    """
+
+    run: Run | None = None
+    view: View = View()  # noqa: RUF009 - frozen
+    key: str | None = None
+    network: MenuEntry = MenuEntry("", "", 5)  # noqa: RUF009 - frozen
+    whole: Prediction | None = None
+    values: Mapping[Component, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Property:
+    """One thing that an address names, such as ``block=3``; the same line writes it and reads it.
+
+    Attributes:
+        name: in the address.
+        shown: CSS selector of the element that has it while it is shown.
+        attribute: of that element; "value", or "data-…".
+        read: what the text asks for, given the blocks of the network; None if it asks for nothing there is.
+        from_one: people count it from 1, the element from 0.
+    """
+
+    name: str
+    shown: str
+    attribute: str = "value"
+    read: Callable[[str, int], Any | None] | None = None
+    from_one: bool = False
+
+
+def started(module: str) -> str:
+    """JavaScript that imports a module of the page and starts it with the parts of a ``gr.HTML``."""
+    parts = "{ element, trigger, watch, server }"
+    return f"import(new URL('{module}', document.baseURI)).then((module) => module.default({parts}));"
+
+
+def one_of(choices: Iterable[Any], text: str) -> Any | None:
+    """The choice that is written so."""
+    return next((choice for choice in choices if str(choice) == text), None)
+
+
+class Panel:
+    """One tab of the page. A subclass fills in the class variables and ``render``; the rest as it needs.
+
+    Beside ``name.py`` may stand ``name.html``, its template; ``name.js``, an ES module whose default export is called
+    with the drawing's ``{ element, trigger, watch, server }``; and ``name.css``.
+    """
+
+    id: ClassVar[str]  # of its tab, and its name in addresses
+    title: ClassVar[Sentence]
+    intro: ClassVar[Sentence | None] = None
+    follows: ClassVar[frozenset[str]] = frozenset({"run"})  # or {"run", "view"}: what makes it draw again
+    address: ClassVar[tuple[Property, ...]] = ()  # what of it an address names
+    tab: gr.Tab
+    drawing: gr.HTML
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    # what it looks like
+
+    def visible(self) -> bool:
+        """Whether the page shows its tab at all."""
+        return True
+
+    def layout(self) -> None:
+        """Everything in its tab: unless told otherwise the words, the controls and the drawing."""
+        self.words()
+        self.controls()
+        self.draw_here()
+
+    def words(self) -> None:
+        """Its introduction."""
+        if self.intro is not None:
+            gr.HTML(say(self.intro), elem_classes="panel-words")
+
+    def controls(self) -> None:
+        """Its own sliders and buttons, kept as attributes."""
+
+    def draw_here(self, **options: Any) -> None:
+        """Place ``self.drawing``, with the panel's script, and the functions that the script may call."""
+        functions = [_function(method) for method in self.server_functions()]
+        if functions:
+            options["server_functions"] = functions
+        self.drawing = gr.HTML(
+            self.render(self.page.empty_visit()),
+            elem_id=options.pop("elem_id", self.id),
+            js_on_load=self.script(),
+            **options,
+        )
+
+    def render(self, visit: Visit) -> str:
+        """Its drawing as HTML; before there is a run, what will be there."""
+        raise NotImplementedError
+
+    def script(self) -> str | None:
+        """What starts its script in the browser, or None if it has none."""
+        return started(self.page.modules + self.module()) if self.beside(".js").is_file() else None
+
+    @classmethod
+    def module(cls) -> str:
+        """Where its script lies among the others."""
+        path = cls.beside(".js")
+        return f"panels/{path.parent.name}/{path.name}"
+
+    @classmethod
+    def beside(cls, suffix: str) -> Path:
+        """The file of its stem with another ending, there or not."""
+        return Path(inspect.getfile(cls)).with_suffix(suffix)
+
+    # what it draws again
+
+    def reads(self) -> Components:
+        """Components of its own whose values ``render`` needs; it finds them in ``visit.values``."""
+        return set()
+
+    def keeps(self) -> Components:
+        """Those of them that hold the key of a run which must not be put away."""
+        return set()
+
+    def drawings(self) -> Components:
+        """The components that ``draw`` fills."""
+        return {self.drawing}
+
+    def draw(self, visit: Visit) -> Values:
+        """The panel for ``visit``; called when it is opened, and while it is open."""
+        return {self.drawing: self.render(visit)}
+
+    def adjusted(self) -> Components:
+        """The components that ``adjust`` sets."""
+        return set()
+
+    def adjust(self, visit: Visit) -> Values:
+        """Controls of its own that must fit a new run or view, whether it is open or not."""
+        return {}
+
+    def studied(self) -> Components:
+        """The components that ``study`` fills."""
+        return set()
+
+    def study(self, visit: Visit, progress: gr.Progress) -> Values:
+        """What takes a while: measured after the answer, in an event of its own with a progress bar."""
+        return {}
+
+    def study_again(self) -> Iterable[Any]:
+        """Events of its own controls after which it studies again."""
+        return ()
+
+    # what it does
+
+    def connect(self, page: Page) -> None:
+        """The events of its own controls."""
+
+    def server_functions(self) -> Iterable[Callable[[Any], Json]]:
+        """What its script may call as ``server.name(request)``."""
+        return ()
+
+    def arguments(self) -> Mapping[str, Component]:
+        """Components that describe parameters of its endpoints other than ``photo``, ``network`` and ``run``."""
+        return {}
+
+    def restore(self, asked: Mapping[str, Any], network: MenuEntry) -> Values:
+        """Its controls as an address asks that opened the page; ``asked`` holds, by name, what could be read."""
+        return {}
+
+    def restored(self) -> Components:
+        """The components that ``restore`` sets."""
+        return set()
+
+    def endpoints(self) -> Iterable[Callable[..., Json]]:
+        """What the API offers: each one's name and docstring are the API's, its parameters are looked up by name.
+
+        ``run`` is the run of a photo through a network, both sent by the caller.
+        """
+        return ()
+
+
+def _function(method: Callable[[Any], Json]) -> Callable[[Any], Json]:
+    """A method as a function: Gradio marks what it serves, and methods cannot be marked."""
+
+    @wraps(method)
+    def function(request: Any) -> Json:
+        return method(request)
+
+    return function

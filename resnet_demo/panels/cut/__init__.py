@@ -1,0 +1,1 @@
+"""Cut: what if a part were missing?"""

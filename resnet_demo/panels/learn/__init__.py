@@ -1,0 +1,1 @@
+"""Learn: why do shortcuts matter?"""

@@ -1,0 +1,1 @@
+"""Look: what does each block do?"""

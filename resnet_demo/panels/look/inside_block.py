@@ -1,0 +1,239 @@
+"""Inside a block: F(x) + shortcut = sum → output, the same channels in the same places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any, get_args
+
+import gradio as gr
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_demo.drawing import feature_maps
+from resnet_demo.drawing.feature_maps import SEQUENTIAL, Order
+from resnet_demo.drawing.road_map import AS_SEEN, block_title, roadmap_html, significant
+from resnet_demo.drawing.streams import (
+    WIDE,
+    View,
+    choose_channels,
+    columns_for,
+    draw_sheets,
+    scale_ends,
+    streams_html,
+)
+from resnet_demo.i18n import later, say
+from resnet_demo.inputs.mel_spectrogram import COLUMNS, HIGHEST, HOP, LOWEST
+from resnet_demo.inputs.synthetic_sounds import RATE
+from resnet_demo.networks.cards import MenuEntry
+from resnet_demo.panels.base import REDRAW, Components, Panel, Property, Values, Visit, one_of
+from resnet_demo.panels.page import Page
+from resnet_demo.records import Block, Run
+
+RADIO_BLOCKS = 8  # with more, the road map alone chooses the block
+CHANNELS = (4, 16, 64)
+ORDERS = (*get_args(Order), "contribution")
+CHECKED = "input[aria-checked='true']"
+
+
+def read_block(text: str, blocks: int) -> int | None:
+    """A block counted from 1 as an index, if the network has it."""
+    number = int(text[:6]) if text.isdecimal() else 0
+    return number - 1 if 1 <= number <= blocks else None
+
+
+class InsideBlockPanel(Panel):
+    """The chosen block, channel by channel; its controls set the view that other panels follow too."""
+
+    id = "inside"
+    title = later("Inside a block")
+    intro = later("""<p>Follow one channel from left to right: what the residual branch F(x) adds (red) or takes away (blue), what came
+around on the shortcut, their sum, and what the ReLU lets through to the next block. Click a map to see the same channel
+enlarged in all four
+(<a href="https://arxiv.org/abs/1512.03385" target="_blank" rel="noreferrer">He et al. 2015</a>).</p>""")
+    follows = frozenset({"run", "view"})
+    address = (
+        Property(
+            "block", f"#roadmap .cell.selected, #block {CHECKED}", "data-block", read_block, from_one=True
+        ),
+        Property("channels", f"#channels {CHECKED}", read=lambda text, _: one_of(CHANNELS, text)),
+        Property("order", f"#order {CHECKED}", read=lambda text, _: one_of(ORDERS, text)),
+        Property("channel", "#inside .tile.lit", "data-channel"),  # the script lights it
+    )
+
+    def controls(self) -> None:
+        visit = self.page.empty_visit()
+        with gr.Row(elem_id="inside-controls"):
+            self.block = gr.Radio(
+                [(str(i + 1), i) for i in range(visit.network.blocks)],
+                value=visit.view.block,
+                label=say("Block"),
+                elem_id="block",
+            )
+            self.channels = gr.Radio(
+                list(CHANNELS), value=visit.view.channels, label=say("Channels"), elem_id="channels"
+            )
+            self.order = gr.Radio(
+                [
+                    (say("mean activation"), "mean"),
+                    (say("variance"), "variance"),
+                    (say("logit share"), "contribution"),
+                    (say("index"), "index"),
+                ],
+                value=visit.view.order,
+                label=say("Order"),
+                elem_id="order",
+            )
+        with gr.Accordion(say("More: scale and colours"), open=False, elem_id="more"), gr.Row():
+            self.scope = gr.Radio(
+                [(say("the whole block"), "block"), (say("each channel"), "channel")],
+                value=visit.view.scope,
+                label=say("One colour scale for"),
+                elem_id="scope",
+            )
+            self.colours = gr.Radio(
+                list(SEQUENTIAL),
+                value=visit.view.colours,
+                label=say("Colours of the output"),
+                elem_id="colours",
+            )
+
+    def render(self, visit: Visit) -> str:
+        return inside_html(visit.run, visit.view)
+
+    def adjusted(self) -> Components:
+        return {self.block}
+
+    def adjust(self, visit: Visit) -> Values:
+        count = len(visit.run.blocks) if visit.run else visit.network.blocks
+        return {self.block: block_choices(count, visit.view.block)}
+
+    def connect(self, page: Page) -> None:
+        def on_view(values: Values) -> Values:
+            now: View = values[page.view]
+            view = View(
+                block=now.block,
+                channels=values[self.channels],
+                order=values[self.order],
+                scope=values[self.scope],
+                colours=values[self.colours],
+            )
+            return page.show_view(view, values)
+
+        def on_block(values: Values) -> Values:
+            view = replace(values[page.view], block=values[self.block])
+            shown = page.show_view(view, values)
+            shown.pop(self.block, None)  # it is being moved: an answer must not set it back
+            return {**shown, page.roadmap: roadmap_html(page.recall(values[page.run]), view.block)}
+
+        settings = {self.channels, self.order, self.scope, self.colours}
+        outputs = {page.view, *page.drawings}
+        page.on([c.input for c in settings], on_view, outputs, settings, **REDRAW)
+        page.on(self.block.input, on_block, outputs | {page.roadmap}, {self.block}, **REDRAW)
+
+    def restored(self) -> Components:
+        return {self.page.view, self.block, self.channels, self.order}
+
+    def restore(self, asked: Mapping[str, Any], network: MenuEntry) -> Values:
+        named = {name: asked[name] for name in ("block", "channels", "order") if name in asked}
+        view = replace(View(), **named)
+        return {
+            self.page.view: view,
+            self.block: block_choices(network.blocks, view.block),
+            self.channels: view.channels,
+            self.order: view.order,
+        }
+
+    def endpoints(self) -> Iterable[Callable[..., Any]]:
+        def receptive_field(run: Run) -> list[dict[str, Any]]:
+            """For every stream of every block: place i sees the pixels i * jump + low to i * jump + high."""
+            return [
+                {"block": b, "stream": s, **asdict(f), "size": f.size} for (b, s), f in run.fields.items()
+            ]
+
+        yield receptive_field
+
+
+def block_choices(count: int, block: int) -> Any:
+    """The radio of blocks for a network of ``count``; hidden where there are too many for it."""
+    choices = [(str(i + 1), i) for i in range(count)]
+    return gr.update(choices=choices, value=min(block, count - 1), visible=count <= RADIO_BLOCKS)
+
+
+def inside_html(run: Run | None, view: View, locked: NDArray[np.intp] | None = None) -> str:
+    """The block of ``view``: photo and what the block adds, then the four streams channel by channel.
+
+    Args:
+        locked: channels to draw instead of those that ``view`` would choose, so that they stay in their
+            places from frame to frame.
+    """
+    if run is None:
+        return (
+            '<div class="inside is-empty"><p>'
+            + say(
+                "After a photo, every block shows its residual branch, its shortcut, their sum and its output, "
+                "channel by channel."
+            )
+            + "</p></div>"
+        )
+    index = min(view.block, len(run.blocks) - 1)  # the last network may have had more blocks
+    block = run.blocks[index]
+    channels = choose_channels(run, block, view) if locked is None else locked
+    ends = scale_ends((block,), channels, view.scope)
+    sheets = draw_sheets(block, channels, ends, view)
+    overview = _overview(run, block, view, len(channels))
+    grids = streams_html(run, block, channels, ends, view, sheets)
+    columns = columns_for(channels)
+    smooth = " smooth" if block.shape[2] > WIDE else ""  # averaged by the browser, not dropped
+    height, width = run.photo.shape[:2]
+    # for a sound, what a pixel is: milliseconds across; up, an equal share of the mels between two frequencies
+    axes = f' data-axes="{1000 * HOP // RATE} {LOWEST:g} {HIGHEST:g}"' if run.sense == "sound" else ""
+    return f"""<div class="inside{smooth}" data-block="{index}" data-photo="{width} {height}"{axes}
+ style="--columns:{columns};--rows:{-(-len(channels) // columns)}">
+<h3>{block_title(index).capitalize()}</h3>
+{overview}
+<div class="streams">{grids}</div></div>"""
+
+
+def silent_share(block: Block) -> float:
+    """Share of the block's output channels that are zero everywhere for this photo, 0..1."""
+    return float((block.activity == 0).mean())
+
+
+def _overview(run: Run, block: Block, view: View, shown: int) -> str:
+    difference = block.added
+    end = float(np.abs(difference[np.isfinite(difference)]).max(initial=0.0))
+    indices = feature_maps.quantise(difference[None], np.array([end], np.float32), signed=True)[0]
+    picture = feature_maps.data_url(feature_maps.indexed_png(indices, feature_maps.DIVERGING))
+    photo = feature_maps.photo_url(run.photo)
+    c, h, w = block.shape
+    ratio = block.residual_norm / block.shortcut_norm if block.shortcut_norm else float("inf")
+    facts = [
+        (say("‖F(x)‖ ÷ ‖shortcut‖"), significant(ratio)),
+        (say("cosine between the two"), significant(block.cosine)),
+        (say("silent channels"), f"{100 * silent_share(block):.0f} %"),
+        (
+            say("shown"),
+            say("{shown} of {count} channels, each {shape}", shown=shown, count=c, shape=f"{h}×{w}"),
+        ),
+    ]
+    if view.order == "contribution" and block.name not in run.contributions:
+        facts.append((say("order"), say("mean activation: no share of the logit is known for this block")))
+    rows = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
+    field = run.fields.get((block.name, "output"))
+    size = f"{field.size}×{field.size}" if field else ""
+    sees = say("one place of the output sees {size} pixels", size=size) if field else ""
+    if field and run.sense == "sound":
+        bands = min(field.size, COLUMNS)
+        sees = say(
+            "one place of the output hears {milliseconds} ms of {bands} bands",
+            milliseconds=1000 * bands * HOP // RATE,
+            bands=bands,
+        )
+    adds = say("what F(x) adds to the output, ±{end}", end=significant(end))
+    return f"""<div class="overview">
+<figure><div class="seen"><img src="{photo}" alt="{say(AS_SEEN[run.sense])}"><u></u></div>
+<figcaption data-rest="{sees}">{sees}</figcaption></figure>
+<figure><img class="added" src="{picture}" alt="{say("What the residual branch adds to each place, on average over the channels")}">
+<figcaption>{adds}</figcaption></figure>
+<dl class="facts">{rows}</dl></div>"""

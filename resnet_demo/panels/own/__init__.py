@@ -1,0 +1,1 @@
+"""Own: try it on your own."""

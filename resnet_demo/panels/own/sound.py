@@ -1,0 +1,196 @@
+"""Sound: record one, or take an example; the picture of what was heard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from html import escape
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.components.base import Component
+from numpy.typing import NDArray
+
+from resnet_demo.drawing import feature_maps
+from resnet_demo.i18n import grouped, label_of, later, say
+from resnet_demo.inference.run_cache import OLDEST_S
+from resnet_demo.inputs.mel_spectrogram import (
+    BANDS,
+    COLUMNS,
+    HIGHEST,
+    LOWEST,
+    RANGE,
+    centres,
+    mel_picture,
+    to_mel,
+)
+from resnet_demo.inputs.sound_component import SoundInput
+from resnet_demo.inputs.synthetic_sounds import EXAMPLE_SEED, EXAMPLES, LENGTH, RATE, sound
+from resnet_demo.networks.cards import MenuEntry
+from resnet_demo.panels.base import REDRAW, Components, Panel, Property, Values, Visit, one_of
+from resnet_demo.panels.page import Page
+from resnet_demo.records import Run
+from resnet_demo.serialize import run_as_dict
+
+HEARD = later("The sound as the network heard it: time to the right, pitch upwards, bright where it is loud")
+HEARD_WORDS = later("""What the network hears: {columns} steps of {step} ms across, {bands} mel bands from
+{low} to {high} Hz up; white is the loudest point, black {range} decibels below it or less.
+Of a longer sound the loudest {seconds} s are taken.""")
+
+TICKS = (100, 500, 1000, 2000, 4000)  # Hz, beside the picture
+
+
+class SoundPanel(Panel):
+    """The input of sounds, and the picture of the last one."""
+
+    id = "sound"
+    title = later("Sound")
+    intro = later("""<p>A residual network does not care what a picture shows: a sound, too, becomes one, time to the right and pitch
+upwards, and every panel shows what each block does with it. Take a steady tone, then the siren, and look under “Inside a
+block” for channels that follow the slope
+(<a href="https://arxiv.org/abs/1609.09430" target="_blank" rel="noreferrer">Hershey et al. 2017</a>).</p>
+<p><b>The network “sounds” was trained only on sounds that this project's own program made</b>, tones, chords, sweeps,
+noises and rhythms, and never heard a recording: it must call your voice, too, one of its ten kinds.</p>""")
+    address = (
+        Property(
+            "sound", "#sound-examples [data-chosen]", "data-chosen", lambda text, _: one_of(EXAMPLES, text)
+        ),
+    )
+
+    def visible(self) -> bool:
+        return any(
+            entry.hears for entry in self.page.menu
+        )  # without one that listens, nothing could be done here
+
+    def layout(self) -> None:
+        self.words()
+        self.heard = gr.State(None, time_to_live=OLDEST_S)  # the picture of the visitor's sound
+        with gr.Row(elem_id="sound-row"):
+            with gr.Column(elem_id="sound-side"):
+                self.sound = SoundInput(
+                    label=say("Sound"),
+                    show_label=False,
+                    sources=["microphone", "upload"],
+                    elem_id="sound",
+                    buttons=[],
+                    editable=False,
+                )
+                self.examples = gr.HTML(
+                    sound_examples_html(), elem_id="sound-examples", js_on_load=self.script()
+                )
+            self.drawing = gr.HTML(heard_html(None), elem_id="heard")
+        self.page.holders["sound"] = self.heard
+
+    def draw(self, visit: Visit) -> Values:
+        if visit.run is None:
+            return {self.drawing: heard_html(None)} if visit.network.hears else {}
+        return {self.drawing: heard_html(visit.run)} if visit.run.sense == "sound" else {}
+
+    def connect(self, page: Page) -> None:
+        def on_example(event: gr.EventData) -> tuple[int, NDArray[np.int16]]:
+            index = max(0, min(int(event.index), len(EXAMPLES) - 1))
+            return as_wave(example_samples(EXAMPLES[index]))
+
+        page.takes("sound", self.sound, lambda samples: None if samples is None else mel_picture(samples))
+        self.sound.clear(lambda: heard_html(None), None, self.drawing, **REDRAW)
+        self.examples.select(on_example, None, self.sound, **REDRAW)
+        page.leaves_example(self.sound.input, self.sound.clear, self.sound.start_recording)
+
+    def restored(self) -> Components:
+        return {self.sound, self.heard}
+
+    def restore(self, asked: Mapping[str, Any], network: MenuEntry) -> Values:
+        if "sound" not in asked or not network.hears:
+            return {}
+        samples = example_samples(asked["sound"])
+        return {
+            self.sound: as_wave(samples),
+            self.heard: mel_picture(samples),
+        }  # for the run that the network sets off
+
+    def arguments(self) -> Mapping[str, Component]:
+        return {"sound": self.sound}
+
+    def endpoints(self) -> Iterable[Callable[..., Any]]:
+        def listen(sound: NDArray[np.float32] | None) -> dict[str, Any]:
+            """Run one sound through the network that listens and describe what every residual block did."""
+            if sound is None:
+                raise gr.Error("No sound arrived; send one as the first argument.", print_exception=False)
+            return run_as_dict(self.page.engine.get().hear(sound))
+
+        yield listen
+
+
+def example_samples(name: str) -> NDArray[np.float32]:
+    """The example called ``name``, (LENGTH,) float32 in -1..1.
+
+    Raises:
+        ValueError: no example has that name.
+    """
+    return sound(name, EXAMPLE_SEED, wear=0.5)
+
+
+def as_wave(samples: NDArray[np.float32]) -> tuple[int, NDArray[np.int16]]:
+    """Samples (N,) in -1..1 as Gradio's audio takes them: samples a second, 16 bits."""
+    return RATE, (samples * 32767).round().astype(np.int16)
+
+
+def sound_examples_html() -> str:
+    """A button for every example, with its picture."""
+    buttons = "".join(
+        f'<button type="button" data-sound="{i}" data-name="{escape(name)}" id="sound-{i + 1}" '
+        f'title="{escape(label_of(name))}"><img src="{_thumbnail_url(name)}" alt="">'
+        f"<span>{escape(label_of(name))}</span></button>"
+        for i, name in enumerate(EXAMPLES)
+    )
+    return (
+        f'<p class="examples-title">{say("or take one of these, made by the same program")}</p>'
+        f'<div class="sound-examples">{buttons}</div>'
+    )
+
+
+def heard_html(run: Run | None) -> str:
+    """The answer in one line and the picture of the sound with its axes; the empty frame before there is a run."""
+    low, high = float(to_mel(LOWEST)), float(to_mel(HIGHEST))
+    ticks = "".join(
+        f'<span style="bottom:{100 * (float(to_mel(hertz)) - low) / (high - low):.1f}%">{grouped(hertz)}</span>'
+        for hertz in TICKS
+    )
+    if run is None:
+        answer = "&nbsp;"
+        image = f'<div class="heard-picture empty"><span>{say("The sound appears here.")}</span></div>'
+    else:
+        first, second = (
+            f"{escape(label_of(c.label))} {100 * c.confidence:.1f} %" for c in run.prediction.confidences[:2]
+        )
+        answer = f"<b>{first}</b> · {second}"
+        image = f'<img class="heard-picture" src="{_picture_url(run.photo)}" alt="{say(HEARD)}">'
+    middle = centres()
+    seconds = LENGTH / RATE
+    words = say(
+        HEARD_WORDS,
+        columns=COLUMNS,
+        step=f"{1000 * seconds / COLUMNS:.0f}",
+        bands=BANDS,
+        low=grouped(middle[0]),
+        high=grouped(middle[-1]),
+        range=f"{RANGE:.0f}",
+        seconds=f"{seconds:.2f}",
+    )
+    return f"""<figure class="heard"><p class="heard-answer">{answer}</p><div class="heard-axes"><b class="unit">Hz</b><div class="up" aria-hidden="true">{ticks}</div>
+{image}<div class="along" aria-hidden="true"><span>0 s</span><span>{seconds / 2:.2f} s</span><span>{seconds:.2f} s</span></div></div>
+<figcaption>{words}</figcaption></figure>"""
+
+
+@cache
+def _thumbnail_url(name: str) -> str:
+    """The picture of an example at half its size in 16 greys: a tenth of the bytes, since the page carries ten."""
+    picture = mel_picture(example_samples(name))
+    halves = picture[..., 0].reshape(BANDS // 2, 2, COLUMNS // 2, 2).mean((1, 3))
+    grey = (halves / 17).round().astype(np.uint8) * 17
+    return feature_maps.data_url(feature_maps.photo_png(np.repeat(grey[..., None], 3, axis=2)))
+
+
+def _picture_url(picture: NDArray[np.uint8]) -> str:
+    return feature_maps.data_url(feature_maps.photo_png(picture))
