@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
@@ -19,7 +20,7 @@ from resnet_demo.page.process import own_folder
 
 os.environ.update({**OPENMP, **os.environ})  # read when torch is imported
 
-from resnet_demo.i18n import languages, speaking
+from resnet_demo.i18n import error_of, languages, speaking
 from resnet_demo.inference import zerogpu
 from resnet_demo.inference.interface import (
     NO_RAY,
@@ -32,7 +33,7 @@ from resnet_demo.inference.interface import (
 )
 from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.run_cache import KeptRuns
-from resnet_demo.networks.cards import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
+from resnet_demo.networks.cards import FIELD, WEIGHTS, CheckpointError, MenuEntry, read_checkpoint, read_menu
 from resnet_demo.page.assets import address_of, modules, style
 from resnet_demo.page.events import connect
 from resnet_demo.page.layout import build_page, page_options
@@ -69,7 +70,7 @@ def defer_engine(
 
 def read_whole_menu(weights: Path = WEIGHTS, own: OwnCheckpoint | None = None) -> list[MenuEntry]:
     """The networks on offer, the default first."""
-    return [*([read_checkpoint(own.checkpoint)] if own else []), *read_menu(weights), *FIELD]
+    return [*([read_checkpoint(own.checkpoint, own.blocks)] if own else []), *read_menu(weights), *FIELD]
 
 
 def build_demo(
@@ -152,10 +153,17 @@ def main(argv: Sequence[str] | None = None, program: str = "python app.py") -> i
     parser.add_argument(
         "--checkpoint",
         type=Path,
-        help="a network of your own: ours with its card, or a torchvision ResNet's state dict",
+        help="a network of your own: ours with its card, or the state dict of a ResNet",
     )
     parser.add_argument(
-        "--classes", type=Path, help="JSON list of its class names (default: <stem>.classes.json)"
+        "--classes",
+        type=Path,
+        help="its class names: JSON, CSV or a line each (default: what lies beside it)",
+    )
+    parser.add_argument(
+        "--preprocessing",
+        type=Path,
+        help="JSON of size, crop_share, mean and std (default: what lies beside it)",
     )
     parser.add_argument(
         "--mcp",
@@ -167,11 +175,32 @@ def main(argv: Sequence[str] | None = None, program: str = "python app.py") -> i
     args = parser.parse_args(argv)
     if args.checkpoint and not args.checkpoint.is_file():
         parser.error(f"{args.checkpoint} is not a file")
-    own = OwnCheckpoint(args.checkpoint, args.classes, args.allow_pth) if args.checkpoint else None
+    own = (
+        OwnCheckpoint(args.checkpoint, args.classes, args.allow_pth, args.preprocessing)
+        if args.checkpoint
+        else None
+    )
     fleet = chosen_fleet(parser, args)
 
+    try:
+        own = checked(own) if own is not None else None
+    except CheckpointError as error:
+        print(error_of(error), file=sys.stderr)
+        return 1
     with own_folder():
         return serve(args, own, fleet)
+
+
+def checked(own: OwnCheckpoint) -> OwnCheckpoint:
+    """The network of one's own with the number of its blocks; it is loaded to find out.
+
+    Raises:
+        CheckpointError: it cannot be; one sentence.
+    """
+    from resnet_demo.networks.sources import as_source, load_source
+
+    _model, card = load_source(as_source(own.name, own.network()))
+    return replace(own, blocks=card.blocks)
 
 
 def serve(args: argparse.Namespace, own: OwnCheckpoint | None, fleet: ReplicaConfig | None) -> int:

@@ -17,13 +17,13 @@ from typing import Any, Protocol, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from resnet_demo.analysis.gradient_flow import gradient_flow
 from resnet_demo.analysis.layer_summary import stages, trace_layers
 from resnet_demo.analysis.linear_probes import Probe, load_probes
 from resnet_demo.analysis.receptive_field import receptive_fields
-from resnet_demo.i18n import later
+from resnet_demo.i18n import joined, later
 from resnet_demo.inference.devices import best_device, device_name
 from resnet_demo.inference.forward import (
     LoadedNetwork,
@@ -48,20 +48,11 @@ from resnet_demo.inference.interface import (
     streams_to_keep,
 )
 from resnet_demo.inference.optimize import fold_norms, pack_weights
-from resnet_demo.networks.cards import WEIGHTS, read_checkpoint
-from resnet_demo.networks.checkpoints import available_networks, load_checkpoint, read_card
+from resnet_demo.networks.cards import WEIGHTS
+from resnet_demo.networks.checkpoints import available_networks, read_card
 from resnet_demo.networks.download import DownloadError, Progress, nothing
-from resnet_demo.networks.torchvision_resnets import (
-    FieldNetwork,
-    OwnNetwork,
-    field_networks,
-    load_field,
-    load_own,
-    own_network,
-)
+from resnet_demo.networks.sources import Source, as_source, load_source, networks_on_offer
 from resnet_demo.records import STREAM_NAMES, Ablation, Gate, GradientFlow, Run
-
-Source = Path | FieldNetwork | OwnNetwork
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +77,8 @@ class Engine:
     """Runs photos. Safe to call from many threads; each network runs one batch at a time.
 
     Args:
-        networks: name on the menu -> checkpoint of ours, network of the field, or a state dict of
-            one's own; those in ``weights/`` when None.
+        networks: name on the menu -> path of a checkpoint, ours or anybody's state dict, or what
+            ``networks.sources`` knows besides; those in ``weights/`` when None.
         device: "auto", "cuda", "mps" or "cpu".
 
     Attributes:
@@ -98,7 +89,8 @@ class Engine:
 
     def __init__(self, networks: Mapping[str, Source] | None = None, device: str = "auto") -> None:
         self.device = best_device(device)
-        self.networks: dict[str, Source] = dict(available_networks() if networks is None else networks)
+        given = available_networks() if networks is None else networks
+        self.networks = {name: as_source(name, source) for name, source in given.items()}
         if not self.networks:
             raise EngineError(later("No network found: put a checkpoint and its card into weights/."))
         self._loaded: dict[str, LoadedNetwork] = {}
@@ -164,18 +156,14 @@ class Engine:
         """
         source = self.networks[name]
         probes: Mapping[str, Probe] = {}
-        model: nn.Module
-        if isinstance(source, FieldNetwork):
-            model, card = load_field(source, progress)
-        elif isinstance(source, OwnNetwork):
-            model, card = load_own(source)
-        else:
-            model, card = load_checkpoint(source)
+        model, card = load_source(source, progress)
+        if isinstance(source, Path):
             probes = load_probes(source)
         model.eval().requires_grad_(False)
         # channels_last lets the CPU's and the GPU's faster convolutions be chosen
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return LoadedNetwork(name, model, card, torch.device("cpu"), probes=probes)
+        notice = joined(card.assumed)
+        return LoadedNetwork(name, model, card, torch.device("cpu"), notice=notice, probes=probes)
 
     @overload
     def run(
@@ -295,6 +283,8 @@ class Engine:
             EngineError: it failed.
         """
         net = self.network(run.network)
+        if not net.card.classes:
+            raise EngineError(later("This network has no last layer, so there is no answer to compare."))
         x = to_tensor(run.photo, net.card.preprocessing)
         found = self._away("ablation", net, x)
         if found is None:
@@ -332,14 +322,7 @@ def build_engine(config: EngineConfig) -> Engine:
     Raises:
         EngineError, CheckpointError: one sentence fit for the page.
     """
-    networks: dict[str, Source] = {}
-    own = config.own
-    if own is not None:
-        is_ours = own.checkpoint.with_suffix(".json").is_file()
-        networks[read_checkpoint(own.checkpoint).name] = (
-            own.checkpoint if is_ours else own_network(own.checkpoint, own.classes, own.allow_pth)
-        )
-    networks |= {**available_networks(config.weights or WEIGHTS), **field_networks()}
+    networks = networks_on_offer(config.weights or WEIGHTS, config.own.network() if config.own else None)
     engine = Engine(networks, config.device)
     engine.network()
     return engine

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Protocol, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,16 @@ from resnet_demo.i18n import later
 from resnet_demo.inputs.files import FileSource
 from resnet_demo.inputs.mel_spectrogram import mel_picture
 from resnet_demo.inputs.preprocessing import fit_photo, read_photo
+from resnet_demo.networks.cards import named_by
 from resnet_demo.networks.download import Progress, nothing
 from resnet_demo.records import STREAM_NAMES, Ablation, Gate, GradientFlow, Preprocessing, Run
 
 Photo = FileSource | Image.Image | NDArray[np.uint8]  # a file, its picture, or the pixels the network takes
 PhotoT = TypeVar("PhotoT", bound=Photo)
+
+if TYPE_CHECKING:
+    from resnet_demo.networks.own_networks import OwnNetwork
+
 # a photo of 50 megapixels takes 200 MB while it is opened: not one for every visitor at once
 OPENING = threading.BoundedSemaphore(2)
 PATIENCE_S = 60.0  # seconds to wait for one's turn
@@ -190,11 +195,32 @@ def hear(
 
 @dataclass(frozen=True)
 class OwnCheckpoint:
-    """A network of one's own, from the command line."""
+    """A network of one's own, from the command line.
+
+    Attributes:
+        checkpoint: ours with its card, or anybody's state dict, see ``networks.own_networks``.
+        classes: file of its class names; what lies beside the checkpoint when None.
+        allow_pth: whether pickles of PyTorch are read, as tensors alone.
+        preprocessing: file that says how a photo becomes the input; what lies beside the checkpoint when None.
+        blocks: residual blocks, 0 if it has not been loaded to count them.
+    """
 
     checkpoint: Path
     classes: Path | None = None
     allow_pth: bool = False
+    preprocessing: Path | None = None
+    blocks: int = 0
+
+    @property
+    def name(self) -> str:
+        """On the menu: its card's, or the file's."""
+        return named_by(self.checkpoint)
+
+    def network(self) -> OwnNetwork:
+        """What it is loaded from; torch is imported for it."""
+        from resnet_demo.networks.own_networks import OwnNetwork
+
+        return OwnNetwork(self.name, self.checkpoint, self.classes, self.allow_pth, self.preprocessing)
 
 
 @dataclass(frozen=True)

@@ -271,3 +271,21 @@ def is_card(path: Path) -> bool:
     return (
         isinstance(found, dict) and len({"network", "config", "preprocessing", "sha256"} & found.keys()) >= 3
     )
+
+
+def named_by(checkpoint: Path) -> str:
+    """The name of a network of one's own on the menu: its card's if it has one, else the file's."""
+    try:
+        return read_card(checkpoint).network
+    except CheckpointError:
+        return checkpoint.stem
+
+
+def read_checkpoint(checkpoint: Path, blocks: int = 0) -> MenuEntry:
+    """The entry of a network of one's own: from its card if it has one; else ``blocks`` says how many it has."""
+    try:
+        return entry_of(read_card(checkpoint))
+    except CheckpointError:
+        return MenuEntry(
+            checkpoint.stem, later("This network is your own, {file}.", file=checkpoint.name), blocks or 8
+        )

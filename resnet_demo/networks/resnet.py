@@ -191,7 +191,7 @@ def _recognize(tensors: Mapping[str, Tensor], _hints: Mapping[str, Any], name: s
     found = strip_prefix(tensors, "blocks.0.conv1.weight", "linear.weight", name)
     if found is None or "stem.0.weight" in found:
         return None
-    widths = []
+    widths: list[int] = []
     while (conv := found.get(f"blocks.{len(widths)}.conv1.weight")) is not None:
         widths.append(len(conv))
     shortcuts = "blocks.0.downsample.weight" in found

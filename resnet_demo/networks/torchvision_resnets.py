@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -71,7 +72,8 @@ def load_field(network: FieldNetwork, progress: Progress = nothing) -> tuple[nn.
     entry = next((e for e in FIELD if e.name == network.name), None)
     model, _, _ = recognize(read_checkpoint_file(path, allow_pickle=True), {}, path.name)
     classes = tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
-    count = model.config.num_logits  # type: ignore[union-attr]
+    config: Any = model.config
+    count = int(config.num_logits)
     if count != len(classes):  # not ImageNet's after all
         classes = tuple(f"class {i}" for i in range(count))
     return model, Card(network.name, None, IMAGENET, classes, knows=entry.knows if entry else "")

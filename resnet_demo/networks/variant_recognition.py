@@ -220,9 +220,11 @@ def _assumed(config: VariantConfig, hints: Mapping[str, Any], left: tuple[str, .
     found: list[str] = []
     if not config.head:
         found.append(later("The file has no last layer, so there is no answer, only what the blocks do."))
-    if config.bottleneck and "downsample_in_bottleneck" not in hints and "architecture" not in hints:
+    if not {"downsample_in_bottleneck", "architecture"} & hints.keys():
         found.append(
-            later("Assumed, since the file cannot tell: bottlenecks stride in their 3×3 convolution.")
+            later(
+                "Assumed, since the file cannot tell: strides, pools and activations as in torchvision's ResNets."
+            )
         )
     if config.pool == "none":
         found.append(later("Assumed, since the file cannot tell: a 3×3 stem of stride 1 without a pool."))
