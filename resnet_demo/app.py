@@ -33,6 +33,7 @@ from resnet_demo.inference.interface import (
 )
 from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.run_cache import KeptRuns
+from resnet_demo.inputs import decoding
 from resnet_demo.networks.cards import FIELD, WEIGHTS, CheckpointError, MenuEntry, read_checkpoint, read_menu
 from resnet_demo.page.assets import address_of, modules, style
 from resnet_demo.page.events import connect
@@ -224,6 +225,7 @@ def serve(args: argparse.Namespace, own: OwnCheckpoint | None, fleet: ReplicaCon
             )
             # the page is up; what would have held it up comes now
             translate(demo, read_whole_menu(own=own))
+        decoding.start()
         engine.start()
         while True:
             time.sleep(GIVE_BACK_S)

@@ -11,17 +11,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+from resnet_demo.modalities import modality_named
 
 STREAM_NAMES = ("residual", "shortcut", "pre_activation", "output")  # in the order of the sum
 
 ResizeMode = Literal["squash", "crop", "pad"]
 Interpolation = Literal["bilinear", "bicubic"]
 MAX_SIZE = 1024  # pixels a side: streams grow with its square
-Sense = Literal["photo", "sound"]
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,14 @@ class Preprocessing:
             RGB, one for a grey picture such as that of a sound.
         crop_share: share of the short side that "crop" keeps, 0.05..1: torchvision's 224 of 256 are 0.875.
         interpolation: how pixels are resized.
-        sense: what the picture is of: a photo, or a sound (``mel.mel_picture``).
+        modality: what the picture is of, see ``modalities``; older cards call it "sense".
     """
 
     size: int = 180
     resize: ResizeMode = "crop"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    sense: Sense = "photo"
+    modality: str = "photo"
     crop_share: float = 1.0
     interpolation: Interpolation = "bilinear"
 
@@ -62,8 +63,19 @@ class Preprocessing:
             raise ValueError(f"means must be finite and deviations positive, got {self.mean} and {self.std}")
         if not len(self.mean) == len(self.std) in (1, 3):
             raise ValueError(f"one or three means and as many deviations, got {self.mean} and {self.std}")
-        if self.sense not in get_args(Sense):
-            raise ValueError(f"a network takes one of {get_args(Sense)}, got {self.sense!r}")
+
+    @classmethod
+    def from_card(cls, stored: Mapping[str, Any]) -> Preprocessing:
+        """As a card has it.
+
+        Raises:
+            TypeError, ValueError: it is not one, or names a modality that nobody knows.
+        """
+        if not isinstance(stored, Mapping):
+            raise TypeError(f"preprocessing is an object, not {stored!r:.20}")
+        found = cls(**{"modality" if name == "sense" else name: value for name, value in stored.items()})
+        modality_named(found.modality)
+        return found
 
 
 @dataclass(frozen=True)
@@ -355,7 +367,7 @@ class Run:
         contributions: block name -> (C,) float32, each channel's share of the last block's logit, or
             of the read-out after an earlier block; blocks of which neither is known are left out.
         fields: (block name, stream) -> receptive field.
-        sense: what ``photo`` is a picture of.
+        modality: what ``photo`` is a picture of.
     """
 
     network: str
@@ -372,4 +384,4 @@ class Run:
     read_outs: tuple[ReadOut, ...] = ()
     contributions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
-    sense: Sense = "photo"
+    modality: str = "photo"

@@ -163,8 +163,8 @@ def test_an_error_about_a_sound_is_told_in_the_visitors_language() -> None:
     with speaking("es"):
         with pytest.raises(SoundError) as found:
             open_sound(b"no sound")
-        assert str(found.value).endswith("please upload a whole WAV, FLAC, OGG or MP3 file.")
-        assert error_of(found.value).endswith("sube un archivo WAV, FLAC, OGG o MP3 íntegro.")
+        assert str(found.value).endswith("please upload a whole WAV, FLAC, OGG, MP3, M4A or WebM file.")
+        assert error_of(found.value).endswith("sube un archivo WAV, FLAC, OGG, MP3, M4A o WebM íntegro.")
 
 
 def test_values_may_be_named_as_anything() -> None:

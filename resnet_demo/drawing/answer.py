@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from html import escape
 
-from resnet_demo.i18n import known, label_of, later, say
+from resnet_demo.i18n import known, label_of, say
+from resnet_demo.modalities import modality_named
 from resnet_demo.records import Run
 
-INVITE_PHOTO = later("Drop a photo on the left, paste one, use the camera, or take an example.")
-INVITE_SOUND = later("This network listens: record a sound or take an example in the panel “Sound” below.")
-SPENT = {
-    "photo": later("photo to tensor {prepare} ms, network with capture {forward} ms, all {total} ms"),
-    "sound": later("sound to tensor {prepare} ms, network with capture {forward} ms, all {total} ms"),
-}
 
-
-def answer_html(run: Run | None, knows: str, hears: bool = False) -> str:
+def answer_html(run: Run | None, knows: str, modality: str = "photo") -> str:
     """The prediction with its confidence, and ``knows``: what the network has ever seen, or heard."""
     if run is None:
-        invitation = INVITE_SOUND if hears else INVITE_PHOTO
         return (
-            f'<div class="answer is-empty"><p class="invite">{say(invitation)}</p>'
+            f'<div class="answer is-empty"><p class="invite">{say(modality_named(modality).invitation)}</p>'
             f'<p class="knows">{escape(known(knows))}</p></div>'
         )
     rows = "".join(
@@ -44,7 +37,7 @@ def status_html(run: Run | None, device: str) -> str:
             else '<div class="status"></div>'
         )
     title = say(
-        SPENT[run.sense],
+        modality_named(run.modality).spent,
         prepare=f"{run.timings.prepare:.1f}",
         forward=f"{run.timings.forward:.1f}",
         total=f"{run.timings.total:.1f}",

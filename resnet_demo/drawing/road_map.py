@@ -13,21 +13,14 @@ from html import escape
 import numpy as np
 
 from resnet_demo.drawing import feature_maps
-from resnet_demo.i18n import label_of, later, say
-from resnet_demo.records import Block, Gate, Run, Sense
+from resnet_demo.i18n import label_of, say
+from resnet_demo.modalities import modality_named
+from resnet_demo.records import Block, Gate, Run
 
 WIDEST = 15.0  # pixels, for the largest norm on the map
 NARROWEST = 1.5
 OPEN = Gate()
 SHORT = 8  # blocks; a longer road is scrolled along
-INPUT = {
-    "photo": (later("photo"), later("as seen")),
-    "sound": (later("sound"), later("as heard")),
-}
-AS_SEEN = {
-    "photo": later("The photo as the network saw it"),
-    "sound": later("The sound as the network heard it: time to the right, pitch upwards"),
-}
 THUMBNAIL = (3, 48)  # maps a side, and pixels a map at most
 
 
@@ -55,18 +48,18 @@ def shape_text(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
 
 
-def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, sense: Sense = "photo") -> str:
+def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, modality: str = "photo") -> str:
     """The map for one run, with block ``selected`` marked; without a run, the empty map of ``blocks``
     for a network that takes a photo, or a sound."""
     if run is None:
-        start = f'<div class="stop"><div class="thumb empty"></div><b>{say(INPUT[sense][0])}</b></div>'
+        start = f'<div class="stop"><div class="thumb empty"></div><b>{say(modality_named(modality).noun)}</b></div>'
         empty = "".join(_empty_cell(i) for i in range(blocks))
         end = f'<div class="stop end"><b>{say("answer")}</b></div>'
         deep = " deep" if blocks > SHORT else ""
         return f'<div class="roadmap is-empty{deep}" style="--blocks:{blocks}" role="group" aria-label="{say("Road map of the network")}">{start}{empty}{end}</div>'
 
     height, width = run.photo.shape[:2]
-    name, taken = INPUT[run.sense]
+    taken = modality_named(run.modality)
     norms = [n for b in run.blocks for n in (b.residual_norm, b.shortcut_norm, b.output_norm)]
     largest = max(filter(np.isfinite, norms), default=1.0) or 1.0
     cells: list[str] = []
@@ -77,7 +70,7 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, sense: Sen
         incoming = block.output_norm
     start = (
         f'<div class="stop"><img class="thumb" id="seen-photo" src="{feature_maps.photo_url(run.photo)}" '
-        f'alt="{say(AS_SEEN[run.sense])}"><b>{say(name)}</b><span>{say(taken)}</span>'
+        f'alt="{say(taken.as_seen)}"><b>{say(taken.noun)}</b><span>{say(taken.taken)}</span>'
         f"<span>{width}×{height}</span></div>"
     )
     best = run.prediction.confidences[0]

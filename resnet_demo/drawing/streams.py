@@ -13,6 +13,7 @@ from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.feature_maps import Order, Scope
 from resnet_demo.drawing.road_map import significant
 from resnet_demo.i18n import later, say
+from resnet_demo.modalities import modality_named
 from resnet_demo.records import Block, ReceptiveField, Run
 
 STREAMS = (
@@ -21,7 +22,6 @@ STREAMS = (
     ("pre_activation", later("sum"), later("F(x) + shortcut"), True),
     ("output", later("output"), later("ReLU(sum)"), False),
 )
-SILENT = {"photo": later("silent for this photo"), "sound": later("silent for this sound")}
 OPERATORS = ("+", "=", "→")
 WIDE = 72  # maps of more columns are larger than a tile on the screen
 
@@ -114,7 +114,7 @@ def streams_html(
         if i:
             grids.append(f'<span class="operator" aria-hidden="true">{OPERATORS[i - 1]}</span>')
         sees = run.fields.get((block.name, field))
-        words = say(name), say(meaning), say(SILENT[run.sense])
+        words = say(name), say(meaning), say(modality_named(run.modality).silent)
         grids.append(
             _grid(field, *words, signed, sheet, channels, ends[0] if signed else ends[1], view, sees)
         )

@@ -200,8 +200,8 @@ class Engine:
         Args:
             photos: a file, by its bytes or its path, as the page opens it; a picture, RGB,
                 upright, any size; or the ``photo`` of an earlier run of this network, which is
-                taken as it is. A network that listens takes the picture of a sound alone, as
-                ``mel_picture`` makes it. Or a list of such.
+                taken as it is. A network that listens takes the samples of a sound, as ``open_sound``
+                gives them. Or a list of such.
             network: a name on the menu, or None for the default.
             gates: one a block, or empty for all open. They hold for this run alone.
             keep: the streams to keep of every block. Without any (an empty tuple) a run is numbers alone: no stream
@@ -268,10 +268,10 @@ class Engine:
         """
         return hear(self, samples, network, gates)
 
-    def listener(self) -> str | None:
-        """The first network that listens, or None."""
+    def first_taking(self, modality: str) -> str | None:
+        """The first network that takes a modality, or None."""
         for name, source in self.networks.items():
-            if isinstance(source, Path) and read_card(source).preprocessing.sense == "sound":
+            if isinstance(source, Path) and read_card(source).preprocessing.modality == modality:
                 return name
         return None
 

@@ -300,7 +300,7 @@ def finish(
         read_outs=read,
         contributions=shares,
         fields=net.fields,
-        sense=net.card.preprocessing.sense,
+        modality=net.card.preprocessing.modality,
     )
 
 

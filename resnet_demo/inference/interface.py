@@ -5,7 +5,6 @@ Nothing here needs torch or Ray: the page is built before either is imported.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,20 +17,18 @@ from PIL import Image
 
 from resnet_demo.i18n import later
 from resnet_demo.inputs.files import FileSource
-from resnet_demo.inputs.mel_spectrogram import mel_picture
-from resnet_demo.inputs.preprocessing import fit_photo, read_photo
+from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import named_by
 from resnet_demo.networks.download import Progress, nothing
 from resnet_demo.records import STREAM_NAMES, Ablation, Gate, GradientFlow, Preprocessing, Run
 
-Photo = FileSource | Image.Image | NDArray[np.uint8]  # a file, its picture, or the pixels the network takes
+# a photo as a file or opened, the samples of a sound, or the picture that the network takes
+Photo = FileSource | Image.Image | NDArray[np.uint8] | NDArray[np.float32]
 PhotoT = TypeVar("PhotoT", bound=Photo)
 
 if TYPE_CHECKING:
     from resnet_demo.networks.own_networks import OwnNetwork
 
-# a photo of 50 megapixels takes 200 MB while it is opened: not one for every visitor at once
-OPENING = threading.BoundedSemaphore(2)
 PATIENCE_S = 60.0  # seconds to wait for one's turn
 MAX_BATCH = 8  # photos that share one pass
 BUSY = later("The network is busy with other people's photos; try again in a minute.")
@@ -77,26 +74,20 @@ class NetworkInfo:
     preprocessing: Preprocessing
 
 
-def as_pixels(photo: Photo, facts: NetworkInfo) -> NDArray[np.uint8]:
-    """What the network takes, (H, W, 3) uint8: a photo opened and resized, or what is already so as it is.
+def as_pixels(given: Photo, info: NetworkInfo) -> NDArray[np.uint8]:
+    """What the network takes, (H, W, 3) uint8: the picture of what was given, or what is already so as it is.
 
     Raises:
-        EngineError: a photo for a network that listens.
+        EngineError: something of another kind than the network takes.
         PhotoError: a file that is no photo.
     """
-    if isinstance(photo, np.ndarray):
-        return photo
-    if facts.preprocessing.sense == "sound":
-        raise EngineError(
-            later(
-                "{name} listens and cannot see a photo: give it a sound, or choose a network that sees.",
-                name=facts.name,
-            )
-        )
-    if isinstance(photo, Image.Image):
-        return fit_photo(photo, facts.preprocessing)
-    with OPENING:
-        return read_photo(photo, facts.preprocessing)
+    if isinstance(given, np.ndarray) and given.dtype == np.uint8:
+        return np.asarray(given, np.uint8)
+    modality = modality_named(info.preprocessing.modality)
+    picture = modality.to_picture(given, info.preprocessing)
+    if picture is None:
+        raise EngineError(later(modality.refusal, name=info.name))
+    return picture
 
 
 class PhotoEngine(Protocol):
@@ -111,8 +102,8 @@ class PhotoEngine(Protocol):
         """Those of ``network``, which is loaded, or fetched, if it has not been."""
         ...
 
-    def listener(self) -> str | None:
-        """The first network that listens, or None."""
+    def first_taking(self, modality: str) -> str | None:
+        """The first network that takes a modality, or None."""
         ...
 
     @overload
@@ -171,26 +162,15 @@ def streams_to_keep(names: Collection[str]) -> tuple[str, ...]:
 def hear(
     engine: PhotoEngine, samples: NDArray[np.float32], network: str | None, gates: Sequence[Gate]
 ) -> Run:
-    """How every engine hears: the sound's picture goes through a network that listens.
-
-    Args:
-        samples: as ``hearing.open_sound`` gives them.
-        network: a name on the menu, or None for the first that listens.
+    """As ``run``, but without a name the first network that listens is taken.
 
     Raises:
         EngineError: none listens, or this one does not.
     """
-    name = network or engine.listener()
+    name = network or engine.first_taking("sound")
     if name is None:
-        raise EngineError(later("No network here listens: put the sound network and its card into weights/."))
-    if engine.info(name).preprocessing.sense != "sound":
-        raise EngineError(
-            later(
-                "{name} sees and cannot hear a sound: give it a photo, or choose a network that listens.",
-                name=name,
-            )
-        )
-    return engine.run(mel_picture(samples), name, gates)
+        raise EngineError(modality_named("sound").missing)
+    return engine.run(samples, name, gates)
 
 
 @dataclass(frozen=True)

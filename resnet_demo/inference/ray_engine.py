@@ -303,9 +303,9 @@ class RayEngine:
         spent = (time.perf_counter() - started) * 1e3
         return replace(found, timings=Timings(found.timings.prepare, found.timings.forward, spent))
 
-    def listener(self) -> str | None:
-        """As ``Engine.listener``."""
-        return next((entry.name for entry in read_menu(self.weights) if entry.hears), None)
+    def first_taking(self, modality: str) -> str | None:
+        """As ``Engine.first_taking``."""
+        return next((e.name for e in read_menu(self.weights) if e.modality == modality), None)
 
     def hear(
         self, samples: NDArray[np.float32], network: str | None = None, gates: Sequence[Gate] = ()

@@ -1,6 +1,6 @@
-"""The image input of the page: Gradio's own, but a photo is opened by our rules.
+"""The inputs of the page: Gradio's own, but what strangers send is opened by our rules.
 
-A room of its own because Gradio writes a ``.pyi`` beside every file that defines a component.
+In one file of their own because Gradio writes a ``.pyi`` beside every file that defines a component.
 """
 
 from __future__ import annotations
@@ -8,9 +8,40 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
+import numpy as np
+from gradio.utils import get_upload_folder
+from numpy.typing import NDArray
 
-from resnet_demo.i18n import say
-from resnet_demo.inputs.files import is_address
+from resnet_demo.i18n import Sentence, error_of, later, say
+from resnet_demo.inputs.decoding import decode_sound
+from resnet_demo.inputs.errors import SoundError
+from resnet_demo.inputs.files import is_address, uploaded_file
+
+NO_PHOTO = later("No photo file arrived. Send a JPEG, PNG, WebP, GIF, BMP or TIFF file.")
+NO_SOUND = later("No sound file arrived. Send a WAV, FLAC, OGG, MP3, M4A or WebM file.")
+PHOTO_ADDRESS = later("Photos are not fetched from addresses. Save the photo and upload the file.")
+SOUND_ADDRESS = later("Sounds are not fetched from addresses. Save the sound and upload the file.")
+
+
+def refuse(sentence: Sentence) -> gr.Error:
+    """The error that shows a visitor one sentence."""
+    return gr.Error(say(sentence), print_exception=False)
+
+
+def arrived(payload: Any, otherwise: Sentence) -> str:
+    """The path of the file that a visitor uploaded.
+
+    Gradio looks at the paths of objects that have a ``meta`` alone, and ``ImageData`` does not ask for one: whatever
+    a request names arrives here.
+
+    Raises:
+        gr.Error: no such file, or one that is not among the uploads; which of the two, nobody is told.
+    """
+    path = payload.path
+    found = uploaded_file(path, get_upload_folder()) if isinstance(path, str) and path else None
+    if found is None:
+        raise refuse(otherwise)
+    return str(found)
 
 
 class PhotoInput(gr.Image):
@@ -28,10 +59,7 @@ class PhotoInput(gr.Image):
             gr.Error: it is an address.
         """
         if is_address(str(url_or_file_path)):
-            raise gr.Error(
-                say("Photos are not fetched from addresses. Save the photo and upload the file."),
-                print_exception=False,
-            )
+            raise refuse(PHOTO_ADDRESS)
         return await super().async_move_resource_to_block_cache(url_or_file_path)
 
     def preprocess(self, payload: Any) -> str | None:
@@ -40,11 +68,33 @@ class PhotoInput(gr.Image):
         Raises:
             gr.Error: no file arrived; the message says what to do.
         """
+        return None if payload is None else arrived(payload, NO_PHOTO)
+
+
+class SoundInput(gr.Audio):
+    """A sound input whose bad files get one clear sentence instead of ``{"error": null}``."""
+
+    is_template = True  # drawn by Gradio's own audio component in the browser
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
+        """Addresses are refused, as for photos.
+
+        Raises:
+            gr.Error: it is an address.
+        """
+        if is_address(str(url_or_file_path)):
+            raise refuse(SOUND_ADDRESS)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+    def preprocess(self, payload: Any) -> NDArray[np.float32] | None:  # type: ignore[override]
+        """The stretch of the sound that is used, see ``sound_decoding.open_sound``, or None if there is none.
+
+        Raises:
+            gr.Error: it is not a sound we can open; the message says why and what to do.
+        """
         if payload is None:
             return None
-        if not payload.path:
-            raise gr.Error(
-                say("No photo file arrived. Send a JPEG, PNG, WebP, GIF, BMP or TIFF file."),
-                print_exception=False,
-            )
-        return str(payload.path)
+        try:
+            return decode_sound(arrived(payload, NO_SOUND))
+        except SoundError as error:
+            raise gr.Error(error_of(error), print_exception=False) from None

@@ -1,4 +1,4 @@
-"""Reading an untrusted file no further than a limit, from wherever it is."""
+"""Reading an untrusted file no further than a limit, from where it may be."""
 
 from __future__ import annotations
 
@@ -31,3 +31,23 @@ def read_beyond(source: FileSource, most: int = MAX_BYTES) -> bytes:
 def is_address(path: str) -> bool:
     """Whether what should be a file of the server is an address (``http:…``, ``data:…``) instead."""
     return bool(re.match(r"\s*[a-z][a-z0-9+.-]*:", path, re.IGNORECASE)) and not os.path.isabs(path)
+
+
+def uploaded_file(path: str, folder: str | Path) -> Path | None:
+    """The file that a visitor uploaded, or None: for what is elsewhere, is no plain file, or is not there.
+
+    The three are not told apart, so that nobody learns which files the machine has. Links and ``..`` are followed
+    before the comparison. Uploads lie in a folder of their own below ``folder``; what lies in it directly is not
+    the visitors'.
+
+    Args:
+        path: as the visitor's request names it.
+        folder: where uploads are kept.
+    """
+    try:
+        root = Path(folder).resolve()
+        found = Path(path).resolve()
+        inside = len(found.relative_to(root).parts) >= 2
+        return found if inside and found.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # no such folder, a NUL, a circle of links
+        return None

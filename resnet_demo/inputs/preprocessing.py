@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_demo.inputs.files import FileSource
+from resnet_demo.inputs.photo_decoding import KEEP_SIDE, open_photo, to_rgb
 from resnet_demo.records import Preprocessing
 
-if TYPE_CHECKING:
-    pass
-from resnet_demo.inputs.photo_decoding import KEEP_SIDE, open_photo, to_rgb
-
-FINER = (
-    1.25  # than the input is a JPEG's short side at least when it is decoded for one network, see read_photo
-)
-
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+FINER = 1.25  # than the input is a JPEG's short side at least when it is decoded for one network
 GREY = (128, 128, 128)  # around a padded photo
 
 
-def read_photo(source: FileSource, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """A photo's file to the network's input: ``open_photo``, then ``fit_photo``.
+def needed_side(preprocessing: Preprocessing) -> int:
+    """Pixels that the short side of a photo has to keep for a network.
 
-    A JPEG is decoded no finer than the network needs, which takes half the time: its format
-    gives a half, a quarter or an eighth of the size for less work. The short side keeps FINER
-    times the input's pixels, as the training photos had 180 for an input of 144.
+    FINER times the input's, as the training photos had 180 for an input of 144. A JPEG is decoded no finer, which
+    takes half the time: its format gives a half, a quarter or an eighth of the size for less work.
+    A published recipe is followed to the pixel as far as the limits of decoding allow.
+    """
+    if preprocessing.crop_share < 1:
+        return KEEP_SIDE
+    return min(KEEP_SIDE, math.ceil(FINER * preprocessing.size))
+
+
+def read_photo(source: FileSource, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """A photo's file to the network's input, in this process: ``open_photo``, then ``fit_photo``.
 
     Args:
         source: as for ``open_photo``.
@@ -41,10 +42,7 @@ def read_photo(source: FileSource, preprocessing: Preprocessing) -> NDArray[np.u
     Raises:
         PhotoError: as ``open_photo``.
     """
-    # a published recipe is followed to the pixel where the limits of decoding allow it
-    finer = KEEP_SIDE if preprocessing.crop_share < 1 else FINER * preprocessing.size
-    side = min(KEEP_SIDE, math.ceil(finer))
-    return fit_photo(open_photo(source, side), preprocessing)
+    return fit_photo(open_photo(source, needed_side(preprocessing)), preprocessing)
 
 
 def fit_photo(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -82,6 +80,8 @@ def fit_photo(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.ui
             left, top = (width - side) / 2, (height - side) / 2
             box = (left, top, left + side, top + side)
         square = image.resize((size, size), how, box=box, reducing_gap=3.0)
+    if len(preprocessing.mean) == 1:  # a network that takes grey pictures: the page shows what it sees
+        square = square.convert("L").convert("RGB")
     return np.array(square)
 
 

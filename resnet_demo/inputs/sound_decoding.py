@@ -1,10 +1,12 @@
 """From the bytes of a sound that a stranger uploads or records to what the network that listens takes.
 
-``open_sound`` gives mono samples at 16 kHz, or one clear sentence. libsndfile decodes, by way of
-soundfile: WAV, FLAC, OGG (Vorbis, Opus), MP3, AIFF and AU. Rules:
+``open_sound`` gives mono samples at 16 kHz, or one clear sentence. A server opens those of strangers in a process
+of its own, see ``decoding.py``. Which files are sounds, and how their samples are reached, is in
+``sound_containers.py``. Rules:
     * What the header says is checked before a sample is decoded, and never more than the first
       MOST_SECONDS is.
-    * Channels are averaged.
+    * Channels are averaged; where they cancel each other, as in stereo whose one cable was wired the wrong way
+      round, the loudest is taken instead.
     * Of a longer sound 1.92 s are used: the earliest stretch that holds at least nine tenths of the energy of
       the one that holds most, in steps of 20 ms. A shorter one is followed by silence.
     * Samples that are no numbers are refused; what lies beyond -1..1 is not, since level does not matter.
@@ -12,38 +14,24 @@ soundfile: WAV, FLAC, OGG (Vorbis, Opus), MP3, AIFF and AU. Rules:
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet_demo.i18n import later
+from resnet_demo.inputs.errors import NO_MEMORY, SoundError, one_sentence
 from resnet_demo.inputs.files import MAX_BYTES, FileSource, read_beyond
+from resnet_demo.inputs.sound_containers import samples_of
 from resnet_demo.inputs.synthetic_sounds import LENGTH, RATE
 
-ALLOWED = later("WAV, FLAC, OGG or MP3")  # for sentences
-FORMATS = {"WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "MPEG", "AIFF", "AU", "CAF"}
-MAX_CHANNELS = 8
-RATES = (4_000, 192_000)  # samples a second
-MOST_SECONDS = 30.0  # looked at
 SHORTEST = 0.05  # seconds
 SILENT = 1e-4  # the largest sample of what counts as silence: -80 dB
 STEP = 0.02  # seconds between the stretches compared
 ENOUGH = 0.9  # of the largest energy
-
-
-class SoundError(ValueError):
-    """A sound that cannot be used.
-
-    The message is one sentence of at most 200 characters for the visitor: what arrived, what
-    is allowed, what to do. It never holds a path or anything else out of the file.
-    """
+CANCELLED = 0.02  # of the loudest channel's energy; two unrelated channels keep a half, one of two a quarter
 
 
 def open_sound(source: FileSource) -> NDArray[np.float32]:
-    """Decode an untrusted sound.
+    """Decode an untrusted sound, in this process.
 
     Args:
         source: the file's bytes, its path, or the file opened for reading bytes.
@@ -54,11 +42,15 @@ def open_sound(source: FileSource) -> NDArray[np.float32]:
     Raises:
         SoundError: for anything that is not a sound within the limits.
     """
-    samples, rate = _decode(_read(source))
-    if not np.isfinite(samples).all():
+    try:
+        channels, rate = samples_of(read_sound_file(source))
+    except MemoryError as error:
+        raise SoundError(NO_MEMORY[SoundError]) from error
+    if not np.isfinite(channels).all():
         raise SoundError(
             later("The sound holds samples that are not numbers: please save it anew, as 16-bit WAV.")
         )
+    samples = mixed(channels)
     if len(samples) < SHORTEST * rate:
         raise SoundError(
             later(
@@ -112,9 +104,26 @@ def resample(samples: NDArray[np.float64], rate: int) -> NDArray[np.float64]:
     return found[extra : extra + LENGTH]
 
 
-def _read(source: FileSource) -> bytes:
-    """At most MAX_BYTES from wherever they are."""
-    with _one_sentence(later("The upload did not arrive as a readable file: please upload the sound again.")):
+def mixed(channels: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Channels (N, C), finite, as one (N,): their mean, or the loudest where the mean keeps less than CANCELLED of it."""
+    mean = channels.mean(axis=1, dtype=np.float64)
+    if channels.shape[1] == 1 or not len(mean):
+        return mean
+    largest = float(np.abs(channels).max()) or 1.0  # first, so that no square overflows
+    each = np.array([np.square(one / largest, dtype=np.float64).sum() for one in channels.T])
+    if np.square(mean / largest).sum() >= CANCELLED * each.max():
+        return mean
+    return channels[:, int(each.argmax())].astype(np.float64)
+
+
+def read_sound_file(source: FileSource) -> bytes:
+    """The bytes of an untrusted file, from wherever they are.
+
+    Raises:
+        SoundError: it cannot be read, is empty, or holds more than MAX_BYTES.
+    """
+    sentence = later("The upload did not arrive as a readable file: please upload the sound again.")
+    with one_sentence(SoundError, sentence):
         data = read_beyond(source)
     if not data:
         raise SoundError(later("The file is empty: please record or upload a sound."))
@@ -126,55 +135,3 @@ def _read(source: FileSource) -> bytes:
             )
         )
     return data
-
-
-def _decode(data: bytes) -> tuple[NDArray[np.float64], int]:
-    """(N,) the mean of the channels of the first MOST_SECONDS, and the samples a second."""
-    import soundfile  # here, not above: the page is built without it
-
-    damaged = later(
-        "This is damaged or no sound that can be read: please upload a whole {allowed} file.", allowed=ALLOWED
-    )
-    with _one_sentence(damaged), soundfile.SoundFile(io.BytesIO(data)) as file:
-        if file.format not in FORMATS:
-            raise SoundError(damaged)
-        rate, channels = int(file.samplerate), int(file.channels)
-        if not 1 <= channels <= MAX_CHANNELS:
-            raise SoundError(
-                later(
-                    "The sound has {channels} channels; at most {most} are allowed: please save it with one or two.",
-                    channels=channels,
-                    most=MAX_CHANNELS,
-                )
-            )
-        if not RATES[0] <= rate <= RATES[1]:
-            raise SoundError(
-                later(
-                    "The sound has {rate} samples a second; {low} to {high} are allowed: please save it with 44100.",
-                    rate=rate,
-                    low=RATES[0],
-                    high=RATES[1],
-                )
-            )
-        most = int(MOST_SECONDS * rate)
-        blocks: list[NDArray[np.float64]] = []
-        while most > 0:  # by pieces, so that a header that lies about its length costs nothing
-            block = file.read(min(most, 1 << 16), dtype="float64", always_2d=True)
-            if not len(block):
-                break
-            blocks.append(block.mean(axis=1))
-            most -= len(block)
-    if not blocks:
-        raise SoundError(later("The sound has a header but no samples: please record or upload it again."))
-    return np.concatenate(blocks), rate
-
-
-@contextmanager
-def _one_sentence(sentence: str) -> Iterator[None]:
-    """Whatever goes wrong inside becomes ``SoundError(sentence)``."""
-    try:
-        yield
-    except SoundError:
-        raise
-    except Exception as error:
-        raise SoundError(sentence) from error

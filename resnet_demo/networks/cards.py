@@ -132,7 +132,7 @@ class Card:
         data.pop("assumed", None)  # a network with a card needs no guesses
         return cls(
             config=dict(config),
-            preprocessing=Preprocessing(**data.pop("preprocessing")),
+            preprocessing=Preprocessing.from_card(data.pop("preprocessing")),
             interval=(interval[0], interval[1]) if interval else None,
             **data,
         )
@@ -151,14 +151,14 @@ class MenuEntry:
         knows: one sentence on what the network has ever seen.
         blocks: how many residual blocks it has.
         title: how the menu shows it; its name if empty.
-        hears: True if it takes sounds, not photos.
+        modality: what it takes, see ``modalities``.
     """
 
     name: str
     knows: str
     blocks: int
     title: str = ""
-    hears: bool = False
+    modality: str = "photo"
 
     @property
     def shown(self) -> str:
@@ -215,7 +215,7 @@ def read_menu(directory: Path = WEIGHTS) -> tuple[MenuEntry, ...]:
 def entry_of(card: Card) -> MenuEntry:
     """How the network of a card stands on the menu."""
     title = later("{name} · {about}", name=card.network, about=later(card.about)) if card.about else ""
-    return MenuEntry(card.network, card.knows, card.blocks, title, card.preprocessing.sense == "sound")
+    return MenuEntry(card.network, card.knows, card.blocks, title, card.preprocessing.modality)
 
 
 def read_card(path: Path) -> Card:

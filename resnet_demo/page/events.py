@@ -17,7 +17,7 @@ from resnet_demo.inputs import photo_examples as examples
 from resnet_demo.page.endpoints import offer
 from resnet_demo.page.url_state import Linked, is_link, read_link
 from resnet_demo.panels.base import PRIVATE, REDRAW, Components, Panel, Values, told
-from resnet_demo.panels.page import Giver, Page, taken_by
+from resnet_demo.panels.page import Giver, Page
 
 LEAVE_EXAMPLE = "() => { window.leaveExample(); }"  # an address names examples only
 WITH_BAR = gr.Progress()  # as the default of a parameter it asks Gradio for a progress bar
@@ -57,7 +57,7 @@ def run_options(page: Page) -> dict[str, Any]:
 def run_given(page: Page, values: Values) -> Values:
     """Run what the chosen network takes: whatever the visitor gave last of its modality."""
     entry = page.entry(values[page.network])
-    holder = page.holders.get(taken_by(entry))
+    holder = page.holders.get(entry.modality)
     given = values.get(holder) if holder is not None else None
     if given is None:
         return {**page.clear(values), page.whole: None, page.linked: None}
@@ -79,9 +79,9 @@ def connect_input(page: Page, giver: Giver) -> None:
     def on_input(values: Values) -> Values:
         given = giver.read(values[giver.component])
         kept: Values = {} if holder is giver.component else {holder: given}
-        if taken_by(page.entry(values[page.network])) == giver.modality:
+        if page.entry(values[page.network]).modality == giver.modality:
             return {**run_given(page, {**values, holder: given}), **kept}
-        fitting = next((entry.name for entry in page.menu if taken_by(entry) == giver.modality), None)
+        fitting = next((entry.name for entry in page.menu if entry.modality == giver.modality), None)
         if given is None or fitting is None:
             return kept or gr.skip()
         return {page.network: fitting, **kept}  # its change runs what was given
@@ -200,10 +200,10 @@ def connect_link(page: Page) -> None:
         if link.network.name != first:
             found[page.network] = link.network.name
         gates = link.asked.get("gates")
-        given = link.asked.get("sound" if link.network.hears else "example")
+        given = link.asked.get("sound" if link.network.modality == "sound" else "example")
         if gates and given:
             found[page.linked] = Linked(link.network.name, gates, 1 if link.network.name == first else 2)
-        if "example" in link.asked and not (link.network.hears and "sound" in link.asked):
+        if "example" in link.asked and not (link.network.modality == "sound" and "sound" in link.asked):
             found[page.photo] = examples.example(link.asked["example"])
         return found
 

@@ -25,7 +25,7 @@ from resnet_demo.page.localization import Interpreter, SpokenBlocks
 from resnet_demo.page.middleware import Guard
 from resnet_demo.page.url_state import as_script
 from resnet_demo.panels.base import started
-from resnet_demo.panels.page import Page, taken_by
+from resnet_demo.panels.page import Page
 
 ICON = Path(__file__).parent / "icon.png"
 
@@ -128,12 +128,12 @@ def lay_out_answer(page: Page) -> None:
     entry = page.empty_visit().network
     with gr.Column(elem_id="answer-side"):
         page.answer = gr.HTML(
-            answer_html(None, entry.knows, entry.hears),
+            answer_html(None, entry.knows, entry.modality),
             elem_id="answer",
             js_on_load="element.setAttribute('aria-live', 'polite')",  # read out when it changes
         )
         page.roadmap = gr.HTML(
-            roadmap_html(None, blocks=entry.blocks, sense=taken_by(entry)),
+            roadmap_html(None, blocks=entry.blocks, modality=entry.modality),
             elem_id="roadmap",
             js_on_load=started(page.modules + "drawing/road_map.js"),
         )

@@ -76,7 +76,7 @@ def read_link(query: Mapping[str, str], menu: Sequence[MenuEntry]) -> Link:
         )
         if value is not None:
             asked[found.name] = value
-    listening = [entry for entry in menu if entry.hears] if "sound" in asked else []
+    listening = [entry for entry in menu if entry.modality == "sound"] if "sound" in asked else []
     return Link(named or next(iter(listening), first), asked)
 
 

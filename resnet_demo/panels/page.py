@@ -20,7 +20,7 @@ from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.inputs.components import PhotoInput
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.panels.base import PRIVATE, Components, Panel, Values, Visit, told
-from resnet_demo.records import Gate, Prediction, Run, Sense
+from resnet_demo.records import Gate, Prediction, Run
 
 MOST_SESSIONS = 20_000  # open pages remembered, a few bytes each
 NOTHING = MenuEntry("", later("No network was found in weights/."), 5)  # where there is none
@@ -29,11 +29,6 @@ GONE = later("The maps of this photo were put away to make room; give the page t
 RESTARTED = later(
     "The demo was started again since you gave it a photo; give it the photo once more."  # as in page.js
 )
-
-
-def taken_by(entry: MenuEntry) -> Sense:
-    """The modality that a network takes."""
-    return "sound" if entry.hears else "photo"
 
 
 def session() -> str | None:
@@ -50,7 +45,7 @@ class Giver:
         read: its value as the network takes it; None if there is none.
     """
 
-    modality: Sense
+    modality: str
     component: Any
     read: Callable[[Any], Any]
 
@@ -102,7 +97,7 @@ class Page:
         self.limits = limits
         self.style = style
         self.modules = modules
-        self.holders: dict[Sense, Component] = {}
+        self.holders: dict[str, Component] = {}
         self.givers: list[Giver] = []
         self.examples_left: list[Any] = []  # events after which the page no longer shows an example
         self.sessions: dict[str | None, None] = {}  # the pages that this process has served, the oldest first
@@ -167,7 +162,7 @@ class Page:
         """An event whose handler gets the values of ``inputs`` and ``reads`` as a dict, and answers with one."""
         return gr.on(triggers, handler, self.inputs.union(reads), outputs, **{**PRIVATE, **options})
 
-    def takes(self, modality: Sense, component: Component, read: Callable[[Any], Any]) -> None:
+    def takes(self, modality: str, component: Component, read: Callable[[Any], Any]) -> None:
         """Run what visitors give through ``component`` as soon as they have given it."""
         self.givers.append(Giver(modality, component, read))
 
@@ -227,8 +222,8 @@ class Page:
         entry = self.entry(values[self.network])
         return {
             self.run: None,
-            self.answer: answer_html(None, entry.knows, entry.hears),
-            self.roadmap: roadmap_html(None, blocks=entry.blocks, sense=taken_by(entry)),
+            self.answer: answer_html(None, entry.knows, entry.modality),
+            self.roadmap: roadmap_html(None, blocks=entry.blocks, modality=entry.modality),
             **self.redraw(Visit(None, values[self.view], None, entry, None, values), "run"),
         }
 

@@ -29,8 +29,9 @@ from tqdm import tqdm
 
 from resnet_demo.inference.engine import Engine, EngineError
 from resnet_demo.inference.interface import NO_RAY, has_ray
-from resnet_demo.inputs.photo_decoding import PhotoError, read_file
-from resnet_demo.inputs.preprocessing import read_photo
+from resnet_demo.inputs import decoding
+from resnet_demo.inputs.errors import PhotoError
+from resnet_demo.inputs.photo_decoding import read_file
 from resnet_demo.networks.checkpoints import CheckpointError
 from resnet_demo.records import STREAM_NAMES, Run
 from resnet_demo.serialize import run_as_dict, save_streams
@@ -57,6 +58,7 @@ def run_all(
     # a CPU opens photos between the passes, on all cores: a pass whose threads wait for one that opens a photo
     # takes longer than both after each other; its disk need not wait
     in_turn = engine.device.type == "cpu"
+    decoding.use_all_cores()
 
     def read(path: Path) -> bytes | Exception:
         try:
@@ -66,7 +68,7 @@ def run_all(
 
     def opened(file: Path | bytes | Exception) -> NDArray[np.uint8] | Exception:
         try:
-            return file if isinstance(file, Exception) else read_photo(file, preprocessing)
+            return file if isinstance(file, Exception) else decoding.decode_photo(file, preprocessing).pixels
         except (PhotoError, OSError) as error:
             return error
 

@@ -30,8 +30,8 @@ from tqdm import tqdm
 
 from resnet_demo.inference.interface import EngineError, no_network
 from resnet_demo.inference.ray_cluster import join_ray, leave_ray
-from resnet_demo.inputs.photo_decoding import PhotoError
-from resnet_demo.inputs.preprocessing import read_photo
+from resnet_demo.inputs.decoding import decode_photo
+from resnet_demo.inputs.errors import PhotoError
 from resnet_demo.records import Preprocessing, Run
 
 PART = 1000  # photos a file
@@ -88,7 +88,7 @@ class Opening:
         errors: list[str] = []
         for path in json.loads(item["paths"]):
             try:
-                pixels.append(read_photo(Path(self.root, path), self.preprocessing).tobytes())
+                pixels.append(decode_photo(Path(self.root, path), self.preprocessing).pixels.tobytes())
                 errors.append("")
             except PhotoError as error:
                 errors.append(str(error))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from resnet_demo.inputs.photo_decoding import PhotoError
+from resnet_demo.inputs.errors import PhotoError
 from resnet_demo.inputs.preprocessing import read_photo
 from resnet_demo.records import Preprocessing
 

@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         networks = available_networks()
         path = networks.get(args.network or next(iter(networks), "")) or Path(args.network or "weights")
         model, card = load_checkpoint(path)
-        if card.preprocessing.sense != "photo":
+        if card.preprocessing.modality != "photo":
             raise DataError(f"{card.network} takes no photos.")
         photos = labelled_photos(args.data, args.shards or (), card.classes)
         preprocessing = replace(

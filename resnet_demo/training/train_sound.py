@@ -37,7 +37,7 @@ from resnet_demo.training.evaluate import logits_of, wilson
 from resnet_demo.training.train import Averaged, Recipe, optimiser, shortcuts_as_products
 
 KNOWS = "Trained only on sounds that this project's own program made; it must call every sound one of its ten kinds."
-SHOWN = Preprocessing(size=BANDS, resize="squash", mean=(0.25,), std=(0.25,), sense="sound")
+SHOWN = Preprocessing(size=BANDS, resize="squash", mean=(0.25,), std=(0.25,), modality="sound")
 WIDTHS = (16, 32, 64, 128, 256)
 VALIDATED = 1_000  # sounds judged after every epoch; the temperature is fitted on them
 SHIFT = 3  # bands and steps by which a picture is moved at most while training

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, features
 
 from resnet_demo.inference.forward import to_tensor
-from resnet_demo.inputs import photo_decoding, preprocessing
+from resnet_demo.inputs import photo_colours, photo_decoding, preprocessing
 from resnet_demo.inputs.files import MAX_BYTES
 from resnet_demo.inputs.photo_decoding import PhotoError, open_photo, to_rgb
+from resnet_demo.inputs.photo_formats import opens_heic
 from resnet_demo.inputs.preprocessing import fit_photo, read_photo
 from resnet_demo.records import Preprocessing, ResizeMode
 
@@ -96,6 +97,13 @@ def checked(error: PhotoError) -> str:
 # ---------------------------------------------------------------- the corpus
 
 
+def expected_of(row: dict[str, str]) -> set[str]:
+    """What may become of a file of the corpus, whose table was written by a Pillow without a reader of HEIC."""
+    if row["file"].endswith((".heic", ".heif")) and opens_heic():
+        return {"predict"}
+    return {row["expect"]} if row["expect"] in ("predict", "message") else {"predict", "message"}
+
+
 def test_corpus() -> None:
     """Every file of the corpus is answered as expected, within 3 s each and without growing."""
     if not CORPUS.is_dir():
@@ -116,7 +124,7 @@ def test_corpus() -> None:
             answer = "message"
             assert row["file"].split("/")[-1] not in checked(error)
         seconds = time.perf_counter() - start
-        if seconds > 3 or (row["expect"] in ("predict", "message") and row["expect"] != answer):
+        if seconds > 3 or answer not in expected_of(row):
             wrong.append((row["file"], row["expect"], answer, round(seconds, 2)))
     assert not wrong
 
@@ -411,6 +419,7 @@ def test_bombs_are_refused_quickly(name: str) -> None:
 
 MEASURE = """
 import resource, sys, warnings
+from resnet_demo.inputs.photo_formats import opens_heic
 from resnet_demo.inputs.photo_decoding import PhotoError, open_photo
 from resnet_demo.inputs.preprocessing import fit_photo
 from resnet_demo.records import Preprocessing
@@ -477,7 +486,7 @@ def test_large_photos_are_reduced_faithfully() -> None:
 def test_strips_leave_no_seam(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image = scene(230, 307).convert("L" if mode in "IF" else mode).convert(mode)
     whole = to_rgb(image)
-    monkeypatch.setattr(photo_decoding, "STRIP_PIXELS", 999)
+    monkeypatch.setattr(photo_colours, "STRIP_PIXELS", 999)
     assert to_rgb(image) == whole
     monkeypatch.setattr(photo_decoding, "KEEP_SIDE", 50)
     assert to_rgb(image) == whole.reduce(4)

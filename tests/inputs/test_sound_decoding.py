@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resnet_demo.inputs import sound_decoding as hearing
+from resnet_demo.inputs import sound_containers
 from resnet_demo.inputs.files import MAX_BYTES
 from resnet_demo.inputs.mel_spectrogram import mel_picture
 from resnet_demo.inputs.sound_decoding import SoundError, loudest, open_sound, resample
@@ -188,7 +188,7 @@ def test_an_hour_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(hour) < MAX_BYTES
     with pytest.raises(SoundError, match="silent"):
         open_sound(hour)
-    assert sum(read) <= hearing.MOST_SECONDS * 8000
+    assert sum(read) <= sound_containers.MOST_SECONDS * 8000
 
 
 def test_a_path_that_is_no_file_gets_a_sentence(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from resnet_demo.page.url_state import is_link, properties, read_link
 from resnet_demo.records import Gate
 
 OURS = MenuEntry("ours", "knows", 5)
-LISTENS = MenuEntry("listens", "knows", 5, hears=True)
+LISTENS = MenuEntry("listens", "knows", 5, modality="sound")
 MENU = (OURS, LISTENS, *FIELD)
 
 

@@ -69,10 +69,10 @@ def listening(both: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def test_the_shipped_network_is_small_and_says_what_it_was_trained_on() -> None:
     (path,) = WEIGHTS.glob("sounds-????????.safetensors")
     assert path.stat().st_size < 10_000_000
-    (entry,) = [entry for entry in read_menu() if entry.hears]
+    (entry,) = [entry for entry in read_menu() if entry.modality == "sound"]
     assert entry.name == "sounds"
     assert "only on sounds that this project's own program made" in entry.knows
-    assert not read_menu()[0].hears  # the page opens with a network that sees
+    assert read_menu()[0].modality == "photo"  # the page opens with a network that sees
     assert next(iter(available_networks())) == read_menu()[0].name
 
 
@@ -100,7 +100,7 @@ def test_every_example_is_what_it_is_called(engine: Engine, name: str) -> None:
 def test_every_block_obeys_its_equation_on_a_sound(engine: Engine) -> None:
     samples = sound("siren", 11)
     run = engine.hear(samples)
-    assert (run.network, run.sense, run.classes) == ("sounds", "sound", CLASSES)
+    assert (run.network, run.modality, run.classes) == ("sounds", "sound", CLASSES)
     assert np.array_equal(run.photo, mel_picture(samples))
     assert run.trace[0].shape == (1, 96, 96)
     assert len(run.blocks) == 5
@@ -145,11 +145,11 @@ def test_an_engine_without_ears_says_so(weights_dir: Path) -> None:
 
 
 def test_a_card_names_its_sense_and_old_cards_mean_photos() -> None:
-    assert Preprocessing(180, "crop").sense == "photo"
-    assert Preprocessing(96, "squash", mean=[0.25], std=[0.25], sense="sound").mean == (0.25,)
-    for bad in ({"sense": "smell"}, {"mean": (0.5, 0.5)}, {"mean": (0.5,)}):
+    assert Preprocessing(180, "crop").modality == "photo"
+    assert Preprocessing(96, "squash", mean=[0.25], std=[0.25], modality="sound").mean == (0.25,)
+    for bad in ({"modality": "smell"}, {"mean": (0.5, 0.5)}, {"mean": (0.5,)}):
         with pytest.raises(ValueError, match="got"):
-            Preprocessing(**bad)  # type: ignore[arg-type]
+            Preprocessing.from_card(bad)
 
 
 def test_the_panel_before_and_after_a_sound(engine: Engine) -> None:

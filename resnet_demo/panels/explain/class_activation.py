@@ -12,16 +12,13 @@ import numpy as np
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.road_map import significant
 from resnet_demo.i18n import label_of, later, say
+from resnet_demo.modalities import modality_named
 from resnet_demo.panels.base import Panel, Visit
 from resnet_demo.records import Run
 
 SHARES_SHOWN = (
     8  # channels with the largest shares of the logit  # channels with the largest shares of the logit
 )
-STRENGTH = {
-    "photo": later("Strength of the colours over the photo"),
-    "sound": later("Strength of the colours over the sound"),
-}
 
 
 class ClassActivationPanel(Panel):
@@ -105,5 +102,5 @@ def activation_html(run: Run | None) -> str:
         f'<div class="legend looks-legend"><i style="background:{feature_maps.css_gradient(feature_maps.DIVERGING)}"></i>'
         f"<span>{escape(negative)} −{significant(end)}</span><span>0</span><span>{escape(positive)} {significant(end)}</span></div>"
         f'<label class="opacity">{say("strength of the colours")} <input type="range" min="0" max="1" step="0.05" '
-        f'value="0.6" aria-label="{say(STRENGTH[run.sense])}"></label>'
+        f'value="0.6" aria-label="{say(modality_named(run.modality).strength)}"></label>'
     )

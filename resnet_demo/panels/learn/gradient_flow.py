@@ -15,22 +15,13 @@ from gradio.components.base import Component
 from resnet_demo.drawing.line_chart import Series, line_chart, power_of_ten
 from resnet_demo.drawing.road_map import significant
 from resnet_demo.i18n import later, say
+from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import WEIGHTS
 from resnet_demo.panels.base import Components, Panel, Values, Visit
-from resnet_demo.records import GradientFlow, Sense
+from resnet_demo.records import GradientFlow
 
 TWIN = WEIGHTS / "twin.json"
 TWINS = (later("with shortcuts"), later("without shortcuts"))  # the curves in it  # the curves in it
-FRESH = {
-    "photo": later(
-        "Fresh networks of {depth} blocks with the same initial weights, this photo at 32×32 pixels, batch norm {norms}"
-        "<span class='clock'>; {milliseconds} ms for both</span>."
-    ),
-    "sound": later(
-        "Fresh networks of {depth} blocks with the same initial weights, this sound at 32×32 pixels, batch norm {norms}"
-        "<span class='clock'>; {milliseconds} ms for both</span>."
-    ),
-}
 
 
 class GradientFlowPanel(Panel):
@@ -72,7 +63,7 @@ every block and arrives about as large as it set out; without, it explodes or di
         if run is None:
             return {}
         flow = self.page.engine.get().gradient_flow(run, depth, norms, progress)
-        return {self.drawing: gradients_html(flow, run.sense)}
+        return {self.drawing: gradients_html(flow, run.modality)}
 
     def studied(self) -> Components:
         return {self.drawing}
@@ -92,7 +83,7 @@ every block and arrives about as large as it set out; without, it explodes or di
         yield gradient_flow
 
 
-def gradients_html(flow: GradientFlow | None, sense: Sense = "photo") -> str:
+def gradients_html(flow: GradientFlow | None, modality: str = "photo") -> str:
     """Norm of the gradient at every block, with shortcuts and without, on a logarithmic scale."""
     if flow is None:
         empty = say("Two curves appear here for your photo: with shortcuts, and without.")
@@ -117,7 +108,7 @@ def gradients_html(flow: GradientFlow | None, sense: Sense = "photo") -> str:
         without=_change(flow.without),
     )
     how = say(
-        FRESH[sense],
+        modality_named(modality).fresh,
         depth=flow.depth,
         norms=say("in use, as while training") if flow.norms else say("left out"),
         milliseconds=f"{flow.milliseconds:.0f}",

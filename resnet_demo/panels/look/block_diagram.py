@@ -6,10 +6,10 @@ import gradio as gr
 
 from resnet_demo.drawing.road_map import block_title, shape_text, significant
 from resnet_demo.i18n import later, say
+from resnet_demo.modalities import modality_named
 from resnet_demo.panels.base import Panel, Visit
 from resnet_demo.records import Run
 
-TITLES = {"photo": later("{block} for your photo"), "sound": later("{block} for your sound")}
 CONV1, CONV3 = later("1×1 conv"), later("3×3 conv")
 NORM, NORM_RELU = later("norm"), later("norm, ReLU")
 BRANCHES = {  # class of the block -> the layers of its residual branch
@@ -56,7 +56,7 @@ def how_html(run: Run | None, index: int) -> str:
         kind = next((line.kind for line in run.trace if line.name == block.name), kind)
         place = next((i for i, line in enumerate(run.trace) if line.name == block.name), 0)
         into = shape_text(run.trace[place - 1].shape) if place else ""
-        title = say(TITLES[run.sense], block=block_title(index).capitalize())
+        title = say(modality_named(run.modality).block, block=block_title(index).capitalize())
         shape = into, shape_text(block.shape)
         branch = say("norm {value}", value=significant(block.residual_norm))
         shortcut = say("norm {value}", value=significant(block.shortcut_norm))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.feature_maps import SEQUENTIAL, Order
-from resnet_demo.drawing.road_map import AS_SEEN, block_title, roadmap_html, significant
+from resnet_demo.drawing.road_map import block_title, roadmap_html, significant
 from resnet_demo.drawing.streams import (
     WIDE,
     View,
@@ -23,8 +23,7 @@ from resnet_demo.drawing.streams import (
     streams_html,
 )
 from resnet_demo.i18n import later, say
-from resnet_demo.inputs.mel_spectrogram import COLUMNS, HIGHEST, HOP, LOWEST
-from resnet_demo.inputs.synthetic_sounds import RATE
+from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.panels.base import REDRAW, Components, Panel, Property, Values, Visit, one_of
 from resnet_demo.panels.page import Page
@@ -186,8 +185,8 @@ def inside_html(run: Run | None, view: View, locked: NDArray[np.intp] | None = N
     columns = columns_for(channels)
     smooth = " smooth" if block.shape[2] > WIDE else ""  # averaged by the browser, not dropped
     height, width = run.photo.shape[:2]
-    # for a sound, what a pixel is: milliseconds across; up, an equal share of the mels between two frequencies
-    axes = f' data-axes="{1000 * HOP // RATE} {LOWEST:g} {HIGHEST:g}"' if run.sense == "sound" else ""
+    units = modality_named(run.modality).axes
+    axes = f' data-axes="{units}"' if units else ""
     return f"""<div class="inside{smooth}" data-block="{index}" data-photo="{width} {height}"{axes}
  style="--columns:{columns};--rows:{-(-len(channels) // columns)}">
 <h3>{block_title(index).capitalize()}</h3>
@@ -221,18 +220,11 @@ def _overview(run: Run, block: Block, view: View, shown: int) -> str:
         facts.append((say("order"), say("mean activation: no share of the logit is known for this block")))
     rows = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
     field = run.fields.get((block.name, "output"))
-    size = f"{field.size}×{field.size}" if field else ""
-    sees = say("one place of the output sees {size} pixels", size=size) if field else ""
-    if field and run.sense == "sound":
-        bands = min(field.size, COLUMNS)
-        sees = say(
-            "one place of the output hears {milliseconds} ms of {bands} bands",
-            milliseconds=1000 * bands * HOP // RATE,
-            bands=bands,
-        )
+    modality = modality_named(run.modality)
+    sees = modality.extent(field.size) if field else ""
     adds = say("what F(x) adds to the output, ±{end}", end=significant(end))
     return f"""<div class="overview">
-<figure><div class="seen"><img src="{photo}" alt="{say(AS_SEEN[run.sense])}"><u></u></div>
+<figure><div class="seen"><img src="{photo}" alt="{say(modality.as_seen)}"><u></u></div>
 <figcaption data-rest="{sees}">{sees}</figcaption></figure>
 <figure><img class="added" src="{picture}" alt="{say("What the residual branch adds to each place, on average over the channels")}">
 <figcaption>{adds}</figcaption></figure>

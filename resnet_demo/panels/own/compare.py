@@ -11,11 +11,10 @@ from resnet_demo.drawing.road_map import block_title, shape_text, significant
 from resnet_demo.drawing.streams import WIDE, View, choose_channels, scale_ends, streams_html
 from resnet_demo.i18n import label_of, later, say
 from resnet_demo.inference.run_cache import OLDEST_S
+from resnet_demo.modalities import modality_named
 from resnet_demo.panels.base import REDRAW, Components, Panel, Values, Visit
 from resnet_demo.panels.page import Page
 from resnet_demo.records import Run
-
-PICTURE = {"photo": later("The photo of this run"), "sound": later("The sound of this run")}
 
 
 class ComparePanel(Panel):
@@ -112,7 +111,7 @@ def compare_html(pinned: Run | None, run: Run | None, view: View) -> str:
         parts.append(
             f"""<article class="inside compared{smooth}" style="--columns:{columns};--rows:{-(-len(chosen) // columns)}"
  aria-label="{title}: {label}">
-<header><img src="{photo}" alt="{say(PICTURE[which.sense])}"><p><b>{title}: {label} {100 * best.confidence:.1f} %</b>
+<header><img src="{photo}" alt="{say(modality_named(which.modality).of_run)}"><p><b>{title}: {label} {100 * best.confidence:.1f} %</b>
 <span>{escape(which.network)} · {block_title(index)} · {shape_text(block.shape)} · {say("‖F(x)‖ ÷ ‖shortcut‖")}
  {significant(ratio)}{gated}</span></p></header>
 <div class="streams">{streams_html(which, block, chosen, scale, view)}</div></article>"""

@@ -16,6 +16,7 @@ from resnet_demo.drawing.answer import answer_html
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import STREAMS, View
 from resnet_demo.i18n import label_of, later, say, spoken
+from resnet_demo.modalities import modality_named
 from resnet_demo.panels.explain.class_activation import activation_html
 from resnet_demo.panels.look.inside_block import inside_html
 from resnet_demo.panels.look.layer_summary import trace_html
@@ -27,16 +28,6 @@ TILE = 96  # pixels a map at least, in the sheets
 SHEET_COLUMNS = 8
 
 SHEET_CHANNELS = 64
-
-TITLES = {
-    "photo": later("One photo through {network}"),
-    "sound": later("One sound through {network}"),
-}
-
-PICTURES = {
-    "photo": later("the photo as the network took it"),
-    "sound": later("the sound as the network took it"),
-}
 
 README = later("""# {title}
 
@@ -78,15 +69,12 @@ def snippet(run: Run, view: View) -> str:
             f"Gate({g.residual:g}, {g.shortcut:g})" if g != Gate() else "Gate()" for g in run.gates
         )
         gates = f", gates=[{pairs}]"
-    listens = run.sense == "sound"
-    taken = 'hear(open_sound("sound.wav")' if listens else 'run("photo.jpg"'
-    names = ", ".join(
-        ["Engine", *(["Gate"] if gates else []), *(["open_sound"] if listens else []), "save_streams"]
-    )
+    modality = modality_named(run.modality)
+    names = ", ".join(["Engine", *(["Gate"] if gates else []), *modality.imports, "save_streams"])
     own = "" if re.fullmatch(r"[\w.-]+", run.network) else "  # a network of your own: Engine({name: path})"
     return f"""from resnet_demo import {names}
 
-run = Engine().{taken}, {run.network!r}{gates}){own}
+run = Engine().{modality.code}, {run.network!r}{gates}){own}
 block = next(b for b in run.blocks if b.name == {block.name!r})
 print(run.prediction.label, block.residual_norm / block.shortcut_norm, block.cosine)
 save_streams(run, "streams.npz")
@@ -113,7 +101,7 @@ def report_html(run: Run, view: View, style: str) -> str:
 <title>{label} · {escape(run.network)}</title><style>{style}
 body {{ font-family: system-ui, sans-serif; max-width: 1200px; margin: 20px auto; padding: 0 16px; color: #0f172a; background: #fff; }}
 .large, .opacity {{ display: none; }} @media print {{ h2 {{ break-before: page; }} }}</style>
-<h1>{say(TITLES[run.sense], network=escape(run.network))}</h1>{body}
+<h1>{say(modality_named(run.modality).title, network=escape(run.network))}</h1>{body}
 <p class="small">{escape(run.device)}, {run.timings.total:.0f} ms; {made}</p></html>"""
 
 
@@ -122,8 +110,8 @@ def bundle(run: Run, view: View, style: str) -> bytes:
     best = run.prediction.confidences[0]
     readme = say(
         README,
-        title=say(TITLES[run.sense], network=run.network),
-        picture=say(PICTURES[run.sense]),
+        title=say(modality_named(run.modality).title, network=run.network),
+        picture=say(modality_named(run.modality).as_taken),
         label=label_of(best.label),
         percent=f"{100 * best.confidence:.1f}",
         channels=SHEET_CHANNELS,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from resnet_demo.drawing import feature_maps
 from resnet_demo.i18n import grouped, label_of, later, say
 from resnet_demo.inference.run_cache import OLDEST_S
+from resnet_demo.inputs.components import SoundInput
 from resnet_demo.inputs.mel_spectrogram import (
     BANDS,
     COLUMNS,
@@ -25,7 +26,6 @@ from resnet_demo.inputs.mel_spectrogram import (
     mel_picture,
     to_mel,
 )
-from resnet_demo.inputs.sound_component import SoundInput
 from resnet_demo.inputs.synthetic_sounds import EXAMPLE_SEED, EXAMPLES, LENGTH, RATE, sound
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.panels.base import REDRAW, Components, Panel, Property, Values, Visit, one_of
@@ -60,7 +60,7 @@ noises and rhythms, and never heard a recording: it must call your voice, too, o
 
     def visible(self) -> bool:
         return any(
-            entry.hears for entry in self.page.menu
+            entry.modality == "sound" for entry in self.page.menu
         )  # without one that listens, nothing could be done here
 
     def layout(self) -> None:
@@ -84,8 +84,8 @@ noises and rhythms, and never heard a recording: it must call your voice, too, o
 
     def draw(self, visit: Visit) -> Values:
         if visit.run is None:
-            return {self.drawing: heard_html(None)} if visit.network.hears else {}
-        return {self.drawing: heard_html(visit.run)} if visit.run.sense == "sound" else {}
+            return {self.drawing: heard_html(None)} if visit.network.modality == "sound" else {}
+        return {self.drawing: heard_html(visit.run)} if visit.run.modality == "sound" else {}
 
     def connect(self, page: Page) -> None:
         def on_example(event: gr.EventData) -> tuple[int, NDArray[np.int16]]:
@@ -101,7 +101,7 @@ noises and rhythms, and never heard a recording: it must call your voice, too, o
         return {self.sound, self.heard}
 
     def restore(self, asked: Mapping[str, Any], network: MenuEntry) -> Values:
-        if "sound" not in asked or not network.hears:
+        if "sound" not in asked or network.modality != "sound":
             return {}
         samples = example_samples(asked["sound"])
         return {

@@ -22,7 +22,8 @@ from PIL import Image
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import View
 from resnet_demo.i18n import label_of, languages, later, say, speaking
-from resnet_demo.inputs.photo_decoding import PhotoError, open_photo
+from resnet_demo.inputs.decoding import decode_picture
+from resnet_demo.inputs.errors import PhotoError
 from resnet_demo.panels.base import REDRAW, Json, Panel, Visit, sentence_of, told
 from resnet_demo.panels.look.inside_block import inside_html
 from resnet_demo.panels.page import Page
@@ -58,7 +59,7 @@ al. 2015</a>).</p>""")
         def on_frame(event: gr.EventData) -> Image.Image:
             """A paused frame becomes the page's photo."""
             try:
-                return open_photo(frame_file(event.jpeg))
+                return decode_picture(frame_file(event.jpeg))
             except Exception as error:
                 raise told(error) from error
 

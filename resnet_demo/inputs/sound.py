@@ -1,0 +1,65 @@
+"""Sounds as a modality: the picture is the mel spectrogram, time to the right and pitch upwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_demo.i18n import later, say
+from resnet_demo.inputs.mel_spectrogram import COLUMNS, HIGHEST, HOP, LOWEST, mel_picture
+from resnet_demo.inputs.synthetic_sounds import RATE
+from resnet_demo.modalities import Modality, register
+from resnet_demo.records import Preprocessing
+
+
+def sound_picture(given: Any, preprocessing: Preprocessing) -> NDArray[np.uint8] | None:
+    """Samples, as ``open_sound`` gives them, as the network takes them."""
+    if isinstance(given, np.ndarray) and np.issubdtype(given.dtype, np.floating):
+        return mel_picture(given)
+    return None
+
+
+def extent(size: int) -> str:
+    """How much ``size`` columns and rows of a spectrogram are, for people."""
+    bands = min(size, COLUMNS)
+    return say(
+        "one place of the output hears {milliseconds} ms of {bands} bands",
+        milliseconds=1000 * bands * HOP // RATE,
+        bands=bands,
+    )
+
+
+register(
+    Modality(
+        name="sound",
+        to_picture=sound_picture,
+        extent=extent,
+        code='hear(open_sound("sound.wav")',
+        imports=("open_sound",),
+        # milliseconds a column; the rows are an equal share of the mels between two frequencies
+        axes=f"{1000 * HOP // RATE} {LOWEST:g} {HIGHEST:g}",
+        noun=later("sound"),
+        taken=later("as heard"),
+        as_seen=later("The sound as the network heard it: time to the right, pitch upwards"),
+        as_taken=later("the sound as the network took it"),
+        of_run=later("The sound of this run"),
+        title=later("One sound through {network}"),
+        block=later("{block} for your sound"),
+        silent=later("silent for this sound"),
+        spent=later("sound to tensor {prepare} ms, network with capture {forward} ms, all {total} ms"),
+        strength=later("Strength of the colours over the sound"),
+        fresh=later(
+            "Fresh networks of {depth} blocks with the same initial weights, this sound at 32×32 pixels, batch norm "
+            "{norms}<span class='clock'>; {milliseconds} ms for both</span>."
+        ),
+        invitation=later(
+            "This network listens: record a sound or take an example in the panel “Sound” below."
+        ),
+        refusal=later(
+            "{name} listens and cannot see a photo: give it a sound, or choose a network that sees."
+        ),
+        missing=later("No network here listens: put the sound network and its card into weights/."),
+    )
+)
