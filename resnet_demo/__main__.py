@@ -42,9 +42,12 @@ def list_commands(program: str) -> str:
 
 
 def call(name: str, argv: Sequence[str]) -> int:
-    """The command ``name``; one sentence where a package is missing that only this command needs."""
+    """Run the command ``name``; one sentence after Ctrl-C, and where a package is missing that only it needs."""
     try:
-        command = import_module(f"resnet_demo.{COMMANDS[name]}").main
+        return int(import_module(f"resnet_demo.{COMMANDS[name]}").main(argv) or 0)
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
     except ModuleNotFoundError as error:
         if not error.name or error.name.startswith("resnet_demo"):
             raise
@@ -54,7 +57,6 @@ def call(name: str, argv: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    return int(command(argv) or 0)
 
 
 def main(argv: Sequence[str] | None = None, program: str = "python -m resnet_demo") -> int:

@@ -16,7 +16,8 @@ from pathlib import Path
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
 from resnet_demo.inference.process_tuning import OPENMP, give_back, share_arenas, undisturbed
-from resnet_demo.page.process import own_folder
+from resnet_demo.page.bounded_log import bound_log
+from resnet_demo.page.process import NoFolderError, own_folder
 
 os.environ.update({**OPENMP, **os.environ})  # read when torch is imported
 
@@ -32,18 +33,22 @@ from resnet_demo.inference.interface import (
     has_ray,
 )
 from resnet_demo.inference.lazy import Deferred
+from resnet_demo.inference.options import chosen_checkpoint, network_options
 from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.inputs import decoding
 from resnet_demo.networks.cards import FIELD, WEIGHTS, CheckpointError, MenuEntry, read_checkpoint, read_menu
+from resnet_demo.page.access import Access
 from resnet_demo.page.assets import address_of, modules, style
+from resnet_demo.page.connections import bounded_connections
 from resnet_demo.page.events import connect
+from resnet_demo.page.fair_queue import make_fair
 from resnet_demo.page.layout import build_page, page_options
 from resnet_demo.page.localization import SpokenBlocks
+from resnet_demo.page.options import access_options, chosen_access
 from resnet_demo.panels import load_panels
 from resnet_demo.panels.page import Page
 
 GIVE_BACK_S = 5.0
-DEVICES = ("auto", "cuda", "mps", "cpu")
 
 
 def defer_engine(
@@ -90,7 +95,7 @@ def build_demo(
     if in_every_language:
         translate(demo, page.menu)
     # Gradio's own default is 1, and the lowest limit of a group of events holds for all of them
-    demo.queue(max_size=room.waiting, default_concurrency_limit=room.runs)
+    make_fair(demo, room.runs, 4 * room.waiting)
     return demo
 
 
@@ -148,48 +153,27 @@ def main(argv: Sequence[str] | None = None, program: str = "python app.py") -> i
         "--port", type=int, help="port (default: GRADIO_SERVER_PORT, else the first free from 7860)"
     )
     parser.add_argument("--inbrowser", action="store_true", help="open the page in the default browser")
-    parser.add_argument(
-        "--device", default="auto", choices=DEVICES, help="where the network runs (default: auto)"
-    )
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        help="a network of your own: ours with its card, or the state dict of a ResNet",
-    )
-    parser.add_argument(
-        "--classes",
-        type=Path,
-        help="its class names: JSON, CSV or a line each (default: what lies beside it)",
-    )
-    parser.add_argument(
-        "--preprocessing",
-        type=Path,
-        help="JSON of size, crop_share, mean and std (default: what lies beside it)",
-    )
+    network_options(parser)
     parser.add_argument(
         "--mcp",
         action="store_true",
         help="offer the experiments as MCP tools at /gradio_api/mcp/ (needs: pip install 'gradio[mcp]')",
     )
-    parser.add_argument("--allow-pth", action="store_true", help="read the tensors of a .pth checkpoint")
+    access_options(parser)
     fleet_options(parser)
     args = parser.parse_args(argv)
-    if args.checkpoint and not args.checkpoint.is_file():
-        parser.error(f"{args.checkpoint} is not a file")
-    own = (
-        OwnCheckpoint(args.checkpoint, args.classes, args.allow_pth, args.preprocessing)
-        if args.checkpoint
-        else None
-    )
+    own = chosen_checkpoint(parser, args)
     fleet = chosen_fleet(parser, args)
 
+    access = chosen_access(parser, args)
+    bound_log()
     try:
         own = checked(own) if own is not None else None
-    except CheckpointError as error:
+        with own_folder():
+            return serve(args, own, fleet, access)
+    except (NoFolderError, CheckpointError) as error:
         print(error_of(error), file=sys.stderr)
         return 1
-    with own_folder():
-        return serve(args, own, fleet)
 
 
 def checked(own: OwnCheckpoint) -> OwnCheckpoint:
@@ -204,7 +188,9 @@ def checked(own: OwnCheckpoint) -> OwnCheckpoint:
     return replace(own, blocks=card.blocks)
 
 
-def serve(args: argparse.Namespace, own: OwnCheckpoint | None, fleet: ReplicaConfig | None) -> int:
+def serve(
+    args: argparse.Namespace, own: OwnCheckpoint | None, fleet: ReplicaConfig | None, access: Access
+) -> int:
     """Launch the page and keep it up until SystemExit; the exit code when it cannot be launched."""
     share_arenas()
     room = Limits() if fleet is None else Limits.of(fleet.most)
@@ -213,15 +199,15 @@ def serve(args: argparse.Namespace, own: OwnCheckpoint | None, fleet: ReplicaCon
         zerogpu.borrow(engine)
     demo = build_demo(engine, own=own, room=room, in_every_language=False)
     try:
-        with undisturbed():
+        with undisturbed(), bounded_connections():
             demo.launch(
                 server_name=args.host,
                 server_port=args.port,
                 inbrowser=args.inbrowser,
                 mcp_server=args.mcp,
-                max_threads=max(40, room.runs + room.frames + 16),
+                max_threads=max(48, room.runs + room.frames + 24),
                 prevent_thread_lock=True,  # or Gradio answers Ctrl-C with words of its own
-                **page_options(),
+                **page_options(access),
             )
             # the page is up; what would have held it up comes now
             translate(demo, read_whole_menu(own=own))

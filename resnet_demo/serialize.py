@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -56,10 +60,41 @@ def streams_of(run: Run) -> dict[str, Any]:
     return arrays
 
 
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that is at ``path`` whole when the ``with`` ends, or not at all; its folder is made.
+
+    Raises:
+        OSError: it cannot be written; what was written of it is gone.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{secrets.token_hex(8)}.partial")
+    try:
+        with partial.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
 def save_streams(run: Run, path: str | Path) -> Path:
-    """Write every stream of ``run`` to a compressed ``.npz`` file; see ``streams_of``."""
+    """Write every stream of ``run`` to a compressed ``.npz`` file; see ``streams_of``.
+
+    Returns:
+        Where it is: ``path``, with ``.npz`` at the end.
+
+    Raises:
+        OSError: it cannot be written; there is no half file.
+    """
     path = Path(path)
-    np.savez_compressed(path, **streams_of(run))
+    if path.suffix != ".npz":
+        path = path.with_name(path.name + ".npz")
+    with whole_file(path) as file:
+        np.savez_compressed(file, **streams_of(run))
     return path
 
 

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "resnet_demo"
 LAYERS = (  # packages on one line do not import each other
     {"i18n"},
     {"modalities"},
-    {"records"},
+    {"records", "explanations"},
     {"networks", "drawing"},
     {"serialize", "analysis", "inputs"},
     {"inference"},
@@ -30,7 +30,17 @@ LAYERS = (  # packages on one line do not import each other
 LAYER = {package: floor for floor, packages in enumerate(LAYERS) for package in packages}
 ASIDE = {"training", "tools"}  # nothing on the app's path imports them
 GRADIO = {"panels", "page"}
-NO_TORCH = {"records", "i18n", "modalities", "serialize", "drawing", "panels", "page", "inputs"}
+NO_TORCH = {
+    "records",
+    "explanations",
+    "i18n",
+    "modalities",
+    "serialize",
+    "drawing",
+    "panels",
+    "page",
+    "inputs",
+}
 
 
 def package_of(path: Path) -> str:

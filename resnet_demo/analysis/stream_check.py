@@ -52,9 +52,13 @@ def checked(name: str, block: nn.Module, put: Put) -> Put:
 
 def _adds_up(block: nn.Module, streams: dict[str, Tensor]) -> bool:
     residual, shortcut, total, output = (streams[name] for name in STREAM_NAMES)
-    if not _same(residual.float() + shortcut.float(), total, residual, shortcut):
+    if not _same(_wide(residual) + _wide(shortcut), total, residual, shortcut):
         return False
     return _same(activation_of(block)(total.clone()), output, total)
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def _same(wanted: Tensor, found: Tensor, *sides: Tensor) -> bool:
@@ -64,7 +68,7 @@ def _same(wanted: Tensor, found: Tensor, *sides: Tensor) -> bool:
     rounding = max(torch.finfo(t.dtype).eps for t in (found, *sides))
     scale = max(float(side.abs().max()) if side.numel() else 0.0 for side in sides)
     return bool(
-        torch.allclose(wanted.float(), found.float(), rtol=0, atol=4 * rounding * scale, equal_nan=True)
+        torch.allclose(_wide(wanted), _wide(found), rtol=0, atol=4 * rounding * scale, equal_nan=True)
     )
 
 

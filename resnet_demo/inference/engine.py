@@ -17,7 +17,7 @@ from typing import Any, Protocol, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnet_demo.analysis.gradient_flow import gradient_flow
 from resnet_demo.analysis.layer_summary import stages, trace_layers
@@ -25,6 +25,7 @@ from resnet_demo.analysis.linear_probes import Probe, load_probes
 from resnet_demo.analysis.receptive_field import receptive_fields
 from resnet_demo.i18n import joined, later
 from resnet_demo.inference.devices import best_device, device_name
+from resnet_demo.inference.explain import ExactNetworks, explain
 from resnet_demo.inference.forward import (
     LoadedNetwork,
     Task,
@@ -48,8 +49,7 @@ from resnet_demo.inference.interface import (
     streams_to_keep,
 )
 from resnet_demo.inference.optimize import fold_norms, pack_weights
-from resnet_demo.networks.cards import WEIGHTS
-from resnet_demo.networks.checkpoints import available_networks, read_card
+from resnet_demo.networks.cards import WEIGHTS, Card, CheckpointError, available_networks, read_card
 from resnet_demo.networks.download import DownloadError, Progress, nothing
 from resnet_demo.networks.sources import Source, as_source, load_source, networks_on_offer
 from resnet_demo.records import STREAM_NAMES, Ablation, Gate, GradientFlow, Run
@@ -95,6 +95,7 @@ class Engine:
             raise EngineError(later("No network found: put a checkpoint and its card into weights/."))
         self._loaded: dict[str, LoadedNetwork] = {}
         self._loading = {name: threading.Lock() for name in self.networks}
+        self._exact = ExactNetworks(self._read_exact)
 
     @property
     def default(self) -> str:
@@ -315,6 +316,21 @@ class Engine:
         except ValueError as error:
             raise EngineError(later("That depth cannot be shown: {error}.", error=error)) from error
 
+    def explain(
+        self, question: str, run: Run, options: Mapping[str, Any] | None = None, progress: Progress = nothing
+    ) -> Any:
+        """The answer to one of ``explain.QUESTIONS`` about the photo of ``run``.
+
+        Raises:
+            EngineError: there is no such question, or it failed.
+        """
+        self.network(run.network)  # says what is wrong with a name
+        return explain(self._exact, question, run, options or {}, progress)
+
+    def _read_exact(self, name: str) -> tuple[nn.Module, Card]:
+        network = self.read(name)
+        return network.model, network.card
+
 
 def build_engine(config: EngineConfig) -> Engine:
     """An engine with the networks on offer, its default one loaded and warm.
@@ -324,5 +340,11 @@ def build_engine(config: EngineConfig) -> Engine:
     """
     networks = networks_on_offer(config.weights or WEIGHTS, config.own.network() if config.own else None)
     engine = Engine(networks, config.device)
-    engine.network()
+    try:
+        engine.network()
+    except (EngineError, CheckpointError) as error:
+        if config.own is not None:
+            raise
+        # whoever asks for it is told; the others run
+        log.warning("%s cannot be used: %s", engine.default, error)
     return engine

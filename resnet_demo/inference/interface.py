@@ -5,11 +5,11 @@ Nothing here needs torch or Ray: the page is built before either is imported.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,6 +143,12 @@ class PhotoEngine(Protocol):
         self, run: Run, depth: int, norms: bool = True, progress: Progress = nothing
     ) -> GradientFlow:
         """How the gradient fares on the photo of ``run`` in fresh networks of ``depth`` blocks."""
+        ...
+
+    def explain(
+        self, question: str, run: Run, options: Mapping[str, Any] | None = None, progress: Progress = nothing
+    ) -> Any:
+        """The answer to a question about the photo of ``run`` that needs gradients; see ``inference.explain``."""
         ...
 
 

@@ -12,7 +12,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -164,6 +164,12 @@ class Replica:
         """The share that is done, again and again; then as ``Engine.gradient_flow``."""
         flow = self.engine.gradient_flow
         async for step in stepwise(lambda progress: told(flow, run, depth, norms, progress)):
+            yield step
+
+    async def explain(self, question: str, run: Run, options: dict[str, Any]) -> AsyncIterator[float | Any]:
+        """The share that is done, again and again; then as ``Engine.explain``."""
+        ask = self.engine.explain
+        async for step in stepwise(lambda progress: told(ask, question, run, options, progress)):
             yield step
 
 
@@ -324,6 +330,12 @@ class RayEngine:
         """As ``Engine.gradient_flow``."""
         found: GradientFlow = self._follow("gradient_flow", (light(run), depth, norms), progress)
         return found
+
+    def explain(
+        self, question: str, run: Run, options: Mapping[str, Any] | None = None, progress: Progress = nothing
+    ) -> Any:
+        """As ``Engine.explain``."""
+        return self._follow("explain", (question, light(run), dict(options or {})), progress)
 
     def _ask(self, method: str, *args: Any, patience: float | None = None) -> Any:
         """The answer of one replica."""

@@ -110,9 +110,9 @@ class Card:
         """Raises TypeError or ValueError if it cannot be one, as far as that can be seen without its family."""
         if not isinstance(config, Mapping) or not all(isinstance(key, str) for key in config):
             raise TypeError("the configuration of a card is an object")
-        if not self.blocks:
-            object.__setattr__(self, "blocks", len(config.get("widths", ())))
-        if not isinstance(self.blocks, int) or not 1 <= self.blocks <= MAX_BLOCKS:
+        if "widths" in config and not config["widths"]:
+            raise ValueError("a network has at least one block")
+        if not isinstance(self.blocks, int) or not 0 <= self.blocks <= MAX_BLOCKS:
             raise ValueError(f"a network has 1 to {MAX_BLOCKS} blocks, not {self.blocks!r:.20}")
         logits = config.get("num_logits")
         wanted = 2 if logits == 1 else logits
@@ -128,10 +128,12 @@ class Card:
         if not isinstance(data, dict):
             raise TypeError("a card is a JSON object")
         config = data.pop("config")
+        if config is None:
+            raise TypeError("the configuration is missing")
         interval = data.pop("interval", None)
         data.pop("assumed", None)  # a network with a card needs no guesses
         return cls(
-            config=dict(config),
+            config=config,
             preprocessing=Preprocessing.from_card(data.pop("preprocessing")),
             interval=(interval[0], interval[1]) if interval else None,
             **data,
@@ -215,7 +217,8 @@ def read_menu(directory: Path = WEIGHTS) -> tuple[MenuEntry, ...]:
 def entry_of(card: Card) -> MenuEntry:
     """How the network of a card stands on the menu."""
     title = later("{name} · {about}", name=card.network, about=later(card.about)) if card.about else ""
-    return MenuEntry(card.network, card.knows, card.blocks, title, card.preprocessing.modality)
+    blocks = card.blocks or len(card.config.get("widths", ()))  # cards of before were not counted
+    return MenuEntry(card.network, card.knows, blocks, title, card.preprocessing.modality)
 
 
 def read_card(path: Path) -> Card:

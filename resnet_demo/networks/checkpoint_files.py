@@ -62,7 +62,7 @@ def read_checkpoint_file(path: Path, allow_pickle: bool) -> Any:
     if path.suffix.lower() in SUFFIXES:
         raise refusal(name, *SUFFIXES[path.suffix.lower()])
     if path.suffix.lower() == ".safetensors":
-        if payload.startswith((b"PK\x03\x04", b"\x80")):
+        if payload.startswith((b"PK\x03\x04", b"\x80")) and payload[8:9] != b"{":
             raise refusal(
                 name, later("a pickle under the name of another format"), later("rename it to .pth")
             )

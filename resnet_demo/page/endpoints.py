@@ -26,12 +26,16 @@ def offer(page: Page) -> None:
 
     button, answer = gr.Button(visible=False), gr.JSON(visible=False, label="answer")
     shared: dict[str, Component] = {"photo": page.photo, "network": page.network}
-    offered: list[tuple[Callable[..., Any], Mapping[str, Component]]] = [(predict, {})]
-    offered += [(function, panel.arguments()) for panel in page.panels for function in panel.endpoints()]
-    for function, arguments in offered:
+    offered: list[tuple[Callable[..., Any], Mapping[str, Component], str]] = [(predict, {}, "run")]
+    offered += [  # what takes several passes waits in the line of the panel that shows the same
+        (function, panel.arguments(), "study" if panel.studied() else "run")
+        for panel in page.panels
+        for function in panel.endpoints()
+    ]
+    for function, arguments, group in offered:
         call = answering(page, function)
         inputs = [{**shared, **arguments}[name] for name in inspect.signature(call).parameters]
-        button.click(call, inputs, answer, api_name=function.__name__, concurrency_id="run")
+        button.click(call, inputs, answer, api_name=function.__name__, concurrency_id=group)
 
 
 def answering(page: Page, function: Callable[..., Any]) -> Callable[..., Any]:

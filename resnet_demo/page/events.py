@@ -172,7 +172,7 @@ def connect_studies(page: Page) -> None:
         "trigger_mode": "always_last",
         "show_progress": "full",
         "concurrency_id": "study",
-        "concurrency_limit": page.limits.runs,
+        "concurrency_limit": max(2, page.limits.runs // 4),  # each takes some hundred megabytes
     }
     for panel in page.panels:
         if panel.studied():

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from starlette.middleware import Middleware
 
 from resnet_demo.drawing.answer import answer_html, status_html
 from resnet_demo.drawing.road_map import roadmap_html
@@ -20,9 +19,11 @@ from resnet_demo.inference.run_cache import OLDEST_S
 from resnet_demo.inputs import photo_examples as examples
 from resnet_demo.inputs.components import PhotoInput
 from resnet_demo.inputs.files import MAX_BYTES
+from resnet_demo.page.access import Access
 from resnet_demo.page.assets import address_of, modules, route, style
-from resnet_demo.page.localization import Interpreter, SpokenBlocks
-from resnet_demo.page.middleware import Guard
+from resnet_demo.page.localization import SpokenBlocks
+from resnet_demo.page.server import guarded
+from resnet_demo.page.sessions import CAPACITY
 from resnet_demo.page.url_state import as_script
 from resnet_demo.panels.base import started
 from resnet_demo.panels.page import Page
@@ -139,8 +140,12 @@ def lay_out_answer(page: Page) -> None:
         )
 
 
-def page_options() -> dict[str, Any]:
-    """Arguments of ``launch`` that belong to the page: theme, styles, upload limit, privacy."""
+def page_options(access: Access | None = None) -> dict[str, Any]:
+    """Arguments of ``launch`` that belong to the page: theme, styles, upload limit, privacy, the guard.
+
+    Args:
+        access: under which names the page answers; those of an address of this machine when None.
+    """
     scripts = modules()
     return {
         "theme": gr.themes.Default(
@@ -157,16 +162,13 @@ def page_options() -> dict[str, Any]:
         )
         + "".join(f'<link rel="modulepreload" href="{address_of(scripts)}{place}">' for place in scripts),
         "max_file_size": MAX_BYTES,
-        "app_kwargs": {
-            "middleware": [Middleware(Guard), Middleware(Interpreter)],
-            "routes": [route(scripts)],
-        },
+        "app_kwargs": {**guarded(access), "routes": [route(scripts)]},
         "ssr_mode": False,
         "pwa": True,
         "favicon_path": ICON,
         "run_history": False,
         "show_error": False,
-        "state_session_capacity": 200,
+        "state_session_capacity": CAPACITY,
         "footer_links": ["api", "settings"],
         "enable_monitoring": False,
     }

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs
 import gradio as gr
 
 from resnet_demo.i18n import ENGLISH, catalogue, choose, speaking, spoken
+from resnet_demo.page.faults import as_told
 
 TEXTS = ("label", "value", "placeholder", "choices", "info")  # of a component, what may be said
 PAGES = ("/", "/config")
@@ -84,7 +85,10 @@ class SpokenBlocks(gr.Blocks):
         """An event of the page speaks the language of its visitor; the API's speak English."""
         private = getattr(block_fn, "api_visibility", "") == "private"
         with speaking(language_of(kwargs.get("request")) if private else ENGLISH):
-            return await super().process_api(block_fn, *args, **kwargs)
+            try:
+                return await super().process_api(block_fn, *args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - the visitor is told, the log too
+                raise as_told(error) from None
 
 
 def language_of(request: Any) -> str:

@@ -25,17 +25,49 @@ FOLDER = "GRADIO_TEMP_DIR"  # where Gradio keeps what visitors send
 HELD = "in-use"
 
 
+class NoFolderError(RuntimeError):
+    """There is no folder for what visitors send; the message is one sentence for whoever starts the page."""
+
+
+def writable(folder: Path) -> Path:
+    """``folder``, made if it is not there.
+
+    Raises:
+        NoFolderError: nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0")
+            file.flush()
+    except OSError as error:
+        raise NoFolderError(
+            f"Nothing can be written to {folder} ({error.strerror}), where photos of visitors go; "
+            f"name another folder with {FOLDER} or TMPDIR."
+        ) from error
+    return folder
+
+
 @contextmanager
 def own_folder() -> Iterator[Path]:
     """Inside the ``with``, Gradio keeps its files in a temporary folder of this process, which goes at the end.
 
     A folder that the environment names is used as it is, and stays.
+
+    Raises:
+        NoFolderError: nothing can be written there.
     """
     if os.environ.get(FOLDER):
-        yield Path(os.environ[FOLDER])
+        yield writable(Path(os.environ[FOLDER]))
         return
     remove_left()
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    except OSError as error:
+        raise NoFolderError(
+            f"No temporary folder can be made for photos of visitors ({error.strerror}); "
+            f"name another one with TMPDIR or {FOLDER}."
+        ) from error
     held = (folder / HELD).open("w")
     try:
         if flock is not None:

@@ -1,8 +1,8 @@
 """Run photos from the command line: ``python -m resnet_demo run photo.jpg folder/ --out DIR``.
 
-One line of JSON a photo on standard output, a progress bar and errors on standard error; with ``--out``
-also every stream as ``.npz``. Files are read while the network runs on a batch, and opened then too if it runs
-on a GPU; without ``--out`` nothing of a stream but its norms leaves the device.
+One line of JSON a photo on standard output; a progress bar, errors and a count at the end on standard error. With
+``--out`` also every stream, as ``.npz`` in the folders of the photos. Files are read while the network runs on a batch,
+and opened then too if it runs on a GPU; without ``--out`` nothing of a stream but its norms leaves the device.
 """
 
 from __future__ import annotations
@@ -11,43 +11,50 @@ import os
 
 from resnet_demo.inference.process_tuning import OPENMP
 
-os.environ.update({**OPENMP, **os.environ})  # as app.py does
+os.environ.update({**OPENMP, **os.environ})  # read when torch is imported
 
 import argparse
 import json
+import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from resnet_demo.inference.engine import Engine, EngineError
-from resnet_demo.inference.interface import NO_RAY, has_ray
+from resnet_demo.inference.interface import NO_RAY, EngineConfig, EngineError, has_ray
+from resnet_demo.inference.options import chosen_checkpoint, network_options
 from resnet_demo.inputs import decoding
 from resnet_demo.inputs.errors import PhotoError
 from resnet_demo.inputs.photo_decoding import read_file
-from resnet_demo.networks.checkpoints import CheckpointError
 from resnet_demo.records import STREAM_NAMES, Run
-from resnet_demo.serialize import run_as_dict, save_streams
+from resnet_demo.serialize import run_as_dict
+from resnet_demo.tools.find_photos import Found, find_photos
+from resnet_demo.tools.stream_files import StreamFiles
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo", ".avif"}
+if TYPE_CHECKING:  # torch takes seconds, in which Ctrl-C is no error either
+    from resnet_demo.inference.engine import Engine
+
 BATCH = 8  # as in evaluate.py
 AHEAD = 4  # batches read, or opened, before their turn
 
 
-def photos_in(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files among ``paths`` and, in order of their names, the photos in the folders among them."""
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-        else:
-            yield path
+class StoppedError(RuntimeError):
+    """The rest of the photos cannot be run either; the message is one sentence."""
+
+
+def shown(path: Path) -> str:
+    """A path on one line of a terminal, whatever its name holds."""
+    name = str(path)
+    return name if name.isprintable() else json.dumps(name)
 
 
 def run_all(
@@ -72,16 +79,22 @@ def run_all(
         except (PhotoError, OSError) as error:
             return error
 
+    def run(good: list[NDArray[np.uint8]]) -> list[Any]:
+        """A run for each, or what went wrong; a photo that fails spoils no other."""
+        try:
+            return list(engine.run(good, network, keep=STREAM_NAMES if streams else ()))
+        except EngineError as error:
+            return [error] if len(good) == 1 else [answer for one in good for answer in run([one])]
+
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor() as openers:
         waiting: deque[tuple[list[Path], Iterator[Any]]] = deque()
 
         def run_next() -> Iterator[tuple[Path, Run | Exception]]:
             batch, found = waiting.popleft()
             every = list(openers.map(opened, found) if in_turn else found)
-            good = [pixels for pixels in every if not isinstance(pixels, Exception)]
-            runs = iter(engine.run(good, network, keep=STREAM_NAMES if streams else ()))
+            answers = iter(run([pixels for pixels in every if not isinstance(pixels, Exception)]))
             for path, pixels in zip(batch, every, strict=True):
-                yield path, pixels if isinstance(pixels, Exception) else next(runs)
+                yield path, pixels if isinstance(pixels, Exception) else next(answers)
 
         rest = iter(paths)
         while batch := list(islice(rest, BATCH)):
@@ -93,66 +106,186 @@ def run_all(
 
 
 def write_lines(
-    engine: Engine, paths: Sequence[Path], network: str | None, out: Path | None, to: TextIO
+    engine: Engine, paths: Sequence[Path], network: str | None, files: StreamFiles | None, to: TextIO
 ) -> int:
-    """A line of JSON on ``to`` for every photo, its streams in the folder ``out`` if there is one; what is wrong with
-    a photo goes to standard error.
+    """A line of JSON on ``to`` for every photo, its streams in ``files`` if there are any; what is wrong with a photo
+    goes to standard error.
 
     Returns:
         How many photos could not be run.
+
+    Raises:
+        StoppedError: nothing can be written any more.
     """
     failed = 0
-    runs = run_all(engine, paths, network, streams=out is not None)
-    for path, run in tqdm(runs, total=len(paths), unit="photo", disable=None):
-        if isinstance(run, Exception):
-            failed += 1
-            reason = run if isinstance(run, PhotoError) else f"could not be read ({type(run).__name__})."
-            tqdm.write(f"{path}: {reason}", file=sys.stderr)
-            continue
-        tqdm.write(json.dumps({"photo": str(path), **run_as_dict(run)}), file=to)
-        if out is not None:
-            save_streams(run, out / f"{path.stem}.npz")
+    runs = run_all(engine, paths, network, streams=files is not None)
+    with tqdm(total=len(paths), unit="photo", disable=None) as bar:
+        for path, run in runs:
+            if isinstance(run, Exception):
+                failed += 1
+                told = isinstance(run, PhotoError | EngineError)
+                reason = run if told else f"It could not be read ({type(run).__name__})."
+                tqdm.write(f"{shown(path)}: {reason}", file=sys.stderr)
+            else:
+                line: dict[str, Any] = {"photo": str(path), **run_as_dict(run)}
+                if files is not None:
+                    line["streams"] = str(stored(run, path, files))
+                tell(json.dumps(line), to)
+            bar.update()
     return failed
 
 
-def on_ray(args: argparse.Namespace) -> int:
-    """Hand the photos over to Ray Data."""
+def stored(run: Run, photo: Path, files: StreamFiles) -> Path:
+    """Where the streams of a photo now are.
+
+    Raises:
+        StoppedError: they cannot be written.
+    """
+    try:
+        return files.save(run, photo)
+    except OSError as error:
+        raise StoppedError(
+            f"{shown(files.folder)} cannot be written to: {error.strerror or error}."
+        ) from error
+
+
+def tell(line: str, to: TextIO) -> None:
+    """Print a line, now.
+
+    Raises:
+        StoppedError: nobody reads it, or there is no room for it.
+    """
+    try:
+        tqdm.write(line, file=to)
+        to.flush()
+    except OSError as error:
+        with suppress(OSError, ValueError):  # or Python would try again at its end, and complain
+            os.dup2(os.open(os.devnull, os.O_WRONLY), to.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise StoppedError("Stopped, since nobody reads the output any more.") from error
+        raise StoppedError(f"The output cannot be written: {error.strerror or error}.") from error
+
+
+def told_skipped(found: Found) -> str:
+    """What was not looked at, in words; empty if there is nothing."""
+    if not found.skipped:
+        return ""
+    count = found.skipped.total()
+    often = sorted(found.skipped.items(), key=lambda item: (-item[1], item[0]))[:5]
+    kinds = ", ".join(f"{n} {kind}" for kind, n in often)
+    more = ", …" if len(found.skipped) > 5 else ""
+    return f"{count} other file{'s' if count > 1 else ''} skipped ({kinds}{more})"
+
+
+@contextmanager
+def ended_by_the_system() -> Iterator[None]:
+    """Inside the ``with``, a stop by the system is SystemExit, so that no half file is left."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def built(config: EngineConfig, network: str | None) -> Engine:
+    """The engine, with the network that is asked for loaded.
+
+    Raises:
+        EngineError, StoppedError: one sentence.
+    """
+    from resnet_demo.inference.engine import build_engine
+    from resnet_demo.networks.checkpoints import CheckpointError
+
+    def progress(share: float) -> None:
+        bar.update(share - bar.n)
+
+    try:
+        engine = build_engine(config)
+        with tqdm(total=1.0, desc="fetching", disable=None, leave=False, delay=1) as bar:
+            engine.network(network, progress)
+    except CheckpointError as error:
+        raise StoppedError(str(error)) from error
+    return engine
+
+
+def run_here(args: argparse.Namespace, config: EngineConfig, found: Found) -> int:
+    """Run the photos in this process; the exit code.
+
+    Raises:
+        EngineError, StoppedError: one sentence.
+    """
+    files = StreamFiles(args.out, args.photos) if args.out else None
+    if files is not None:
+        try:
+            files.prepare()
+        except OSError as error:
+            raise StoppedError(
+                f"{shown(args.out)} cannot be written to: {error.strerror or error}."
+            ) from error
+    engine = built(config, args.network)
+    failed = write_lines(engine, found.photos, args.network, files, sys.stdout)
+    done = len(found.photos) - failed
+    counted = [f"{done} of {len(found.photos)} photos run", told_skipped(found)]
+    print("; ".join(filter(None, counted)) + ".", file=sys.stderr)
+    return 1 if failed or found.unreadable else 0
+
+
+def run_on_ray(args: argparse.Namespace, config: EngineConfig, found: Found) -> int:
+    """Hand the photos over to Ray Data; the exit code.
+
+    Raises:
+        StoppedError: one sentence.
+    """
     if not has_ray():
-        print(NO_RAY, file=sys.stderr)
-        return 2
+        raise StoppedError(NO_RAY)
+    if not args.out:
+        raise StoppedError("--engine ray needs --out, a folder for the Parquet files.")
     from resnet_demo.tools.run_folder_ray import run_folder  # only here: the local way needs no Ray
 
-    if not args.out:
-        print("--engine ray needs --out, a folder for the Parquet files.", file=sys.stderr)
-        return 2
-    return run_folder(list(photos_in(args.photos)), args.out, args.network, args.device, args.ray_address)
+    code = run_folder(found.photos, args.out, args.network, config, args.ray_address)
+    if told := told_skipped(found):
+        print(f"{told}.", file=sys.stderr)
+    return code
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def parsed(argv: Sequence[str] | None) -> tuple[argparse.Namespace, EngineConfig]:
+    """The options, and the engine that they ask for."""
     parser = argparse.ArgumentParser(prog="python -m resnet_demo run", description=__doc__)
     parser.add_argument("photos", type=Path, nargs="+", help="files, or folders that are searched for photos")
-    parser.add_argument("--out", type=Path, help="folder for each photo's streams, <name>.npz")
+    parser.add_argument("--out", type=Path, help="folder for each photo's streams, <folder>/<name>.npz")
     parser.add_argument("--network", help="a name on the menu (default: the first)")
-    parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
+    network_options(parser)
     parser.add_argument(
         "--engine", default="local", choices=("local", "ray"), help="ray: numbers only, as Parquet into --out"
     )
     parser.add_argument("--ray-address", help="of a running Ray cluster, or auto (default: start one here)")
     args = parser.parse_args(argv)
-    if args.engine == "ray":
-        return on_ray(args)
+    return args, EngineConfig(args.device, own=chosen_checkpoint(parser, args))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0, 1 if a photo or folder could not be used, 2 if nothing could be done, 130 after Ctrl-C."""
+    args, config = parsed(argv)
     try:
-        engine = Engine(device=args.device)
-        paths = list(photos_in(args.photos))
-        if not paths:
-            raise EngineError(f"No photos were found in {', '.join(map(str, args.photos))}.")
-        if args.out:
-            args.out.mkdir(parents=True, exist_ok=True)
-        failed = write_lines(engine, paths, args.network, args.out, sys.stdout)
-    except (EngineError, CheckpointError) as error:
+        with ended_by_the_system():
+            found = find_photos(args.photos, args.out)
+            for folder, reason in found.unreadable:
+                print(f"{shown(folder)}: The folder could not be read ({reason}).", file=sys.stderr)
+            if not found.photos:
+                counted = told_skipped(found)
+                raise StoppedError(
+                    f"No photos were found in {', '.join(map(shown, args.photos))}{counted and '; ' + counted}."
+                )
+            return (run_on_ray if args.engine == "ray" else run_here)(args, config, found)
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except (StoppedError, EngineError) as error:
         print(error, file=sys.stderr)
         return 2
-    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A folder of a million photos on Ray Data: ``python -m resnet_demo.run PHOTOS --engine ray --out DIR``.
+"""A folder of a million photos on Ray Data: ``python -m resnet_demo run PHOTOS --engine ray --out DIR``.
 
 The sorted photos are cut into parts, each a Parquet file with one row a photo, written whole or not at all.
 Whoever gives the same command again does only the parts that are not there. Tasks open the photos, actors
@@ -12,10 +12,9 @@ import json
 import logging
 import math
 import os
-import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,12 @@ from numpy.typing import NDArray
 from ray.data import ActorPoolStrategy
 from tqdm import tqdm
 
-from resnet_demo.inference.interface import EngineError, no_network
+from resnet_demo.inference.interface import EngineConfig, EngineError
 from resnet_demo.inference.ray_cluster import join_ray, leave_ray
 from resnet_demo.inputs.decoding import decode_photo
 from resnet_demo.inputs.errors import PhotoError
 from resnet_demo.records import Preprocessing, Run
+from resnet_demo.serialize import whole_file
 
 PART = 1000  # photos a file
 BATCH = 8  # photos a pass, as in evaluate.py
@@ -100,13 +100,13 @@ class Opening:
 class Forward:
     """Passes, in an actor that keeps the network: one item becomes the rows of its photos, as JSON."""
 
-    def __init__(self, device: str, network: str, side: int, threads: int) -> None:
+    def __init__(self, config: EngineConfig, network: str, side: int, threads: int) -> None:
         import torch
 
-        from resnet_demo.inference.engine import Engine
+        from resnet_demo.inference.engine import build_engine
 
         torch.set_num_threads(threads)
-        self.engine, self.network, self.side = Engine(device=device), network, side
+        self.engine, self.network, self.side = build_engine(config), network, side
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         """Rows of one pass, and when it began."""
@@ -163,7 +163,8 @@ def agree(out: Path, manifest: dict[str, Any]) -> None:
     """
     path = out / MANIFEST
     if not path.is_file():
-        write_whole(path, json.dumps(manifest, indent=2).encode())
+        with whole_file(path) as file:
+            file.write(json.dumps(manifest, indent=2).encode())
         return
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
@@ -175,16 +176,6 @@ def agree(out: Path, manifest: dict[str, Any]) -> None:
             f"{out} holds the results of another run ({', '.join(differs)} differ); "
             "choose another folder for --out, or empty this one."
         )
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all, whatever stops the machine."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as into:
-        into.write(data)
-        into.flush()
-        os.fsync(into.fileno())
-    partial.replace(path)
 
 
 def part_path(out: Path, part: int) -> Path:
@@ -202,9 +193,8 @@ def is_finished(path: Path, rows: int) -> bool:
 
 def write_part(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """The Parquet file of a part."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMA), sink, compression="zstd")
-    write_whole(path, sink.getvalue().to_pybytes())
+    with whole_file(path) as file:
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMA), file, compression="zstd")
 
 
 def passes(paths: Sequence[str], parts: Sequence[int], per_part: int) -> Iterator[dict[str, Any]]:
@@ -224,7 +214,7 @@ def answered(
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
     logging.getLogger("ray.data").setLevel(logging.WARNING)
-    on_gpus = forward[0] in ("auto", "cuda") and has.get("GPU", 0) >= 1
+    on_gpus = forward[0].device in ("auto", "cuda") and has.get("GPU", 0) >= 1
     actors = int(has["GPU"]) if on_gpus else max(1, int(has.get("CPU", 1)))
     actors = min(actors, len(items))
     needs = {"num_gpus": 1, "num_cpus": FORWARD_CPUS} if on_gpus else {"num_cpus": FORWARD_CPUS}
@@ -237,85 +227,117 @@ def answered(
         yield int(row["part"]), int(row["start"]), json.loads(row["rows"]), float(row["began"])
 
 
+def weights_of(config: EngineConfig, network: str) -> str:
+    """What tells the weights of a network from others of the same name."""
+    from resnet_demo.networks.checkpoints import available_networks
+
+    own = config.own
+    if own is not None and network not in available_networks():
+        return hashlib.sha256(own.checkpoint.read_bytes()).hexdigest()
+    path = available_networks().get(network)
+    return path.stem if path is not None else network
+
+
+def prepared(
+    photos: Sequence[Path], out: Path, network: str | None, config: EngineConfig, per_part: int
+) -> tuple[Path, list[str], str, Preprocessing]:
+    """The photos' common folder, their paths in it, the network's name and how it takes photos; the folder of the
+    results is ready for them.
+
+    Raises:
+        EngineError: one sentence that says why they cannot be run.
+    """
+    from resnet_demo.inference.engine import build_engine
+    from resnet_demo.networks.checkpoints import CheckpointError
+
+    if not photos:
+        raise EngineError("No photos were found.")
+    try:
+        info = build_engine(config).info(network)  # an unfit one is refused here, not by every actor
+        root, paths = relative(photos)
+        out.mkdir(parents=True, exist_ok=True)
+        agree(out, manifest_of(root, paths, info.name, weights_of(config, info.name), per_part))
+    except CheckpointError as error:
+        raise EngineError(*error.args) from error
+    except OSError as error:
+        raise EngineError(f"{out} cannot be written to: {error.strerror or error}.") from error
+    return root, paths, info.name, info.preprocessing
+
+
 def run_folder(
     photos: Sequence[Path],
     out: Path,
     network: str | None = None,
-    device: str = "auto",
+    config: EngineConfig | None = None,
     address: str | None = None,
     per_part: int = PART,
 ) -> int:
     """Run ``photos`` into Parquet files in ``out``, and print a summary as one line of JSON.
 
     Args:
+        config: device, and a network of one's own; every machine of a cluster has to see its file.
         address: of a Ray cluster whose machines all see the photos under the same path; None to start one here.
 
     Returns:
-        0; 1 if photos have no answer; 2 if nothing could be done.
-    """
-    from resnet_demo.networks.checkpoints import CheckpointError, available_networks, load_checkpoint
+        0; 1 if photos have no answer.
 
-    try:
-        if not photos:
-            raise EngineError("No photos were found.")
-        networks = available_networks()
-        name = network or next(iter(networks), "")
-        if name not in networks:
-            raise no_network(name, networks)
-        _, card = load_checkpoint(networks[name])  # an unfit one is refused here, not by every actor
-        root, paths = relative(photos)
-        out.mkdir(parents=True, exist_ok=True)
-        agree(out, manifest_of(root, paths, name, networks[name].stem, per_part))
-    except (EngineError, CheckpointError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    Raises:
+        EngineError: nothing could be done; one sentence.
+    """
+    config = config or EngineConfig()
+    root, paths, name, preprocessing = prepared(photos, out, network, config, per_part)
     started = time.perf_counter()
     every = range(-(-len(paths) // per_part))
     sizes = [min(per_part, len(paths) - part * per_part) for part in every]
     todo = [part for part in every if not is_finished(part_path(out, part), sizes[part])]
-    done, running = 0, 0.0
+    running = 0.0
     if todo:
-        try:
-            has = join_ray(address)
-        except EngineError as error:
-            print(error, file=sys.stderr)
-            return 2
-        gathered: dict[int, dict[int, list[dict[str, Any]]]] = defaultdict(dict)
-        opening = Opening(str(root), card.preprocessing)
-        forward = (device, name, card.preprocessing.size, 1)
-        total = sum(sizes[part] for part in todo)
-        first = math.inf
-        with tqdm(total=total, unit="photo", disable=None) as bar:
-            for part, start, rows, began in answered(
-                list(passes(paths, todo, per_part)), opening, forward, has
-            ):
-                first = min(first, began)
-                gathered[part][start] = rows
-                bar.update(len(rows))
-                if sum(map(len, gathered[part].values())) == sizes[part]:
-                    pieces = gathered.pop(part)
-                    write_part(part_path(out, part), [row for at in sorted(pieces) for row in pieces[at]])
-                    done += sizes[part]
-        running = time.time() - first  # from the first pass on: without starting up
+        has = join_ray(address)
+        opening = Opening(str(root), preprocessing)
+        forward = (config, name, preprocessing.size, 1)
+        passed = answered(list(passes(paths, todo, per_part)), opening, forward, has)
+        running = write_parts(passed, out, {part: sizes[part] for part in todo})
         if address is None:
             leave_ray()
-    seconds = time.perf_counter() - started
+    done = sum(sizes[part] for part in todo)
     errors = sum(
         len(file) - file["error"].null_count
         for file in (pq.read_table(part_path(out, part), columns=["error"]) for part in every)
     )
-    print(
-        json.dumps(
-            {
-                "photos": len(paths),
-                "errors": errors,
-                "parts": len(sizes),
-                "parts_done_before": len(sizes) - len(todo),
-                "photos_run": done,
-                "seconds": round(seconds, 2),
-                "photos_per_s": round(done / running, 2) if running else 0.0,
-                "out": str(out),
-            }
-        )
-    )
+    summary = {
+        "photos": len(paths),
+        "errors": errors,
+        "parts": len(sizes),
+        "parts_done_before": len(sizes) - len(todo),
+        "photos_run": done,
+        "seconds": round(time.perf_counter() - started, 2),
+        "photos_per_s": round(done / running, 2) if running else 0.0,
+        "out": str(out),
+    }
+    print(json.dumps(summary))
     return 1 if errors else 0
+
+
+def write_parts(
+    passed: Iterator[tuple[int, int, list[dict[str, Any]], float]], out: Path, sizes: Mapping[int, int]
+) -> float:
+    """Write every part as soon as its passes are there.
+
+    Args:
+        passed: as ``answered`` gives them.
+        sizes: photos in each part that is to be written.
+
+    Returns:
+        Seconds from the first pass on, without starting up.
+    """
+    gathered: dict[int, dict[int, list[dict[str, Any]]]] = defaultdict(dict)
+    first = math.inf
+    with tqdm(total=sum(sizes.values()), unit="photo", disable=None) as bar:
+        for part, start, rows, began in passed:
+            first = min(first, began)
+            gathered[part][start] = rows
+            bar.update(len(rows))
+            if sum(map(len, gathered[part].values())) == sizes[part]:
+                pieces = gathered.pop(part)
+                write_part(part_path(out, part), [row for at in sorted(pieces) for row in pieces[at]])
+    return time.time() - first

@@ -105,6 +105,26 @@ def summarise(logits: NDArray[np.float32], labels: NDArray[np.int64], temperatur
     )
 
 
+def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """The temperature that minimises the negative log-likelihood of ``logits`` (N,), (N, 1) or (N, K), within 0.2 … 10
+    (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+
+    1 if every answer is right: there is no smallest loss then, and the network would claim to be certain.
+    """
+    scores = logits.reshape(len(labels), -1).astype(np.float64)
+    if scores.shape[1] == 1:
+        scores = np.concatenate([np.zeros_like(scores), scores], 1)
+    if (scores.argmax(1) == labels).all():
+        return 1.0
+    candidates = np.geomspace(0.2, 10, 400)
+    own = scores[np.arange(len(labels)), labels]
+
+    def loss(temperature: float) -> float:
+        return float((np.logaddexp.reduce(scores / temperature, 1) - own / temperature).mean())
+
+    return float(candidates[int(np.argmin([loss(t) for t in candidates]))])
+
+
 def labelled_photos(folder: Path | None, shards: Sequence[Path], classes: Sequence[str]) -> list[Labelled]:
     """The photos that a network of these classes is judged on: all of a folder; of shards those of the
     validation split (n >= 10,000) for cats and dogs, whose shards hold both splits, and all for others.

@@ -11,9 +11,7 @@ import argparse
 import copy
 import json
 import math
-import os
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,8 +31,8 @@ from resnet_demo.networks.checkpoints import Card, save_checkpoint
 from resnet_demo.networks.resnet import ResNet, ResNetConfig
 from resnet_demo.records import Preprocessing
 from resnet_demo.training.data import DataError
-from resnet_demo.training.evaluate import logits_of, wilson
-from resnet_demo.training.train import Averaged, Recipe, optimiser, shortcuts_as_products
+from resnet_demo.training.evaluate import fit_temperature, logits_of, summarise
+from resnet_demo.training.loop import Recipe, train_task
 
 KNOWS = "Trained only on sounds that this project's own program made; it must call every sound one of its ten kinds."
 SHOWN = Preprocessing(size=BANDS, resize="squash", mean=(0.25,), std=(0.25,), modality="sound")
@@ -90,10 +88,15 @@ def pictures(
     return found, labels
 
 
+def grey(found: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pictures (N, H, W) as RGB (N, H, W, 3)."""
+    return np.repeat(found[..., None], 3, axis=3)
+
+
 def judge(model: ResNet, found: NDArray[np.uint8], batch: int = 500) -> NDArray[np.float32]:
     """Logits (N, classes) of pictures (N, BANDS, COLUMNS), by the page's own way to the network."""
     parts = [
-        logits_of(model, np.repeat(found[i : i + batch, ..., None], 3, axis=3), SHOWN, progress=False)
+        logits_of(model, grey(found[i : i + batch]), SHOWN, progress=False)
         for i in range(0, len(found), batch)
     ]
     return np.concatenate(parts)
@@ -118,125 +121,48 @@ def _shifted(picture: Tensor, down: int, right: int) -> Tensor:
     return F.pad(picture, (right, -right, down, -down))
 
 
+class SoundTask:
+    """Ten kinds of sounds, by a logit for each; see ``loop.Task``.
+
+    Args:
+        cache: folder in which the pictures are kept.
+    """
+
+    def __init__(self, settings: SoundRecipe, cache: Path) -> None:
+        self.recipe, self.settings = settings.recipe, settings
+        self.config = ResNetConfig(1, settings.widths, len(CLASSES), settings.recipe.dropout)
+        self.found, self.labels = pictures(settings.training, TRAINING, settings.wears, cache)
+        self.valid, self.valid_labels = pictures(VALIDATED, VALIDATION, (1.0,), cache)
+
+    def load(self, epoch: int) -> int:
+        """All are in memory already."""
+        return len(self.found)
+
+    def views(
+        self, chosen: NDArray[np.int64], epoch: int, device: torch.device, generator: torch.Generator
+    ) -> Tensor:
+        """See ``moved``."""
+        return moved(self.found[chosen], generator).to(device)
+
+    def loss(self, logits: Tensor, chosen: NDArray[np.int64]) -> Tensor:
+        """Cross-entropy with smoothed labels."""
+        target = torch.from_numpy(self.labels[chosen]).to(logits.device)
+        return F.cross_entropy(logits, target, label_smoothing=self.recipe.smoothing)
+
+    def plain(self, count: int, epoch: int) -> tuple[NDArray[np.uint8], int, Preprocessing]:
+        """The pictures as they are."""
+        return grey(self.found[:count]), BANDS, SHOWN
+
+    def judge(self, model: ResNet, epoch: int) -> dict[str, Any]:
+        """The accuracy on the validation sounds."""
+        return {"accuracy": summarise(judge(model, self.valid), self.valid_labels).accuracy}
+
+
 def train(
     settings: SoundRecipe, checkpoints: Path, minutes: float = math.inf
 ) -> tuple[ResNet, list[dict[str, Any]]]:
-    """Train, or go on training, and return the averaged network with one record an epoch.
-
-    Args:
-        checkpoints: folder for the resumable state and the pictures.
-        minutes: stop after the epoch in which this much time has passed.
-
-    Raises:
-        DataError: the state in ``checkpoints`` belongs to another recipe.
-    """
-    recipe = settings.recipe
-    found, labels = pictures(settings.training, TRAINING, settings.wears, checkpoints)
-    valid, valid_labels = pictures(VALIDATED, VALIDATION, (1.0,), checkpoints)
-    torch.manual_seed(recipe.seed)
-    model = ResNet.from_config(ResNetConfig(1, settings.widths, len(CLASSES), recipe.dropout))
-    shortcuts_as_products(model)
-    average = Averaged(model, recipe.averaging)
-    average.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = optimiser(model, recipe)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    history: list[dict[str, Any]] = []
-    state_file = checkpoints / "state.pt"
-    if state_file.exists():
-        state = torch.load(state_file, weights_only=False)  # our own file
-        if state["settings"] != asdict(settings):
-            raise DataError(f"{state_file} belongs to another recipe; choose another --checkpoints folder.")
-        model.load_state_dict(state["model"])
-        average.model.load_state_dict(state["average"])
-        average.steps = state["steps"]
-        optimizer.load_state_dict(state["optimizer"])
-        generator.set_state(state["generator"])
-        torch.set_rng_state(state["rng"])
-        history = state["history"]
-    started = time.monotonic()
-    for epoch in range(len(history), settings.epochs):
-        began = time.perf_counter()
-        losses = _epoch(model, average, optimizer, found, labels, epoch, settings, generator)
-        norms = np.repeat(found[: 64 * 30, ..., None], 3, axis=3)
-        average.refresh_norms(norms, BANDS, SHOWN)
-        right = judge(average.model, valid).argmax(1) == valid_labels
-        record = {
-            "epoch": epoch + 1,
-            "loss": float(np.mean(losses)),
-            "accuracy": float(right.mean()),
-            "seconds": time.perf_counter() - began,
-        }
-        history.append(record)
-        print(json.dumps(record), flush=True)
-        state = {
-            "settings": asdict(settings),
-            "model": model.state_dict(),
-            "average": average.model.state_dict(),
-            "steps": average.steps,
-            "optimizer": optimizer.state_dict(),
-            "generator": generator.get_state(),
-            "rng": torch.get_rng_state(),
-            "history": history,
-        }
-        torch.save(state, state_file.with_suffix(".partial"))
-        os.replace(state_file.with_suffix(".partial"), state_file)
-        if time.monotonic() - started > 60 * minutes:
-            break
-    return average.model, history
-
-
-def _epoch(
-    model: ResNet,
-    average: Averaged,
-    optimizer: torch.optim.Optimizer,
-    found: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    epoch: int,
-    settings: SoundRecipe,
-    generator: torch.Generator,
-) -> list[float]:
-    """One pass over the pictures; the loss of every step."""
-    recipe = settings.recipe
-    model.train()
-    order = torch.randperm(len(found), generator=generator).numpy()
-    steps = max(1, len(order) // recipe.batch)
-    losses: list[float] = []
-    for step in tqdm(range(steps), desc=f"epoch {epoch + 1}/{settings.epochs}", disable=None):
-        chosen = order[step * recipe.batch : (step + 1) * recipe.batch]
-        views = moved(found[chosen], generator).contiguous(memory_format=torch.channels_last)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate(epoch + step / steps)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = model(views)
-        target = torch.from_numpy(labels[chosen])
-        loss = F.cross_entropy(logits.float(), target, label_smoothing=recipe.smoothing)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average.update(model)
-        losses.append(float(loss.detach()))
-    return losses
-
-
-def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """The temperature that minimises the negative log-likelihood of ``logits`` (N, classes)
-    (Guo et al. 2017, https://arxiv.org/abs/1706.04599), within 0.2 … 10.
-
-    1 if every answer is right: there is no smallest loss then, and the network would claim to be certain.
-    """
-    if (logits.argmax(1) == labels).all():
-        return 1.0
-    candidates = np.geomspace(0.2, 10, 400)
-    scores = logits.astype(np.float64)
-
-    def loss(temperature: float) -> float:
-        scaled = scores / temperature
-        top = scaled.max(1)
-        own = scaled[np.arange(len(labels)), labels]
-        return float((top + np.log(np.exp(scaled - top[:, None]).sum(1)) - own).mean())
-
-    return float(candidates[int(np.argmin([loss(t) for t in candidates]))])
+    """Train on sounds, whose pictures are kept in ``checkpoints`` too; args as of ``train_task``."""
+    return train_task(SoundTask(settings, checkpoints), checkpoints, minutes)
 
 
 def accuracy(model: ResNet, count: int, wear: float, cache: Path | None = None) -> dict[str, Any]:
@@ -246,15 +172,12 @@ def accuracy(model: ResNet, count: int, wear: float, cache: Path | None = None) 
         "accuracy", "n", "interval" (95 % Wilson), "confusion" (rows true, columns answered).
     """
     found, labels = pictures(count, HELD_OUT, (wear,), cache)
-    answers = judge(model, found).argmax(1)
-    right = int((answers == labels).sum())
-    confusion = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
-    np.add.at(confusion, (labels, answers), 1)
+    result = summarise(judge(model, found), labels)
     return {
-        "accuracy": right / count,
+        "accuracy": result.accuracy,
         "n": count,
-        "interval": wilson(right, count),
-        "confusion": confusion.tolist(),
+        "interval": result.interval,
+        "confusion": result.confusion.tolist(),
     }
 
 

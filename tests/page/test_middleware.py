@@ -17,7 +17,8 @@ from gradio_client import Client, handle_file
 from resnet_demo.inference import forward
 from resnet_demo.inference.engine import Engine, EngineError
 from resnet_demo.networks.checkpoints import available_networks
-from resnet_demo.page.middleware import MAX_JSON, headers
+from resnet_demo.page.middleware import headers
+from resnet_demo.page.routes import MAX_JSON
 
 
 def send(server: str, path: str, body: bytes, given: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
@@ -32,7 +33,7 @@ def send(server: str, path: str, body: bytes, given: dict[str, str]) -> tuple[in
 
 
 @pytest.mark.parametrize(
-    "path", ["/gradio_api/queue/join", "/gradio_api/component_server", "/gradio_api/run/predict"]
+    "path", ["/gradio_api/queue/join", "/gradio_api/component_server", "/gradio_api/call/predict"]
 )
 def test_large_bodies_are_refused_before_they_are_read(server: str, path: str) -> None:
     length = {"Content-Type": "application/json", "Content-Length": str(MAX_JSON + 1)}

@@ -31,7 +31,6 @@ from resnet_demo.panels.own.report import bundle, report_html, sheets, snippet
 from resnet_demo.panels.page import GONE, Page
 from resnet_demo.records import Gate, Run
 from resnet_demo.serialize import record_of, save_streams
-from resnet_demo.tools import run_folder as run
 
 
 @pytest.fixture(scope="module")
@@ -148,61 +147,6 @@ def test_a_batch_gives_each_photo_its_own_run(engine: Engine) -> None:
         assert together.blocks[3].residual_norm == pytest.approx(alone.blocks[3].residual_norm, rel=1e-4)
         assert np.array_equal(together.photo, alone.photo)
     assert engine.run([]) == []
-
-
-def test_the_command_runs_folders_and_names_what_it_cannot_read(
-    tmp_path: Path, weights_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(
-        "resnet_demo.inference.engine.available_networks", lambda: available_networks(weights_dir)
-    )
-    folder = tmp_path / "photos"
-    (folder / "sub").mkdir(parents=True)
-    for i in range(20):
-        draw_photo(i, 60, 50).save(folder / ("sub" if i % 2 else ".") / f"{i:02}.png")
-    (folder / "bad.jpg").write_bytes(b"no photo")
-    (folder / "notes.txt").write_text("not looked at")
-    assert run.main([str(folder), str(tmp_path / "gone.jpg"), "--out", str(tmp_path / "out")]) == 1
-    told = capsys.readouterr()
-    lines = [json.loads(line) for line in told.out.splitlines()]
-    assert len(lines) == 20
-    engine = Engine(available_networks(weights_dir), "cpu")
-    for line in lines:
-        with Image.open(line["photo"]) as photo:
-            expected = engine.run(photo.convert("RGB")).prediction.logit
-        assert line["logit"] == pytest.approx(expected, abs=1e-4)
-    assert "bad.jpg" in told.err
-    assert "gone.jpg" in told.err
-    assert len(list((tmp_path / "out").glob("*.npz"))) == 20
-    assert run.main([str(tmp_path / "out")]) == 2
-    assert "No photos were found" in capsys.readouterr().err
-
-
-def test_the_command_says_the_same_without_keeping_streams(
-    tmp_path: Path, weights_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(
-        "resnet_demo.inference.engine.available_networks", lambda: available_networks(weights_dir)
-    )
-    for i in range(run.BATCH + 3):
-        draw_photo(i, 60 + i, 50).save(tmp_path / f"{i:02}.png")
-    (tmp_path / "05.png").write_bytes(b"no photo")
-    assert run.main([str(tmp_path)]) == 1
-    told = capsys.readouterr()
-    lines = [json.loads(line) for line in told.out.splitlines()]
-    assert [Path(line["photo"]).stem for line in lines] == [f"{i:02}" for i in range(run.BATCH + 3) if i != 5]
-    assert "05.png" in told.err
-    engine = Engine(available_networks(weights_dir), "cpu")
-    for line in lines:
-        with Image.open(line.pop("photo")) as photo:
-            expected = export.run_as_dict(engine.run(photo.convert("RGB")))
-        assert line.keys() == expected.keys()
-        for block, other in zip(line["blocks"], expected["blocks"], strict=True):
-            assert (block.pop("name"), block.pop("shape")) == (other.pop("name"), other.pop("shape"))
-            assert block == pytest.approx(other, rel=1e-4, abs=1e-5)
-        assert line["label"] == expected["label"]
-        assert line["logit"] == pytest.approx(expected["logit"], abs=1e-4)
-        assert line["milliseconds"] > 0
 
 
 def test_numbers_need_no_map_on_the_host(engine: Engine) -> None:

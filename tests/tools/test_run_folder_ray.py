@@ -51,9 +51,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(photos: Path, out: Path) -> list[str]:
     code = (
-        "import sys; from pathlib import Path; from resnet_demo.tools.run_folder import photos_in; "
+        "import sys; from pathlib import Path; from resnet_demo.tools.find_photos import find_photos; "
         "from resnet_demo.tools.run_folder_ray import run_folder; "
-        f"sys.exit(run_folder(list(photos_in([Path({str(photos)!r})])), Path({str(out)!r}), device='cpu', per_part={PER_PART}))"
+        "from resnet_demo.inference.interface import EngineConfig; "
+        f"found = find_photos([Path({str(photos)!r})]).photos; "
+        f"sys.exit(run_folder(found, Path({str(out)!r}), None, EngineConfig('cpu'), per_part={PER_PART}))"
     )
     return [sys.executable, "-c", code]
 
@@ -137,12 +139,11 @@ def test_when_all_is_done_nothing_is_done(photos: Path, unbroken: tuple[Path, di
 
 
 def test_other_photos_are_not_mixed_with_those_before(
-    photos: Path, unbroken: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
+    photos: Path, unbroken: tuple[Path, dict[str, Any]]
 ) -> None:
     some = sorted(photos.rglob("*.jpg"))[:60]
-    assert run_folder(some, unbroken[0], device="cpu", per_part=PER_PART) == 2
-    told = capsys.readouterr().err
-    assert "holds the results of another run (photos, list differ)" in told
+    with pytest.raises(EngineError, match=r"holds the results of another run \(photos, list differ\)"):
+        run_folder(some, unbroken[0], None, EngineConfig("cpu"), per_part=PER_PART)
 
 
 def test_the_manifest_knows_a_photo_that_grew(tmp_path: Path) -> None:

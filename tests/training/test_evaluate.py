@@ -38,10 +38,7 @@ def test_calibration_error_is_small_only_at_the_right_temperature() -> None:
     logits = (3 * true).astype(np.float32)  # three times too sure
     assert summarise(logits, labels, 3.0).calibration_error < 0.01
     assert summarise(logits, labels, 1.0).calibration_error > 0.05
-    pytest.importorskip("accelerate")
-    from resnet_demo.training.train import fit_temperature
-
-    assert fit_temperature(logits, labels) == pytest.approx(3, rel=0.05)
+    assert evaluate.fit_temperature(logits, labels) == pytest.approx(3, rel=0.05)
 
 
 @pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="the labelled photos are not beside the project")

@@ -118,7 +118,7 @@ def test_the_engine_runs_them_with_all_that_the_page_shows(shipped: Path, name: 
     assert "decides" in decides_html(run)
     without = engine.ablation(run)
     assert without.blocks == blocks and without.label == run.prediction.label
-    numbers = engine.answer(photo, name)
+    numbers = engine.run(photo, name, keep=())
     assert numbers.prediction.label == run.prediction.label and len(numbers.blocks) == blocks
 
 
@@ -126,7 +126,7 @@ def test_several_photos_at_once_answer_as_one_by_one_without_shortcuts_too(shipp
     engine = Engine(available_networks(shipped / "weights"), "cpu")
     rng = np.random.default_rng(1)
     photos = [rng.integers(0, 256, (32, 32, 3), dtype=np.uint8) for _ in range(3)]
-    for run, photo in zip(engine.run_batch(photos, "plain-20"), photos, strict=True):
+    for run, photo in zip(engine.run(photos, "plain-20"), photos, strict=True):
         alone = engine.run(photo, "plain-20")
         assert run.prediction.chances == pytest.approx(alone.prediction.chances, abs=1e-4)
         assert run.blocks[2].shortcut.shape == run.blocks[2].output.shape

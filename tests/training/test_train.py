@@ -20,10 +20,10 @@ from resnet_demo.inputs.photo_decoding import open_photo
 from resnet_demo.networks.checkpoints import load_checkpoint
 from resnet_demo.networks.resnet import ResNet
 from resnet_demo.records import Preprocessing
-from resnet_demo.training import evaluate, train
+from resnet_demo.training import evaluate, loop, train
 from resnet_demo.training.augment import augment
 from resnet_demo.training.data import DataError, Labelled, from_folder, from_shards, load_photos, without
-from resnet_demo.training.train import Recipe
+from resnet_demo.training.loop import Recipe
 
 TINY = Recipe(stages=((32, 2), (40, 1)), batch=8, warmup=0.5)
 
@@ -138,7 +138,7 @@ def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
 
 def test_norms_and_biases_are_spared_from_decay() -> None:
     model = ResNet(3, widths=(4, 8))
-    decayed, spared = train.optimiser(model, Recipe(decay=0.1)).param_groups
+    decayed, spared = loop.optimiser(model, Recipe(decay=0.1)).param_groups
     names = {id(p): name for name, p in model.named_parameters()}
     assert spared["weight_decay"] == 0
     assert decayed["weight_decay"] == 0.1
@@ -245,7 +245,7 @@ def test_shortcuts_computed_as_products_give_the_same_outputs_and_gradients() ->
     torch.manual_seed(0)
     model, other = ResNet(3, widths=(4, 8), dropout=0.0), ResNet(3, widths=(4, 8), dropout=0.0)
     other.load_state_dict(model.state_dict())
-    train.shortcuts_as_products(other)
+    loop.shortcuts_as_products(other)
     x = torch.randn(2, 3, 33, 31)
     for network in (model, other):
         network(x).sum().backward()

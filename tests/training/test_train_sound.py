@@ -14,7 +14,7 @@ from resnet_demo.inputs.synthetic_sounds import CLASSES, HELD_OUT, TRAINING, num
 from resnet_demo.networks.checkpoints import load_checkpoint
 from resnet_demo.training import train_sound
 from resnet_demo.training.data import DataError
-from resnet_demo.training.train import Recipe
+from resnet_demo.training.loop import Recipe
 from resnet_demo.training.train_sound import SHOWN, SoundRecipe, fit_temperature, moved, pictures, train
 
 

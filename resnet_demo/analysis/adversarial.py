@@ -1,0 +1,116 @@
+"""The smallest change of a photo that flips the answer, and how it grows from block to block.
+
+Projected gradient descent in pixels (Madry et al. 2018, https://arxiv.org/abs/1706.06083): every pixel may change by
+at most epsilon, and each step moves all of them against the answer. Noise of the same length in a random direction
+is carried along for comparison: it is not amplified, which is what tells an attack from noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from resnet_demo.analysis.capture import capture_blocks
+from resnet_demo.explanations import Attack
+from resnet_demo.records import Preprocessing
+
+STEPS = 10
+STEP = 0.25  # of epsilon
+
+
+def attack(
+    model: nn.Module, x: Tensor, preprocessing: Preprocessing, epsilons: Sequence[float], seed: int = 0
+) -> Attack:
+    """Try one epsilon after the other, smallest first, until the answer flips.
+
+    Args:
+        model: in eval mode, on contiguous CPU tensors or any device.
+        x: (1, C, H, W), the photo as the network takes it.
+        preprocessing: its mean and std turn values of ``x`` into pixels of 0..1.
+        epsilons: largest changes of a pixel, in units of 1/255, ascending.
+        seed: of the noise.
+
+    Raises:
+        ValueError: no epsilon, or more than one photo.
+    """
+    if len(x) != 1 or not epsilons:
+        raise ValueError(f"one photo and at least one epsilon are needed, got {len(x)} and {len(epsilons)}")
+    std = x.new_tensor(preprocessing.std)[:, None, None]
+    mean = x.new_tensor(preprocessing.mean)[:, None, None]
+    low, high = -mean / std, (1 - mean) / std
+    with torch.no_grad():
+        logits = model(x)[0]
+    trials: list[float] = []
+    changed = x
+    for epsilon in epsilons:
+        changed = _descend(model, x, epsilon / 255 / std, low, high, logits)
+        with torch.no_grad():
+            after = model(changed)[0]
+        trials.append(_margin(after, logits))
+        if trials[-1] < 0:
+            break
+    change = changed - x
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(x) / std
+    noise *= change.norm() / noise.norm().clamp_min(torch.finfo(x.dtype).tiny)
+    return Attack(
+        epsilon=float(epsilons[len(trials) - 1]),
+        flipped=trials[-1] < 0,
+        tried=tuple(zip(map(float, epsilons), trials, strict=False)),
+        change=(change[0] * std).cpu().float().numpy(),
+        logits_before=logits.cpu().double().numpy(),
+        logits_after=after.cpu().double().numpy(),
+        drift=block_drift(model, x, changed),
+        noise_drift=block_drift(model, x, x + noise),
+    )
+
+
+def _margin(logits: Tensor, before: Tensor) -> float:
+    """How far the answer of ``before`` still leads in ``logits``; negative once another answer leads."""
+    if len(before) == 1:
+        return float(logits[0] * before[0].sign())
+    winner = int(before.argmax())
+    others = torch.cat((logits[:winner], logits[winner + 1 :]))
+    return float(logits[winner] - others.max())
+
+
+def _descend(
+    model: nn.Module, x: Tensor, epsilon: Tensor, low: Tensor, high: Tensor, before: Tensor
+) -> Tensor:
+    """``x`` changed by at most ``epsilon`` (C, 1, 1) so that the answer of ``before`` leads by as little as it can."""
+    changed = x.clone()
+    for _ in range(STEPS):
+        with torch.enable_grad():
+            here = changed.detach().requires_grad_()
+            logits = model(here)[0]
+            if len(before) == 1:
+                margin = logits[0] * before[0].sign()
+            else:
+                winner = int(before.argmax())
+                margin = logits[winner] - torch.cat((logits[:winner], logits[winner + 1 :])).max()
+            (gradient,) = torch.autograd.grad(margin, here)
+        changed = changed - STEP * epsilon * gradient.sign()
+        changed = torch.minimum(torch.maximum(changed, x - epsilon), x + epsilon)
+        changed = torch.minimum(torch.maximum(changed, low), high)
+    return changed.detach()
+
+
+def block_drift(model: nn.Module, x: Tensor, changed: Tensor) -> tuple[float, ...]:
+    """How far ``changed`` is from ``x``, as a share of the length of ``x``: at the input, then after every block.
+
+    Args:
+        x, changed: (1, C, H, W) each.
+    """
+    with capture_blocks(model) as streams:
+        model(torch.cat((x, changed)))
+    pairs = [torch.cat((x, changed)), *(block.output for block in streams.values())]
+    return tuple(float((pair[1] - pair[0]).norm() / pair[0].norm().clamp_min(1e-30)) for pair in pairs)
+
+
+def as_picture(change: np.ndarray, most: float) -> np.ndarray:
+    """A change (3, H, W) in 0..1 as a picture (H, W, 3) uint8: grey where nothing changes, ``most`` (1/255) at the ends."""
+    scaled = 127.5 + 127.5 * np.clip(change * 255 / max(most, 1e-9), -1, 1)
+    picture: np.ndarray = np.rint(scaled.transpose(1, 2, 0)).astype(np.uint8)
+    return picture

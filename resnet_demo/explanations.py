@@ -1,0 +1,87 @@
+"""Records of what explains one answer: paths, attacks, pixels. As ``records``: frozen, numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class PathLedger:
+    """One logit as a sum over all paths through the blocks, plus the biases (``analysis.path_ledger``).
+
+    Attributes:
+        branches: for each of the P = 2**N paths, which blocks it crosses by the residual branch (True) rather
+            than by the shortcut, in the order of the blocks.
+        shares: (P,) float64, each path's share of the logit.
+        maps: (P, H, W) float32, the same share by place of the input.
+        biases: (where it enters, share): "stem" where there is one with biases, each block's name, "head".
+        logit: the logit explained; shares and biases sum to it.
+    """
+
+    branches: tuple[tuple[bool, ...], ...]
+    shares: NDArray[np.float64]
+    maps: NDArray[np.float32]
+    biases: tuple[tuple[str, float], ...]
+    logit: float
+
+
+@dataclass(frozen=True)
+class PathLengths:
+    """One logit as a sum over the lengths of paths: how many residual branches they cross.
+
+    Attributes:
+        shares: N + 1 shares, of the paths that cross 0, 1, … N residual branches together.
+        biases, logit: as in ``PathLedger``.
+    """
+
+    shares: tuple[float, ...]
+    biases: tuple[tuple[str, float], ...]
+    logit: float
+
+
+@dataclass(frozen=True, eq=False)
+class Attack:
+    """The smallest change tried that flips an answer, and its way through the blocks (``analysis.adversarial``).
+
+    Attributes:
+        epsilon: the largest change of a pixel that was needed, or the largest tried, in 1/255.
+        flipped: whether the answer is another one now.
+        tried: (epsilon, by how much the old answer still leads), in the order of trying.
+        change: (C, H, W) float32, what was added to the pixels, for pixels of 0..1.
+        logits_before, logits_after: (K,) float64.
+        drift: the length of the change over the length of the stream: at the input, then after every block.
+        noise_drift: the same for noise of the same length at the input.
+    """
+
+    epsilon: float
+    flipped: bool
+    tried: tuple[tuple[float, float], ...]
+    change: NDArray[np.float32]
+    logits_before: NDArray[np.float64]
+    logits_after: NDArray[np.float64]
+    drift: tuple[float, ...]
+    noise_drift: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class PixelAttribution:
+    """One logit by the pixels that it comes from (``analysis.pixel_attribution``).
+
+    Attributes:
+        method: its name, as in the paper.
+        map: (H, W) float32, each place's share.
+        total: what the map sums to.
+        promised: what the method says that it sums to, or None if it promises nothing.
+        random: (H, W) float32, the same map of the network with its weights drawn anew.
+        similarity: rank correlation of the two maps' sizes, -1..1; near 0 if the map speaks of what was learned.
+    """
+
+    method: str
+    map: NDArray[np.float32]
+    total: float
+    promised: float | None
+    random: NDArray[np.float32]
+    similarity: float

@@ -1,0 +1,170 @@
+"""The queue: every group of events has seats of its own, and every visitor a share of them.
+
+Gradio's queue is one line for all: whoever fills it keeps the others out. Here the next event is always one of the
+address, and there of the session, that has the fewest under way; none may have more than its share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gradio.queueing import Event, EventQueue, Queue
+from gradio.utils import LRUCache
+from starlette.exceptions import HTTPException
+
+from resnet_demo.page.sessions import CAPACITY, Sessions
+
+WAITING_EACH_SESSION = 8  # events of one session that wait in one group
+RUNNING_EACH_SESSION = 2  # under way
+SLOW_S = 0.3  # seconds that a refusal takes: who asks again at once gets no more of them
+FULL = "The queue is full: {count} of your events are waiting already. Try again when they are done."
+ALL_FULL = "The queue is full: too many people are waiting. Try again in a minute."
+
+
+def address_of(event: Event) -> str:
+    """Where an event comes from."""
+    client = getattr(event.request, "client", None)
+    return client.host if client else ""
+
+
+class FairQueue(Queue):
+    """Gradio's queue with shares.
+
+    Attributes:
+        waiting: events that may wait in each group.
+        waiting_each: of one address.
+        others: tells whether other addresses are there than this one.
+    """
+
+    waiting = 64
+    waiting_each = 24
+    others: Callable[[str], int] = staticmethod(lambda address: 0)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "max_size": None})  # Gradio's own limit is one for all groups
+        self.pending_messages_per_session = LRUCache(2 * CAPACITY)
+        self._idle: set[str] = set()
+
+    async def push(self, body: Any, request: Any, username: str | None) -> Any:
+        """Take an event in, or say why not.
+
+        Raises:
+            HTTPException: there is no such event, or its session's name is none.
+        """
+        fn = self.blocks.fns.get(body.fn_index) if isinstance(body.fn_index, int) else None
+        if fn is None:
+            raise HTTPException(404, "The page has no such event; reload it.")
+        session, address = body.session_hash, request.client.host if request.client else ""
+        if session is not None and not 0 < len(session) <= 100:
+            raise HTTPException(400, "The session's name is too long.")
+        refusal = self._refusal(fn.concurrency_id, address, session)
+        if refusal:
+            await asyncio.sleep(SLOW_S)
+            return False, refusal, "queue_full"
+        if session is not None:
+            self._admit(session, address)
+        return await super().push(body, request, username)
+
+    def _admit(self, session: str, address: str) -> None:
+        """There is a session of that name from now on."""
+        holder = self.blocks.state_holder
+        if isinstance(holder, Sessions):
+            holder.admit(session, address)
+
+    def _refusal(self, group: str, address: str, session: str | None) -> str:
+        """Why one more event of that visitor cannot wait, or ""."""
+        line = self.event_queue_per_concurrency_id.get(group)
+        if line is None:
+            return ""
+        if len(line.queue) >= self.waiting:
+            return ALL_FULL
+        count = sum(event.session_hash == session for event in line.queue) if session else 0
+        if count >= WAITING_EACH_SESSION:
+            return FULL.format(count=count)
+        count = sum(address_of(event) == address for event in line.queue)
+        return FULL.format(count=count) if count >= self.waiting_each else ""
+
+    def get_events(self) -> tuple[list[Event], bool, str] | None:
+        """The next event to run, if there is one for which a seat is free."""
+        for group, line in list(self.event_queue_per_concurrency_id.items()):
+            if not line.queue:
+                continue
+            limit = line.concurrency_limit or math.inf
+            if line.current_concurrency >= limit:
+                continue
+            event = self._next(line, self._running(group), limit)
+            if event is not None:
+                line.queue.remove(event)
+                # the first group is tried last the next time
+                self.event_queue_per_concurrency_id[group] = self.event_queue_per_concurrency_id.pop(group)
+                return [event], False, group
+        return None
+
+    def _running(self, group: str) -> list[Event]:
+        return [event for job in self.active_jobs if job for event in job if event.concurrency_id == group]
+
+    def _next(self, line: EventQueue, running: Iterable[Event], limit: float) -> Event | None:
+        """The waiting event of the visitor with the fewest under way, the earliest of these."""
+        running = list(running)
+        of_session = Counter(event.session_hash for event in running)
+        of_address = Counter(address_of(event) for event in running)
+        best: tuple[int, int] | None = None
+        found = None
+        for event in line.queue:
+            address, session = address_of(event), event.session_hash
+            if of_session[session] >= RUNNING_EACH_SESSION or of_address[address] >= self._share(
+                address, limit
+            ):
+                continue
+            rank = of_address[address], of_session[session]
+            if best is None or rank < best:
+                best, found = rank, event
+        return found
+
+    def _share(self, address: str, limit: float) -> float:
+        """Events of a group that ``address`` may have under way: all seats while it is alone, else its share."""
+        return limit if limit <= 1 else max(RUNNING_EACH_SESSION, limit // (1 + self.others(address)))
+
+    def forget_idle(self) -> None:
+        """Called from time to time: forget the sessions of which nothing is pending any more, now and the last time, and
+        the oldest of those whose answers nobody fetches."""
+        pending = self.pending_event_ids_session
+        idle = {session for session, events in pending.items() if not events}
+        for session in idle & self._idle:
+            pending.pop(session, None)
+            self.pending_messages_per_session.pop(session, None)
+        self._idle = idle
+        for session in list(pending)[: max(0, len(pending) - CAPACITY)]:
+            if not any(event in self.event_ids_to_events for event in pending[session]):
+                pending.pop(session)
+                self.pending_messages_per_session.pop(session, None)
+
+    def compute_analytics_summary(self, records: Any) -> Any:
+        """Nobody looks at Gradio's statistics, which take longer with every event."""
+        return self.cached_event_analytics_summary
+
+
+def make_fair(demo: Any, runs: int, waiting: int) -> FairQueue:
+    """Give ``demo`` a fair queue instead of Gradio's.
+
+    Args:
+        runs: events of a group under way at a time, where the group says nothing else.
+        waiting: events that may wait in each group.
+    """
+    demo.queue(api_open=False, default_concurrency_limit=runs)
+    queue = FairQueue(
+        live_updates=True,
+        concurrency_count=demo.max_threads,
+        update_intervals=1,
+        max_size=None,
+        blocks=demo,
+        default_concurrency_limit=runs,
+    )
+    queue.waiting = waiting
+    queue.waiting_each = max(WAITING_EACH_SESSION, waiting * 3 // 8)
+    demo._queue = queue
+    return queue
