@@ -57,6 +57,7 @@ COMMANDS = {
     "fit_probes": "training.fit_probes",
     "delete_blocks": "training.delete_blocks",
     "export_cifar": "training.export_cifar",
+    "race": "race.command",
     "sounds": "inputs.synthetic_sounds",
     "walkthrough": "tools.walkthrough",
     "bench": "tools.page_benchmark",

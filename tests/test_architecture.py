@@ -22,7 +22,7 @@ LAYERS = (  # packages on one line do not import each other
     {"records", "explanations"},
     {"networks", "drawing"},
     {"serialize", "analysis", "inputs"},
-    {"inference"},
+    {"inference", "race"},
     {"panels", "training"},
     {"page", "tools"},
     {"app"},

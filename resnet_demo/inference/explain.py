@@ -188,7 +188,8 @@ def rank_correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> fl
     if any(array.max() == array.min() for array in (one, other)):
         return 0.0
     ranks = np.stack([array.ravel().argsort().argsort() for array in (one, other)]).astype(np.float64)
-    return float(np.corrcoef(ranks)[0][1])
+    correlations: NDArray[np.float64] = np.asarray(np.corrcoef(ranks))
+    return float(correlations[0, 1])
 
 
 QUESTIONS: dict[str, Question] = {

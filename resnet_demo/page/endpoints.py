@@ -14,6 +14,9 @@ from resnet_demo.panels.base import told
 from resnet_demo.panels.page import NO_PHOTO, Page
 from resnet_demo.serialize import run_as_dict
 
+# those that wait in a line of their own: as many as may wait there
+STREAMING: dict[str, Any] = {"concurrency_id": "stream", "concurrency_limit": 32}
+
 
 def offer(page: Page) -> None:
     """Make the endpoints of the page and of its panels, inside the ``demo`` context of ``page``."""
@@ -35,11 +38,15 @@ def offer(page: Page) -> None:
     for function, arguments, group in offered:
         call = answering(page, function)
         inputs = [{**shared, **arguments}[name] for name in inspect.signature(call).parameters]
-        button.click(call, inputs, answer, api_name=function.__name__, concurrency_id=group)
+        streams = inspect.isasyncgenfunction(function)
+        line: dict[str, Any] = STREAMING if streams else {"concurrency_id": group}
+        button.click(call, inputs, answer, api_name=function.__name__, **line)
 
 
 def answering(page: Page, function: Callable[..., Any]) -> Callable[..., Any]:
     """``function`` as Gradio calls it: errors are sentences, and a parameter ``run`` is a photo and a network."""
+    if inspect.isasyncgenfunction(function):
+        return function  # one that streams; it says its own errors
     parameters = list(inspect.signature(function).parameters.values())
     of_run = [parameter.name for parameter in parameters] == ["run"]
 

@@ -11,6 +11,7 @@ PANELS = [
     "cut.ablation",
     "explain.class_activation",
     "explain.early_readout",
+    "learn.race",
     "learn.gradient_flow",
     "own.webcam",
     "own.sound",

@@ -109,6 +109,7 @@ def test_an_unknown_network_is_named_in_the_error(client: Client, tmp_path: Path
 
 
 ENDPOINTS = {
+    "/train_race",
     "/predict",
     "/switch_off",
     "/knock_out",
@@ -124,7 +125,8 @@ def test_the_experiments_are_offered_and_nothing_else(client: Client) -> None:
     described = client.view_api(return_format="dict")["named_endpoints"]
     assert set(described) == ENDPOINTS
     for name, endpoint in described.items():
-        assert endpoint["parameters"][0]["parameter_name"] == ("sound" if name == "/listen" else "photo")
+        first = {"/listen": "sound", "/train_race": "blocks"}.get(name, "photo")
+        assert endpoint["parameters"][0]["parameter_name"] == first
 
 
 def test_switch_off_answers_as_the_engine_with_gates_and_spares_everyone_else(
@@ -186,3 +188,17 @@ def test_lesions_of_one_visitor_never_show_in_anothers_answer(
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(request, range(200)))
     assert answers == pytest.approx([whole[i % 5] if i % 3 else cut[i % 5] for i in range(200)], abs=1e-4)
+
+
+def test_train_race_streams_its_states_and_ends_with_the_record(client: Client) -> None:
+    job = client.submit(3, 12, 4, api_name="/train_race")
+    record = job.result(timeout=120)
+    assert {key: record[key] for key in ("blocks", "steps", "seed")} == {"blocks": 3, "steps": 12, "seed": 4}
+    assert record.keys() == {"blocks", "steps", "seed", "residual", "plain", "seconds"}
+    for kind in ("residual", "plain"):
+        assert record[kind].keys() == {"train_error", "test_accuracy"}
+    told = job.outputs()
+    assert told[-1] == record and any(event.get("event") == "state" for event in told)
+    for bad in ((1, 12, 0), (3, 500, 0), (3, 12, -1), (3.5, 12, 0)):
+        with pytest.raises(AppError, match=r"must be a whole number from .*\.$"):
+            client.predict(*bad, api_name="/train_race")

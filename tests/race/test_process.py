@@ -1,0 +1,181 @@
+"""The training processes: ten at once, stopped, killed, deserted; nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from resnet_demo.race.process import ENDED, QueueFullError, Ticket, TrainingQueue, message_of
+from resnet_demo.race.records import RaceSettings
+from resnet_demo.race.seeds import stored_run
+
+SHORT = RaceSettings(blocks=2, steps=6)
+LONG = RaceSettings(blocks=50, steps=400)
+
+
+@pytest.fixture
+def line() -> Iterator[TrainingQueue]:
+    found = TrainingQueue(at_once=1)
+    yield found
+    found.close()
+    assert found.processes() == []
+
+
+def polled(tickets: list[Ticket], seconds: float = 240) -> dict[str, list[dict]]:
+    """Everything that all of them are told until all are over."""
+    events: dict[str, list[dict]] = {ticket.id: [] for ticket in tickets}
+    until = time.monotonic() + seconds
+    while not all(ticket.over for ticket in tickets):
+        assert time.monotonic() < until, events
+        for ticket in tickets:
+            events[ticket.id] += ticket.poll()
+        time.sleep(0.02)
+    return events
+
+
+def first_state(ticket: Ticket, seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while "state" not in [event["event"] for event in ticket.poll()]:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_ten_at_once_end_right_one_after_the_other(line: TrainingQueue) -> None:
+    tickets = [line.join(RaceSettings(blocks=2, steps=6, seed=i % 2)) for i in range(10)]
+    events = polled(tickets)
+    ends = []
+    for i, ticket in enumerate(tickets):
+        kinds = [event["event"] for event in events[ticket.id]]
+        places = [event["place"] for event in events[ticket.id] if event["event"] == "waiting"]
+        assert places == sorted(places, reverse=True) and (places[:1] == [i] if i else not places)
+        assert kinds[-1] == "end" and kinds.count("end") == 1 and "start" in kinds and "state" in kinds
+        ends.append(events[ticket.id][-1])
+        assert ticket.weights.keys() == {"residual", "plain"}
+        points = [
+            p for e in events[ticket.id] if e["event"] == "state" for p in e["networks"]["plain"]["points"]
+        ]
+        assert [p[0] for p in points] == list(range(1, 7))
+    for end in ends:
+        del end["record"]["seconds"]
+        assert end["record"] == ends[end["record"]["seed"]]["record"]
+    assert ends[0]["record"] != ends[1]["record"]
+    assert len(line.processes()) == 1  # one process did them all
+
+
+def test_what_a_process_tells_is_what_the_loop_tells(line: TrainingQueue) -> None:
+    from resnet_demo.race.tasks import run
+
+    events = list(line.join(SHORT).events())
+    states = []
+    record = run(SHORT, states.append).record
+    assert record is not None
+    told, ours = events[-1]["record"], record.to_json()
+    for kind in ("residual", "plain"):
+        assert told[kind]["test_accuracy"] == pytest.approx(ours[kind]["test_accuracy"], abs=0.01)
+        points = [p for e in events if e["event"] == "state" for p in e["networks"][kind]["points"]]
+        assert [p[1] for p in points] == pytest.approx([s.networks[kind].loss for s in states], rel=1e-3)
+
+
+def test_states_are_small_and_not_too_many(line: TrainingQueue) -> None:
+    ticket = line.join(RaceSettings(blocks=2, steps=400))
+    started, count, size = None, 0, 0
+    for event in ticket.events():
+        if event["event"] == "state":
+            started = started or time.monotonic()
+            count, size = count + 1, max(size, len(str(event)))
+    assert started is not None
+    assert count <= 10 * (time.monotonic() - started) + 3
+    assert size < 60_000
+
+
+def test_one_who_stops_gets_the_record_of_the_steps_made(line: TrainingQueue) -> None:
+    ticket = line.join(RaceSettings(blocks=10, steps=400))
+    first_state(ticket)
+    ticket.stop()
+    events = polled([ticket])[ticket.id]
+    assert events[-1]["event"] == "end" and 0 < events[-1]["record"]["steps"] < 400
+    waiting = [line.join(SHORT), line.join(SHORT)]
+    waiting[1].stop()
+    assert waiting[1].over and line.find(waiting[1].id) is None
+
+
+def test_a_killed_process_is_one_sentence_and_the_next_one_trains(line: TrainingQueue) -> None:
+    ticket = line.join(LONG)
+    first_state(ticket)
+    os.kill(line.processes()[0], signal.SIGKILL)
+    events = polled([ticket])[ticket.id]
+    assert [event["event"] for event in events if event["event"] != "state"] == ["failed"]
+    assert message_of(events[-1]) == ENDED
+    assert list(line.join(SHORT).events())[-1]["event"] == "end"
+
+
+def test_a_tab_that_goes_holds_up_nobody(line: TrainingQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticket = line.join(LONG)
+    first_state(ticket)
+    gone = line.processes()[0]
+    monkeypatch.setattr("resnet_demo.race.process.SILENT", 0.5)
+    time.sleep(0.6)
+    follower = line.join(SHORT)
+    assert ticket.over
+    assert gone not in line.processes()
+    assert polled([follower])[follower.id][-1]["event"] == "end"
+
+
+def test_an_iteration_that_is_dropped_gives_its_place_up(line: TrainingQueue) -> None:
+    events = line.join(LONG).events()
+    next(events)
+    events.close()
+    assert line.processes() == []
+
+
+def test_a_full_line_says_so() -> None:
+    line = TrainingQueue(at_once=1, waiting=2)
+    try:
+        for _ in range(3):
+            line.join(LONG)
+        with pytest.raises(QueueFullError, match="2 visitors are waiting"):
+            line.join(LONG)
+    finally:
+        line.close()
+
+
+def test_an_idle_process_ends_by_itself_and_a_line_that_goes_takes_it_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = TrainingQueue(at_once=1)
+    assert list(line.join(SHORT).events())[-1]["event"] == "end"
+    (worker,) = line._idle
+    assert worker.process.stdin is not None
+    worker.process.stdin.close()  # as when the page's process is gone
+    assert worker.process.wait(30) == 0
+    line.close()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+def test_the_process_is_nice_and_bounded(line: TrainingQueue) -> None:
+    ticket = line.join(LONG)
+    first_state(ticket)
+    (pid,) = line.processes()
+    assert os.getpriority(os.PRIO_PROCESS, pid) >= 10
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    assert [row.split()[3] for row in limits.splitlines() if row.startswith("Max data size")] == [
+        str(2 << 30)
+    ]
+    status = Path(f"/proc/{pid}/status").read_text()
+    anonymous = next(int(row.split()[1]) for row in status.splitlines() if row.startswith("RssAnon"))
+    assert anonymous < 900_000
+
+
+def test_the_stored_run_is_what_a_process_tells() -> None:
+    events = stored_run()
+    assert [event["event"] for event in (events[0], events[-1])] == ["start", "end"]
+    states = [event for event in events if event["event"] == "state"]
+    for kind in ("residual", "plain"):
+        points = [p for state in states for p in state["networks"][kind]["points"]]
+        assert [p[0] for p in points] == list(range(1, 81))
+        assert all(len(state["networks"][kind]["gradient"]) == 20 for state in states)
