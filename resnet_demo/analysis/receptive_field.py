@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from resnet_demo.networks.block_tracer import TracedSum
 from resnet_demo.networks.residual_blocks import residual_blocks, sum_points
-from resnet_demo.records import STREAM_NAMES, ReceptiveField
+from resnet_demo.records import ReceptiveField
 
+IN_ORDER = ("shortcut", "residual", "pre_activation", "output")  # as the API lists a block's streams
 BETWEEN = "between blocks"
 PIXEL = ReceptiveField(jump=1, low=0, high=0)
 EVERYTHING = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)  # inside a block: squeeze-and-excitation
@@ -71,7 +72,7 @@ def receptive_fields(model: nn.Module, x: Tensor) -> dict[tuple[str, str], Recep
             beside = _after(beside, module)
         for layer in layers:
             field = _after(field, layer)
-        for stream in STREAM_NAMES if name in blocks else ():
+        for stream in IN_ORDER if name in blocks else ():
             found = beside if stream == "shortcut" else field
             if found is not None:
                 fields[name, stream] = found

@@ -27,7 +27,6 @@ def offer(page: Page) -> None:
             raise gr.Error(NO_PHOTO, print_exception=False)
         return run_as_dict(page.engine.get().run(photo, network, keep=()))
 
-    button, answer = gr.Button(visible=False), gr.JSON(visible=False, label="answer")
     shared: dict[str, Component] = {"photo": page.photo, "network": page.network}
     offered: list[tuple[Callable[..., Any], Mapping[str, Component], str]] = [(predict, {}, "run")]
     offered += [  # what takes several passes waits in the line of the panel that shows the same
@@ -40,7 +39,7 @@ def offer(page: Page) -> None:
         inputs = [{**shared, **arguments}[name] for name in inspect.signature(call).parameters]
         streams = inspect.isasyncgenfunction(function)
         line: dict[str, Any] = STREAMING if streams else {"concurrency_id": group}
-        button.click(call, inputs, answer, api_name=function.__name__, **line)
+        page.api_button.click(call, inputs, page.api_answer, api_name=function.__name__, **line)
 
 
 def answering(page: Page, function: Callable[..., Any]) -> Callable[..., Any]:

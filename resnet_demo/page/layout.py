@@ -81,6 +81,9 @@ def build_page(page: Page) -> SpokenBlocks:
                     say(panel.title), id=panel.id, elem_id=f"tab-{panel.id}", visible=panel.visible()
                 ) as panel.tab:
                     panel.layout()
+        # not on screen: what the API uses
+        page.api_button = gr.Button(visible=False)
+        page.api_answer = gr.JSON(visible=False, label="answer")
     return demo
 
 

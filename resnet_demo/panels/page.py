@@ -80,6 +80,8 @@ class Page:
     whole: gr.State
     linked: gr.State
     loaded: gr.State
+    api_button: gr.Button
+    api_answer: gr.JSON
 
     def __init__(
         self,
