@@ -41,7 +41,8 @@ def main() -> None:
         log.touch()
         (Path(folder) / "sitecustomize.py").write_text(SPY.format(log=str(log)))
         sys.path.insert(0, str(ROOT))
-        sys.path.insert(0, str(ROOT / "tests"))
+        for tests in ("tests", "tests/page", "tests/inputs"):
+            sys.path.insert(0, str(ROOT / tests))
         os.environ["PYTHONPATH"] = folder  # every Python started from here on is watched, from its first line
         os.environ["GRADIO_TEMP_DIR"] = folder + "/gradio"
         os.environ["TORCH_HOME"] = folder + "/torch"

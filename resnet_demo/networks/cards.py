@@ -29,7 +29,7 @@ KNOWN = (
 )  # in cards
 ABOUT = (
     later("ten kinds of things, 32 px · 9 blocks, identity shortcuts"),
-    later("ten kinds of things, 32 px · 27 blocks: cut one and little happens"),
+    later("ten kinds of things, 32 px · 27 blocks, identity shortcuts"),
     later("ten kinds of things, 32 px · 9 blocks, no shortcuts"),
     later("ten kinds of things, 32 px · 27 blocks, no shortcuts: deeper learns worse"),
 )  # in cards

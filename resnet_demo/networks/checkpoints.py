@@ -145,7 +145,8 @@ def load_strictly(model: nn.Module, tensors: dict[str, Tensor], name: str) -> No
         CheckpointError: names the first thing that does not fit; ``model`` is then unchanged.
     """
     state = model.state_dict()
-    counters = {key: t for key, t in state.items() if key.endswith("num_batches_tracked")}
+    # counters that only training reads: files written before torch had them lack them, as torchvision's do
+    counters = {key: value for key, value in state.items() if key.endswith(".num_batches_tracked")}
     tensors = {**counters, **tensors}
     if missing := sorted(state.keys() - tensors.keys()):
         raise CheckpointError(

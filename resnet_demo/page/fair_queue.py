@@ -1,7 +1,8 @@
 """The queue: every group of events has seats of its own, and every visitor a share of them.
 
 Gradio's queue is one line for all: whoever fills it keeps the others out. Here the next event is always one of the
-address, and there of the session, that has the fewest under way; none may have more than its share.
+address, and there of the session, that has the fewest under way; none may have more than its share. What changes
+one visitor's page happens one after the other: Gradio reads the states that an event starts from when it starts.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from resnet_demo.page.sessions import CAPACITY, Sessions
 
 WAITING_EACH_SESSION = 8  # events of one session that wait in one group
 RUNNING_EACH_SESSION = 2  # under way
+CHANGING = {"run", "draw"}  # groups whose events change what stands on a visitor's page
 SLOW_S = 0.3  # seconds that a refusal takes: who asks again at once gets no more of them
 FULL = "The queue is full: {count} of your events are waiting already. Try again when they are done."
 ALL_FULL = "The queue is full: too many people are waiting. Try again in a minute."
@@ -29,6 +31,11 @@ def address_of(event: Event) -> str:
     """Where an event comes from."""
     client = getattr(event.request, "client", None)
     return client.host if client else ""
+
+
+def _changes_page(event: Event) -> bool:
+    """Whether it is one of the page's own events that change what stands on it; the API's change nothing."""
+    return event.concurrency_id in CHANGING and event.fn.api_visibility != "public"
 
 
 class FairQueue(Queue):
@@ -107,15 +114,23 @@ class FairQueue(Queue):
     def _running(self, group: str) -> list[Event]:
         return [event for job in self.active_jobs if job for event in job if event.concurrency_id == group]
 
+    def _changing(self) -> set[str]:
+        """The sessions whose page is being changed by an event under way."""
+        under_way = (event for job in self.active_jobs if job for event in job)
+        return {event.session_hash for event in under_way if _changes_page(event)}
+
     def _next(self, line: EventQueue, running: Iterable[Event], limit: float) -> Event | None:
         """The waiting event of the visitor with the fewest under way, the earliest of these."""
         running = list(running)
+        changing = self._changing()
         of_session = Counter(event.session_hash for event in running)
         of_address = Counter(address_of(event) for event in running)
         best: tuple[int, int] | None = None
         found = None
         for event in line.queue:
             address, session = address_of(event), event.session_hash
+            if session in changing and _changes_page(event):
+                continue  # it would start from what the one under way is about to change
             if of_session[session] >= RUNNING_EACH_SESSION or of_address[address] >= self._share(
                 address, limit
             ):

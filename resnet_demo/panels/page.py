@@ -182,15 +182,10 @@ class Page:
         """The visit that the values of ``inputs`` make.
 
         Raises:
-            gr.Error: the run was put away; or the page was opened before a restart, and still shows a run of
-                which this process knows nothing.
+            gr.Error: the run was put away.
         """
-        key = values.get(self.run)
-        run = self.recall(key)
-        if run is None and session() is not None and session() not in self.sessions:
-            raise gr.Error(say(RESTARTED), print_exception=False)
-        entry = self.entry(values[self.network])
-        return Visit(run, values[self.view], key, entry, values.get(self.whole), values)
+        key, entry = values.get(self.run), self.entry(values[self.network])
+        return Visit(self.recall(key), values[self.view], key, entry, values.get(self.whole), values)
 
     def redraw(self, visit: Visit, changed: str) -> Values:
         """The open panel, if it follows what ``changed`` ("run" or "view"), and the controls of all."""
@@ -202,8 +197,16 @@ class Page:
         return drawn
 
     def show_view(self, view: View, values: Values) -> Values:
-        """The same run, drawn another way."""
-        return {self.view: view, **self.redraw(replace(self.visit(values), view=view), "view")}
+        """The same run, drawn another way.
+
+        Raises:
+            gr.Error: the run was put away; or the page was opened before a restart, and still shows a run of
+                which this process knows nothing.
+        """
+        visit = replace(self.visit(values), view=view)
+        if visit.run is None and session() is not None and session() not in self.sessions:
+            raise gr.Error(say(RESTARTED), print_exception=False)
+        return {self.view: view, **self.redraw(visit, "view")}
 
     def show(self, run: Run, whole: Prediction, values: Values) -> Values:
         """A new run: keep it, and everything on the page that follows from it."""

@@ -33,12 +33,13 @@ CURVES = "cifar10-curves.json"
 KNOWS = "This network has seen the ten classes of CIFAR-10, 32 by 32 pixels small, and must call everything one of them."
 ABOUT = {
     "resnet-20": "ten kinds of things, 32 px · 9 blocks, identity shortcuts",
-    "resnet-56": "ten kinds of things, 32 px · 27 blocks: cut one and little happens",
+    "resnet-56": "ten kinds of things, 32 px · 27 blocks, identity shortcuts",
     "plain-20": "ten kinds of things, 32 px · 9 blocks, no shortcuts",
     "plain-56": "ten kinds of things, 32 px · 27 blocks, no shortcuts: deeper learns worse",
 }
 PREPROCESSING = Preprocessing(SIDE, "crop", MEAN, STD)
-PROBED = 10_000  # training pictures that the read-outs are fitted on
+PROBED = 5_000  # training pictures that the read-outs are fitted on
+JUDGED = 2_500  # test pictures that they are judged on
 GOLDEN_SIDE = 16  # pixels: every block's output is kept, and there are 27
 
 
@@ -104,9 +105,9 @@ def export(
     train_pixels, train_labels = load(data, "train", work / "cache")
     some = np.sort(np.random.default_rng(1).permutation(len(train_labels))[:PROBED])
     seen = np.ascontiguousarray(train_pixels[some].transpose(0, 2, 3, 1))
-    probes = fit(
-        load_checkpoint(path)[0], (seen, train_labels[some]), (photos, labels), PREPROCESSING, len(CLASSES)
-    )
+    validation = (photos[order[:JUDGED]], labels[order[:JUDGED]])
+    shipped = load_checkpoint(path)[0]
+    probes = fit(shipped, (seen, train_labels[some]), validation, PREPROCESSING, len(CLASSES))
     save_probes(probes, path)
     save_golden(load_checkpoint(path)[0], path.with_suffix(".golden.safetensors"), GOLDEN_SIDE)
     return path, curve_of(state.curve)
@@ -118,6 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder with cifar10-*.tar.gz")
     parser.add_argument("--until", type=int, required=True, help="steps of the stable run")
     parser.add_argument("--decay", type=int, required=True, help="steps of the decay")
+    parser.add_argument("--networks", nargs="+", choices=sorted(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--precision", choices=("bfloat16", "float32"), default="bfloat16", help="of the training"
@@ -126,9 +128,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--picture", type=Path, help="SVG of the curves")
     args = parser.parse_args(argv)
     recipe = CifarRecipe(seed=args.seed, precision=args.precision)
-    curves, accuracy = {}, {}
+    kept = args.out / CURVES
+    curves = json.loads(kept.read_text())["networks"] if kept.exists() else {}
+    accuracy = {}
     try:
-        for network in NETWORKS:
+        for network in args.networks:
             state_path = args.work / network / f"decay-{args.until}-{args.decay}.pt"
             path, curves[network] = export(network, state_path, recipe, args.work, args.data, args.out)
             accuracy[network] = json.loads(path.with_suffix(".json").read_text())["accuracy"]

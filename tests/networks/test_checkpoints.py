@@ -200,6 +200,17 @@ def test_the_networks_that_ship_match_their_golden_tensors() -> None:
         assert torch.allclose(tensor, stored[key], atol=1e-3, rtol=1e-3), key
 
 
+def test_the_cifar_networks_that_ship_match_their_golden_tensors() -> None:
+    networks = available_networks()
+    for name, blocks in {"resnet-20": 9, "resnet-56": 27, "plain-20": 9, "plain-56": 27}.items():
+        path = networks[name]
+        model, card = load_checkpoint(path)
+        stored = load_file(path.with_suffix(".golden.safetensors"))
+        assert path.stat().st_size < 10_000_000 and card.n == 10_000 and card.blocks == blocks
+        for key, tensor in golden_tensors(model, 16).items():
+            assert torch.allclose(tensor, stored[key], atol=1e-3, rtol=1e-3), (name, key)
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "null", "5", '"card"', "[]", "[" * 100_000, "{}", "\x00", '{"config": {"widths": [4, 8]}}'],

@@ -111,7 +111,7 @@ def race_html() -> str:
 <div class="race-bar"><fieldset class="race-guess"><legend>{say("Which will answer better in the end?")}</legend>{guesses}</fieldset>
 <label class="race-depth">{say("Blocks")} <output>20</output><input type="range" min="2" max="50" value="20" aria-label="{say("Blocks")}"></label>
 <button type="button" class="race-train primary">{say("Train")}</button>
-<button type="button" class="race-stop" disabled>{say("Stop")}</button>
+<button type="button" class="race-stop" disabled>{say("Stop training")}</button>
 <details class="race-more"><summary>{say("more")}</summary><div>{more_html()}</div></details></div>
 <p class="race-said lead" role="status"></p>
 <div class="race-charts"><figure><figcaption>{say("Training loss")}</figcaption><div class="race-loss"></div></figure>
@@ -161,7 +161,7 @@ def table_html() -> str:
     caption = say(
         "Ten seeds, {steps} steps: held-out digits answered right, median (least to most)", steps=80
     )
-    heads = (say("blocks"), say("with shortcuts better"), say("with shortcuts"), say("without"))
+    heads = (say("Blocks"), say("with shortcuts better"), say("with shortcuts"), say("without"))
     head = "".join(f"<th scope='col'>{text}</th>" for text in heads)
     return f"<table class='trace'><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
