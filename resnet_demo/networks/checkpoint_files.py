@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,6 @@ STATE_DICT = later("save model.state_dict() and bring that")
 
 MAGIC = (  # first bytes, what the file is, what to do
     (b"\x89HDF\r\n\x1a\n", later("a Keras or HDF5 file"), later("only PyTorch's weights are read")),
-    (b"<!DOCTYPE", later("a web page"), later("download the file itself")),
-    (b"<html", later("a web page"), later("download the file itself")),
     (
         b"version https://git-lfs",
         later("a pointer of Git LFS"),
@@ -43,6 +42,7 @@ SUFFIXES = {
     ".npz": (later("a NumPy archive"), STATE_DICT),
     ".json": (later("a JSON file"), later("bring the .safetensors or .pth file")),
 }
+WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml|!--)", re.IGNORECASE)
 INDEX = later("the index of a checkpoint in several files"), later("save it as one file")
 
 
@@ -56,6 +56,8 @@ def read_checkpoint_file(path: Path, allow_pickle: bool) -> Any:
     if name.endswith(".index.json") or "-of-0" in name:
         raise refusal(name, *INDEX)
     payload = read_bytes(path, MAX_BYTES)
+    if WEB_PAGE.match(payload):
+        raise refusal(name, later("a web page"), later("download the file itself"))
     for magic, kind, remedy in MAGIC:
         if payload.startswith(magic):
             raise refusal(name, kind, remedy)

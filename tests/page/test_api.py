@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -178,12 +178,18 @@ def test_lesions_of_one_visitor_never_show_in_anothers_answer(
     whole = [engine.run(open_photo(path)).prediction.logit for path in paths]
     cut = [engine.run(open_photo(path), gates=gates).prediction.logit for path in paths]
     people = [Client(server, verbose=False) for _ in range(4)]
+    given_up: list[int] = []
 
     def request(i: int) -> float:
         photo, person = handle_file(paths[i % 5]), people[i % 4]
-        if i % 3:
-            return float(person.predict(photo, "test-net", api_name="/predict")["logit"])
-        return float(person.predict(photo, "test-net", shut, api_name="/switch_off")["logit"])
+        while True:
+            try:
+                if i % 3:
+                    return float(person.predict(photo, "test-net", api_name="/predict")["logit"])
+                return float(person.predict(photo, "test-net", shut, api_name="/switch_off")["logit"])
+            except CancelledError:  # Gradio's client drops a request sent while its last stream closes
+                given_up.append(i)
+                assert len(given_up) <= 3
 
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(request, range(200)))
