@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -28,23 +28,27 @@ MAX_BLOCKS, MAX_CHANNELS = 1000, 65_536
 
 @dataclass(frozen=True)
 class StageConfig:
-    """One stage of blocks of the same shape.
+    """One stage: blocks that give the same number of channels.
 
     Attributes:
-        depth: blocks.
-        inner: channels of the convolutions before the last one of a block.
+        inner: for each block, the channels of its convolutions but the last: one in a basic block, two in a
+            bottleneck. Those of a pruned network differ from block to block.
         out: channels that a block gives.
         groups: of a bottleneck's 3x3 convolution.
         attention: hidden channels of squeeze-and-excitation, or the kernel of channel attention; 0 without.
         projects: whether the first block's shortcut has a convolution of its own.
     """
 
-    depth: int
-    inner: int
+    inner: tuple[tuple[int, ...], ...]
     out: int
     groups: int = 1
     attention: int = 0
     projects: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inner", tuple(tuple(block) for block in self.inner))
+        if not self.inner or not all(1 <= len(block) <= 2 for block in self.inner):
+            raise ValueError("a stage has at least one block, and a block two or three convolutions")
 
 
 @dataclass(frozen=True)
@@ -53,32 +57,31 @@ class VariantConfig:
 
     Attributes:
         stages: from first to last; each but the first halves height and width.
-        bottleneck: blocks of three convolutions, else of two.
         input_chnl: channels of the input picture.
         stem: channels of the stem's convolutions; more than one are 3x3.
         stem_kernel: of a stem of one convolution: 7 (stride 2) or 3 (stride 1, no pool).
-        pool: between stem and blocks.
+        pool: between stem and blocks; "conv" is a convolution of stride 2 (Bello et al. 2021,
+            https://arxiv.org/abs/2103.07579).
         shortcut: how a block that changes the shape goes around itself.
         shortcut_kernel: of its convolution.
         stride_first: whether a bottleneck strides in its first convolution, as in the paper, not in its 3x3.
         attention: how channels are weighted at the end of a branch.
-        blur: whether strides are taken by a blur pool.
+        antialias: what takes the strides of branches and stem instead of convolutions, if anything.
         norm: "group" has 32 groups.
         head: what follows the pool: ("linear", in, out, bias), ("norm", channels), ("relu",); empty for none.
         concat_pool: the pool gives maxima and means of all channels, as fastai's.
     """
 
     stages: tuple[StageConfig, ...]
-    bottleneck: bool = False
     input_chnl: int = 3
     stem: tuple[int, ...] = (64,)
     stem_kernel: int = 7
-    pool: Literal["max", "none"] = "max"
+    pool: Literal["max", "none", "conv"] = "max"
     shortcut: Literal["project", "average", "pad"] = "project"
     shortcut_kernel: int = 1
     stride_first: bool = False
     attention: Literal["", "se", "eca"] = ""
-    blur: bool = False
+    antialias: Literal["", "blur", "average"] = ""
     norm: Literal["batch", "group"] = "batch"
     head: tuple[tuple[Any, ...], ...] = ()
     concat_pool: bool = False
@@ -88,11 +91,12 @@ class VariantConfig:
         object.__setattr__(self, "stages", stages)
         object.__setattr__(self, "stem", tuple(self.stem))
         object.__setattr__(self, "head", tuple(tuple(layer) for layer in self.head))
-        channels = [self.input_chnl, *self.stem, *(c for s in stages for c in (s.inner, s.out, s.groups))]
+        inner = [c for s in stages for block in s.inner for c in block]
+        channels = [self.input_chnl, *self.stem, *inner, *(c for s in stages for c in (s.out, s.groups))]
         if not stages or not 1 <= min(channels) <= max(channels) <= MAX_CHANNELS:
             raise ValueError(f"channels must lie in 1..{MAX_CHANNELS} and at least one stage is needed")
-        if not all(s.depth >= 1 for s in stages) or sum(s.depth for s in stages) > MAX_BLOCKS:
-            raise ValueError(f"at least one block a stage and {MAX_BLOCKS} in all at most")
+        if sum(len(s.inner) for s in stages) > MAX_BLOCKS:
+            raise ValueError(f"{MAX_BLOCKS} blocks at most")
 
     @property
     def num_logits(self) -> int:
@@ -147,25 +151,31 @@ class VariantBlock(nn.Module):
     """``relu(F(x) + shortcut(x))``; F is two 3x3 convolutions, or 1x1, 3x3 and 1x1.
 
     Input (B, in_chnl, H, W); output (B, stage.out, ceil(H/stride), ceil(W/stride)).
+
+    Args:
+        number: of the block in its stage; the first one strides, and projects its shortcut if any does.
     """
 
-    def __init__(self, in_chnl: int, stage: StageConfig, config: VariantConfig, stride: int) -> None:
+    def __init__(
+        self, in_chnl: int, stage: StageConfig, config: VariantConfig, stride: int, number: int
+    ) -> None:
         super().__init__()
-        kernels = (1, 3, 1) if config.bottleneck else (3, 3)
-        widths = (in_chnl, *(stage.inner,) * (len(kernels) - 1), stage.out)
-        strided = 1 if config.bottleneck and not config.stride_first else 0
-        self.count, self.blurred = len(kernels), strided if config.blur and stride == 2 else -1
+        inner = stage.inner[number]
+        kernels = (1, 3, 1) if len(inner) == 2 else (3, 3)
+        widths = (in_chnl, *inner, stage.out)
+        strided = 1 if len(inner) == 2 and not config.stride_first else 0
+        self.count, self.blurred = len(kernels), strided if config.antialias and stride == 2 else -1
         for i, kernel in enumerate(kernels):
             step = stride if i == strided and self.blurred < 0 else 1
-            groups = stage.groups if config.bottleneck and i == 1 else 1
+            groups = stage.groups if len(inner) == 2 and i == 1 else 1
             conv = nn.Conv2d(widths[i], widths[i + 1], kernel, step, kernel // 2, groups=groups, bias=False)
             setattr(self, f"conv{i + 1}", conv)
             setattr(self, f"bn{i + 1}", _norm(config, widths[i + 1]))
         self.relu = nn.ReLU(inplace=True)
-        self.aa = BlurPool(stage.inner) if self.blurred >= 0 else None
+        self.aa = _antialias(config, inner[strided]) if self.blurred >= 0 else None
         self.se = _attention(config, stage)
         self.downsample: nn.Module | None = None
-        if stride != 1 or in_chnl != stage.out or stage.projects:
+        if stride != 1 or in_chnl != stage.out or (stage.projects and number == 0):
             self.downsample = _shortcut(in_chnl, stage.out, stride, config)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -189,6 +199,10 @@ register_block(
 
 def _norm(config: VariantConfig, channels: int) -> nn.Module:
     return nn.GroupNorm(32, channels) if config.norm == "group" else nn.BatchNorm2d(channels)
+
+
+def _antialias(config: VariantConfig, channels: int) -> nn.Module:
+    return BlurPool(channels) if config.antialias == "blur" else nn.AvgPool2d(2)
 
 
 def _attention(config: VariantConfig, stage: StageConfig) -> nn.Module:
@@ -228,17 +242,12 @@ class VariantResNet(nn.Module):
         self.conv1 = _stem(config)
         self.bn1 = _norm(config, config.stem[-1])
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool: nn.Module = nn.Identity()
-        if config.pool == "max":
-            self.maxpool = nn.MaxPool2d(3, stride=1 if config.blur else 2, padding=1)
-            if config.blur:
-                self.maxpool = nn.Sequential(self.maxpool, BlurPool(config.stem[-1]))
+        self.maxpool = _pool(config)
         channels = config.stem[-1]
         for i, stage in enumerate(config.stages):
             blocks = []
-            for j in range(stage.depth):
-                first = replace(stage, projects=stage.projects and j == 0)
-                blocks.append(VariantBlock(channels, first, config, 2 if i and not j else 1))
+            for j in range(len(stage.inner)):
+                blocks.append(VariantBlock(channels, stage, config, 2 if i and not j else 1, j))
                 channels = stage.out
             self.add_module(f"layer{i + 1}", nn.Sequential(*blocks))
         self.avgpool = MaxAndMean() if config.concat_pool else nn.AdaptiveAvgPool2d((1, 1))
@@ -264,6 +273,20 @@ def _stem(config: VariantConfig) -> nn.Module:
         layers.append(nn.Conv2d(channels, width, 3, 1 if i else 2, 1, bias=False))
         channels = width
     return nn.Sequential(*layers)
+
+
+def _pool(config: VariantConfig) -> nn.Module:
+    channels = config.stem[-1]
+    if config.pool == "none":
+        return nn.Identity()
+    if config.pool == "conv":
+        conv = nn.Conv2d(channels, channels, 3, 2, 1, bias=False)
+        return nn.Sequential(conv, _norm(config, channels), nn.ReLU(inplace=True))
+    if config.antialias == "average":
+        return nn.AvgPool2d(2)
+    if config.antialias == "blur":
+        return nn.Sequential(nn.MaxPool2d(3, 1, 1), BlurPool(channels))
+    return nn.MaxPool2d(3, 2, 1)
 
 
 def _head(config: VariantConfig) -> nn.Module:

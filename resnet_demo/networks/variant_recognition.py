@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -20,6 +20,8 @@ from resnet_demo.networks.resnet_variants import StageConfig, VariantConfig, Var
 from resnet_demo.networks.state_dicts import Body, find_body
 
 HEADS = re.compile(r"(^|[._])(fc|linear|classifier|head|last_linear|output|out)\d*(\.|$)")  # asked first
+ANTIALIASED = re.compile(r"res(net|next)(blur|aa)\d+")  # timm's names of networks with pools for strides
+ANTIALIAS: Mapping[str, Literal["blur", "average"]] = {"blur": "blur", "aa": "average"}
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -46,7 +48,8 @@ def recognize_variant(
     kept = {key: t for key, t in kept.items() if not re.search(r"(^|\.)(aa|maxpool)(\.\d+)?\.filt$", key)}
     blur = len(kept) < sum(not key.endswith("num_batches_tracked") for key in body.tensors)
     try:
-        config = _read_config({key: tuple(t.shape) for key, t in kept.items()}, hints, blur)
+        named = {} if "architecture" in hints else _architecture_in(name)
+        config = _read_config({key: tuple(t.shape) for key, t in kept.items()}, {**named, **hints}, blur)
     except (LookupError, ValueError, ZeroDivisionError) as error:
         raise CheckpointError(
             later(
@@ -60,7 +63,10 @@ def recognize_variant(
     kept.update(renamed)
     config = VariantConfig(**{**vars(config), "head": head, "concat_pool": concat})
     return Recognized(
-        vars(config), kept, _assumed(config, hints, left), CIFAR_10 if config.pool == "none" else IMAGENET
+        vars(config),
+        kept,
+        _assumed(config, hints, named, left),
+        CIFAR_10 if config.pool == "none" else IMAGENET,
     )
 
 
@@ -68,43 +74,53 @@ def _read_config(shapes: Shapes, hints: Mapping[str, Any], blur: bool) -> Varian
     numbers = sorted({int(m[1]) for key in shapes if (m := re.match(r"layer(\d+)\.", key))})
     if numbers != list(range(1, len(numbers) + 1)):
         raise ValueError(f"stages {numbers}")
-    bottleneck = "layer1.0.conv3.weight" in shapes
     se, eca = "layer1.0.se.fc1.weight" in shapes, "layer1.0.se.conv.weight" in shapes
-    last = "conv3" if bottleneck else "conv2"
     stages = []
     for number in numbers:
         first = f"layer{number}.0."
         blocks = {int(m[1]) for key in shapes if (m := re.match(rf"layer{number}\.(\d+)\.", key))}
-        inner, second = shapes[first + "conv1.weight"][0], shapes[first + "conv2.weight"]
-        groups = inner // second[1] if bottleneck else 1
-        if not bottleneck and f"{first}bn1.weight" in shapes and shapes[first + "bn1.weight"][0] != inner:
+        bottleneck = first + "conv3.weight" in shapes
+        convs = ("conv1", "conv2") if bottleneck else ("conv1",)
+        inner = tuple(
+            tuple(shapes[f"layer{number}.{block}.{conv}.weight"][0] for conv in convs)
+            for block in range(max(blocks) + 1)
+        )
+        groups = inner[0][0] // shapes[first + "conv2.weight"][1] if bottleneck else 1
+        if not bottleneck and shapes.get(first + "bn1.weight", inner[0])[0] != inner[0][0]:
             raise ValueError("its norms come before its convolutions: a pre-activation network")
         attention = shapes[first + "se.fc1.weight"][0] if se else 0
         attention = shapes[first + "se.conv.weight"][2] if eca else attention
         projects = any(key.startswith(first + "downsample.") for key in shapes)
-        out = shapes[f"{first}{last}.weight"][0]
-        stages.append(StageConfig(max(blocks) + 1, inner, out, groups, attention, projects))
+        out = shapes[f"{first}conv{len(convs) + 1}.weight"][0]
+        stages.append(StageConfig(inner, out, groups, attention, projects))
     stem, kernel, in_chnl = _read_stem(shapes)
     shortcut, shortcut_kernel = _read_shortcut(shapes, stages, stem[-1])
     architecture = str(hints.get("architecture", ""))
-    if "aa" in architecture:
-        raise ValueError("average pools for strides")
     if (act := _activation(hints)) not in ("", "relu"):
         raise ValueError(f"{act:.20} for ReLU")
     return VariantConfig(
         tuple(stages),
-        bottleneck,
         in_chnl,
         stem,
         kernel,
-        pool="none" if len(stem) == 1 and kernel == 3 else "max",
+        pool="conv" if "maxpool.0.weight" in shapes else "none" if len(stem) == 1 and kernel == 3 else "max",
         shortcut=shortcut,
         shortcut_kernel=shortcut_kernel,
         stride_first=bool(hints.get("downsample_in_bottleneck", False)),
         attention="se" if se else "eca" if eca else "",
-        blur=blur or "blur" in architecture,
+        antialias="blur"
+        if blur
+        else ANTIALIAS[found[2]]
+        if (found := ANTIALIASED.search(architecture))
+        else "",
         norm="batch" if "bn1.running_mean" in shapes else "group",
     )
+
+
+def _architecture_in(name: str) -> Mapping[str, str]:
+    """The architecture in a file's name such as resnetaa50_a1h-4cf422b3.pth, where the tensors cannot tell it."""
+    found = ANTIALIASED.search(name.lower())
+    return {"architecture": found.group()} if found else {}
 
 
 def _activation(hints: Mapping[str, Any]) -> str:
@@ -216,14 +232,24 @@ def _read_head(
     return tuple(layers), named, concat, tuple(left)
 
 
-def _assumed(config: VariantConfig, hints: Mapping[str, Any], left: tuple[str, ...]) -> tuple[str, ...]:
+def _assumed(
+    config: VariantConfig, hints: Mapping[str, Any], named: Mapping[str, str], left: tuple[str, ...]
+) -> tuple[str, ...]:
     found: list[str] = []
     if not config.head:
         found.append(later("The file has no last layer, so there is no answer, only what the blocks do."))
-    if not {"downsample_in_bottleneck", "architecture"} & hints.keys():
+    if named:
         found.append(
             later(
-                "Assumed, since the file cannot tell: strides, pools and activations as in torchvision's ResNets."
+                "Assumed from the file's name: strides, pools and activations as in timm's {architecture}.",
+                architecture=named["architecture"],
+            )
+        )
+    elif not {"downsample_in_bottleneck", "architecture"} & hints.keys():
+        found.append(
+            later(
+                "Assumed, since the file cannot tell: strides, pools and activations as in torchvision's ResNets, "
+                "without timm's blurred (blur) or averaged (aa) strides."
             )
         )
     if config.pool == "none":
