@@ -1,7 +1,8 @@
 """Names of classes in the forms that people have them, without torch.
 
-A JSON list; {"0": "cat"}; {"cat": 0}; {"0": ["n01440764", "tench"]}; ``id2label`` or ``label2id`` of a
-config.json; a text file of one name a line; a CSV of two columns, number and name. With or without a byte order
+A JSON list, of names or of objects with ``id`` and ``name``; {"0": "cat"}; {"cat": 0};
+{"0": ["n01440764", "tench"]}; ``id2label`` or ``label2id`` of a config.json; a text file of one name a line,
+numbered or not; a CSV of two columns, number and name. With or without a byte order
 mark, in UTF-8 or UTF-16.
 """
 
@@ -11,6 +12,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from typing import Any
 from resnet_demo.i18n import later
 from resnet_demo.networks.cards import MAX_HEADER, CheckpointError, read_bytes
 
+SYNSET = re.compile(r"n\d{8}[\s,]+")  # WordNet's number, before the name in ImageNet's lists
+NUMBERED = re.compile(r"(\d{1,9})\s*[:.)=]?\s+(.+)")
 MAX_NAME = 200  # characters
 NAMES_BESIDE = (".classes.json", ".classes.txt", ".classes.csv", ".labels.txt", ".labels.json")
 LABELS_BESIDE = (
@@ -97,6 +101,8 @@ def _from_json(found: Any) -> list[str]:
         return _in_order({int(number): _one(name) for number, name in found.items()}, len(found))
     if not isinstance(found, list):
         raise TypeError
+    if found and all(isinstance(one, Mapping) and isinstance(one.get("id"), int) for one in found):
+        return _in_order({one["id"]: _one(one) for one in found}, len(found))
     return [_one(name) for name in found]
 
 
@@ -128,6 +134,14 @@ def _from_lines(text: str) -> list[str]:
         found = _from_columns(rows)
         if found:
             return found
+    if all(SYNSET.match(line) for line in lines):
+        return [SYNSET.sub("", line) for line in lines]
+    numbered = [NUMBERED.match(line) for line in lines]
+    if lines and all(numbered):
+        try:
+            return _in_order({int(m[1]): m[2] for m in numbered if m}, len(lines))
+        except ValueError:  # names that begin with a number
+            pass
     return lines
 
 
