@@ -39,6 +39,7 @@ FIRST = re.compile(r"^(|.*[._])(layer1\.0\.conv1\.weight)$")
 FIRST_CHILDREN = re.compile(r"^(|.*\.)4\.0\.conv1\.weight$")  # Sequential(*resnet.children())
 FIRST_TRANSFORMERS = re.compile(r"^(|.*\.)encoder\.stages\.0\.layers\.0\.layer\.0\.convolution\.weight$")
 CHILDREN = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
+STRAY = re.compile(r"(conv|stem|stage|transition)\w*\.")  # more convolutions beside stem and blocks
 BODY = re.compile(r"^(conv1|bn1|maxpool|layer\d+)\.")
 
 
@@ -49,10 +50,12 @@ class Body:
     Attributes:
         tensors: of stem and blocks.
         others: the rest, in the file's order and with its names, shortened by the prefix of the body.
+        strays: names among the others of what can only be a part of the body, which then is no ResNet's.
     """
 
     tensors: dict[str, Tensor]
     others: dict[str, Tensor]
+    strays: tuple[str, ...] = ()
 
 
 def unwrap(found: Any, name: str) -> tuple[dict[str, Tensor], str]:
@@ -153,6 +156,7 @@ def find_body(tensors: Mapping[str, Tensor], name: str = "") -> Body | None:
 def _split(tensors: Mapping[str, Tensor], prefix: str, rename: Callable[[str], str | None]) -> Body:
     body: dict[str, Tensor] = {}
     others: dict[str, Tensor] = {}
+    strays = []
     for key, tensor in tensors.items():
         inner = key.removeprefix(prefix)
         new = rename(inner) if key.startswith(prefix) else None
@@ -160,7 +164,9 @@ def _split(tensors: Mapping[str, Tensor], prefix: str, rename: Callable[[str], s
             body[new] = tensor
         else:
             others[inner] = tensor
-    return Body(body, others)
+            if key.startswith(prefix) and STRAY.match(inner) and tensor.ndim == 4:
+                strays.append(inner)
+    return Body(body, others, tuple(strays))
 
 
 def _from_torchvision(key: str) -> str | None:
@@ -197,22 +203,25 @@ REFUSALS = (  # pattern among the names, what that is
         r"(^|\.)(blocks|layers|layer|encoder_layer_\d+)\.\d+\.(attn|attention|self_attention|self_attn)\.",
         later("a transformer"),
     ),
-    (r"(cls_token|pos_embed|class_embedding|position_embeddings)", later("a vision transformer")),
+    (
+        r"(cls_token|pos_embed|class_embedding|position_embeddings)",
+        later("a network of attention, such as a vision transformer"),
+    ),
     (
         r"(^|\.)(generator|netG|discriminator|netD|mapping|synthesis)\.|^(main|deconv)\.",
         later("a generative network"),
     ),
     (
         r"(^|\.)stages\.\d+\.(blocks\.)?\d+\.(conv_dw|dwconv|gamma)|(^|\.)features\.\d+\.\d+\.block\.",
-        later("a ConvNeXt"),
+        later("a ConvNeXt, EfficientNet or MobileNet"),
     ),
     (r"(^|\.)denseblock\d|(^|\.)denselayer\d", later("a DenseNet")),
     (
         r"(^|\.)(_blocks|blocks)\.\d+\.(\d+\.)?(_?conv_pw|_?conv_dw|_?depthwise_conv)",
-        later("an EfficientNet"),
+        later("an EfficientNet, MobileNet or GhostNet"),
     ),
     (r"(^|\.)features\.\d+\.conv\.\d", later("a MobileNet")),
-    (r"(^|\.)features\.\d+\.(weight|bias)$", later("a VGG or AlexNet")),
+    (r"(^|\.)features\.\d+\.(weight|bias)$", later("a VGG, AlexNet or SqueezeNet")),
     (r"(lora_[AB]|lora_up|lora_down)", later("a LoRA adapter")),
     (r"(^|\.)(exp_avg|momentum_buffer)", later("an optimizer's state")),
     (r"(^|\.)(rpn|roi_heads|box_head|mask_head)\.", later("a detector")),

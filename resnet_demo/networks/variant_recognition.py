@@ -46,20 +46,19 @@ def recognize_variant(
         return None
     kept = {key: t for key, t in body.tensors.items() if not key.endswith("num_batches_tracked")}
     kept = {key: t for key, t in kept.items() if not re.search(r"(^|\.)(aa|maxpool)(\.\d+)?\.filt$", key)}
+    if body.strays:
+        raise _unknown(name, body.strays[0])
     blur = len(kept) < sum(not key.endswith("num_batches_tracked") for key in body.tensors)
     try:
         named = {} if "architecture" in hints else _architecture_in(name)
         config = _read_config({key: tuple(t.shape) for key, t in kept.items()}, {**named, **hints}, blur)
     except (LookupError, ValueError, ZeroDivisionError) as error:
-        raise CheckpointError(
-            later(
-                "{file} has residual blocks of a form that is not known here ({reason}).",
-                file=name,
-                reason=f"{error!s:.80}",
-            )
-        ) from None
+        raise _unknown(name, error) from None
     _reshape_attention(kept)
     head, renamed, concat, left = _read_head(body, config.stages[-1].out)
+    if any(tensor.ndim >= 4 and tensor.shape[2:].numel() > 1 for tensor in body.others.values()):
+        # part of a detector or the like: what follows the blocks is no classifier, whatever fits
+        head, renamed, concat, left = (), {}, False, tuple(body.others)
     kept.update(renamed)
     config = VariantConfig(**{**vars(config), "head": head, "concat_pool": concat})
     return Recognized(
@@ -67,6 +66,16 @@ def recognize_variant(
         kept,
         _assumed(config, hints, named, left),
         CIFAR_10 if config.pool == "none" else IMAGENET,
+    )
+
+
+def _unknown(name: str, reason: object) -> CheckpointError:
+    return CheckpointError(
+        later(
+            "{file} has residual blocks of a form that is not known here ({reason}).",
+            file=name,
+            reason=f"{reason!s:.80}",
+        )
     )
 
 

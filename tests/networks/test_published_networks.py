@@ -115,3 +115,61 @@ def test_transformers(layer_type: str, stride_first: bool, hidden_act: str) -> N
         assert torch.allclose(found(X), wanted, atol=1e-5)
     assert len(streams) == 4
     assert not any("torchvision" in sentence for sentence in assumed)
+
+
+# what is brought, what is said of it: nothing is shown of a network that is another than it seems
+OTHERS = (
+    ("timm", "vit_tiny_patch16_224", "is a transformer"),
+    ("timm", "convnext_atto", "is a ConvNeXt, EfficientNet or MobileNet"),
+    ("timm", "efficientnet_b0", "is an EfficientNet, MobileNet or GhostNet"),
+    ("timm", "mobilenetv3_small_050", "is an EfficientNet, MobileNet or GhostNet"),
+    ("timm", "densenet121", "is a DenseNet"),
+    ("timm", "botnet26t_256", "is a network of attention"),
+    ("timm", "hrnet_w18_small", "form that is not known here"),
+    ("timm", "res2net50_26w_4s", "form that is not known here"),
+    ("timm", "resnest14d", "form that is not known here"),
+    ("timm", "resnetv2_50", "not the state dict of a ResNet that is known here"),
+    ("timm", "regnetx_002", "not the state dict of a ResNet that is known here"),
+    ("torchvision", "vgg11_bn", "is a VGG, AlexNet or SqueezeNet"),
+    ("torchvision", "efficientnet_b0", "is a ConvNeXt, EfficientNet or MobileNet"),
+    ("torchvision", "shufflenet_v2_x0_5", "not the state dict of a ResNet that is known here"),
+    ("torchvision", "vit_b_32", "is a network of attention"),
+)
+
+
+@pytest.mark.parametrize(("library", "name", "says"), OTHERS, ids=[f"{one[0]} {one[1]}" for one in OTHERS])
+def test_other_networks_are_refused(library: str, name: str, says: str) -> None:
+    if library == "timm":
+        model = pytest.importorskip("timm").create_model(name)
+    else:
+        from torchvision import models
+
+        model = getattr(models, name)()
+    with pytest.raises(RuntimeError, match=says) as caught:
+        recognize(model.state_dict(), {}, "mine.pth")
+    assert str(caught.value).startswith("mine.pth ") and str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["segmentation.fcn_resnet50", "segmentation.deeplabv3_resnet50", "detection.retinanet_resnet50_fpn"],
+)
+def test_of_a_larger_network_the_backbone_is_shown_without_an_answer(name: str) -> None:
+    """No layer of a detector is taken for a classifier because its shape fits."""
+    from torchvision import models
+
+    kind, _, function = name.partition(".")
+    whole = getattr(getattr(models, kind), function)(weights=None, weights_backbone=None).eval()
+    found, recognized, assumed = recognize(whole.state_dict(), {}, "mine.pth")
+    assert recognized.config["head"] == ()
+    assert any("no last layer" in said for said in assumed)
+    assert any("are no part of the network and were left aside" in said for said in assumed)
+    assert torch.equal(found.conv1.weight, next(iter(whole.state_dict().values())))
+
+
+def test_features_alone_run_and_say_so() -> None:
+    model = made_by_timm("resnet18")
+    model.reset_classifier(0)  # type: ignore[operator]
+    found, assumed = from_state(model, {})
+    assert_same(found, model, X)
+    assert any("no last layer" in said for said in assumed)
