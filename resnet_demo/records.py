@@ -25,6 +25,24 @@ Interpolation = Literal["bilinear", "bicubic"]
 MAX_SIZE = 1024  # pixels a side: streams grow with its square
 
 
+class NetworkInput(np.ndarray[Any, np.dtype[np.uint8]]):
+    """A picture (H, W, 3) uint8 that a network takes as it is, without being resized or cropped once more.
+
+    ``Run.photo`` is one. Any other array is a picture of any size, and is prepared as a photo is.
+    """
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.uint8]) -> NetworkInput:
+        """``pixels`` (H, W, 3) uint8 of the side that the network takes, with the same memory.
+
+        Raises:
+            ValueError: another shape or dtype.
+        """
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise ValueError(f"(H, W, 3) uint8 is needed, not {pixels.dtype} {pixels.shape}")
+        return pixels.view(cls)
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """How a photo becomes the network's input; stored in the checkpoint's card.
@@ -352,8 +370,8 @@ class Run:
     Attributes:
         network: name of the network on the menu.
         device: where it ran, as shown to people: "CPU", "CUDA (…)", "MPS".
-        photo: the photo as the network saw it, (H, W, 3) uint8 RGB; for a network that listens,
-            the picture of the sound (``mel.mel_picture``).
+        photo: the photo as the network saw it, (H, W, 3) uint8 RGB, a ``NetworkInput``; for a network that
+            listens, the picture of the sound (``mel.mel_picture``).
         prediction: the answer.
         blocks: one record a residual block, in order, with the streams that the run was asked to keep.
         trace: one record a layer, "input" first.

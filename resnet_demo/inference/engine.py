@@ -199,8 +199,9 @@ class Engine:
         Single photos that come while the network is busy share its next pass; a list is one pass.
 
         Args:
-            photos: a file, by its bytes or its path, as the page opens it; a picture, RGB,
-                upright, any size; or the ``photo`` of an earlier run of this network, which is
+            photos: a file, by its bytes or its path, as the page opens it; a picture, upright, of any
+                size, as Pillow or as numpy has it, (H, W), (H, W, 3) or (H, W, 4) uint8; or a
+                ``NetworkInput`` such as the ``photo`` of an earlier run of this network, which is
                 taken as it is. A network that listens takes the samples of a sound, as ``open_sound``
                 gives them. Or a list of such.
             network: a name on the menu, or None for the default.

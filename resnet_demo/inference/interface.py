@@ -20,9 +20,9 @@ from resnet_demo.inputs.files import FileSource
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import named_by
 from resnet_demo.networks.download import Progress, nothing
-from resnet_demo.records import STREAM_NAMES, Ablation, Gate, GradientFlow, Preprocessing, Run
+from resnet_demo.records import STREAM_NAMES, Ablation, Gate, GradientFlow, NetworkInput, Preprocessing, Run
 
-# a photo as a file or opened, the samples of a sound, or the picture that the network takes
+# a photo as a file, opened or as an array, the samples of a sound, or a NetworkInput
 Photo = FileSource | Image.Image | NDArray[np.uint8] | NDArray[np.float32]
 PhotoT = TypeVar("PhotoT", bound=Photo)
 
@@ -74,20 +74,21 @@ class NetworkInfo:
     preprocessing: Preprocessing
 
 
-def as_pixels(given: Photo, info: NetworkInfo) -> NDArray[np.uint8]:
-    """What the network takes, (H, W, 3) uint8: the picture of what was given, or what is already so as it is.
+def as_pixels(given: Photo, info: NetworkInfo) -> NetworkInput:
+    """What the network takes, (H, W, 3) uint8: the picture of what was given, or a ``NetworkInput`` as it is.
 
     Raises:
         EngineError: something of another kind than the network takes.
-        PhotoError: a file that is no photo.
+        PhotoError: a file or an array that is no photo.
     """
-    if isinstance(given, np.ndarray) and given.dtype == np.uint8:
-        return np.asarray(given, np.uint8)
+    size = info.preprocessing.size
+    if isinstance(given, NetworkInput) and given.shape == (size, size, 3) and given.dtype == np.uint8:
+        return given
     modality = modality_named(info.preprocessing.modality)
     picture = modality.to_picture(given, info.preprocessing)
     if picture is None:
         raise EngineError(later(modality.refusal, name=info.name))
-    return picture
+    return NetworkInput.of(picture)
 
 
 class PhotoEngine(Protocol):
