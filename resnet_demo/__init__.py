@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from resnet_demo.networks.resnet import ResNet as ResNet
     from resnet_demo.networks.resnet import ResNetConfig as ResNetConfig
     from resnet_demo.records import Gate as Gate
+    from resnet_demo.records import NetworkInput as NetworkInput
     from resnet_demo.records import Run as Run
     from resnet_demo.serialize import save_streams as save_streams
 
@@ -33,6 +34,7 @@ WHERE = {
     "BlockKind": "networks.residual_blocks",
     "Engine": "inference.engine",
     "Gate": "records",
+    "NetworkInput": "records",
     "ResNet": "networks.resnet",
     "ResNetConfig": "networks.resnet",
     "ResidualBlock": "networks.resnet",

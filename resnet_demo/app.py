@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
@@ -20,7 +21,7 @@ from resnet_demo.page.process import NoFolderError, own_folder
 
 os.environ.update({**OPENMP, **os.environ})  # read when torch is imported
 
-from resnet_demo.i18n import languages, speaking
+from resnet_demo.i18n import error_of, languages, speaking
 from resnet_demo.inference import zerogpu
 from resnet_demo.inference.interface import (
     NO_RAY,
@@ -35,7 +36,7 @@ from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.options import chosen_checkpoint, network_options
 from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.inputs import decoding
-from resnet_demo.networks.cards import FIELD, WEIGHTS, MenuEntry, read_checkpoint, read_menu
+from resnet_demo.networks.cards import FIELD, WEIGHTS, CheckpointError, MenuEntry, read_checkpoint, read_menu
 from resnet_demo.page.access import Access
 from resnet_demo.page.assets import address_of, modules, style
 from resnet_demo.page.connections import bounded_connections
@@ -76,7 +77,7 @@ def defer_engine(
 
 def read_whole_menu(weights: Path = WEIGHTS, own: OwnCheckpoint | None = None) -> list[MenuEntry]:
     """The networks on offer, the default first."""
-    return [*([read_checkpoint(own.checkpoint)] if own else []), *read_menu(weights), *FIELD]
+    return [*([read_checkpoint(own.checkpoint, own.blocks)] if own else []), *read_menu(weights), *FIELD]
 
 
 def build_demo(
@@ -174,11 +175,24 @@ def main(argv: Sequence[str] | None = None, program: str = "python app.py") -> i
     access = chosen_access(parser, args)
     bound_log()
     try:
+        own = checked(own) if own is not None else None
         with own_folder():
             return serve(args, own, fleet, access)
-    except NoFolderError as error:
-        print(error, file=sys.stderr)
+    except (NoFolderError, CheckpointError) as error:
+        print(error_of(error), file=sys.stderr)
         return 1
+
+
+def checked(own: OwnCheckpoint) -> OwnCheckpoint:
+    """The network of one's own with the number of its blocks; it is loaded to find out.
+
+    Raises:
+        CheckpointError: it cannot be; one sentence.
+    """
+    from resnet_demo.networks.sources import as_source, load_source
+
+    _model, card = load_source(as_source(own.name, own.network()))
+    return replace(own, blocks=card.blocks)
 
 
 def serve(

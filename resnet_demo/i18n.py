@@ -17,7 +17,7 @@ address, and puts markers where the API's documentation has labels. One mechanis
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -138,6 +138,14 @@ def grouped(number: float) -> str:
     """A whole number with its thousands apart. A comma there is English; elsewhere it would be the decimal one."""
     text = f"{number:,.0f}"
     return text if _language.get() == ENGLISH else text.replace(",", "\u202f")
+
+
+def joined(sentences: Iterable[str]) -> str:
+    """One sentence after the other, each said in whatever language the whole is said in."""
+    whole = ""
+    for sentence in sentences:
+        whole = later("{first} {second}", first=whole, second=sentence) if whole else sentence
+    return whole
 
 
 def error_of(error: BaseException) -> str:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,26 @@ from resnet_demo.modalities import modality_named
 STREAM_NAMES = ("residual", "shortcut", "pre_activation", "output")  # in the order of the sum
 
 ResizeMode = Literal["squash", "crop", "pad"]
+Interpolation = Literal["bilinear", "bicubic"]
+MAX_SIZE = 1024  # pixels a side: streams grow with its square
+
+
+class NetworkInput(np.ndarray[Any, np.dtype[np.uint8]]):
+    """A picture (H, W, 3) uint8 that a network takes as it is, without being resized or cropped once more.
+
+    ``Run.photo`` is one. Any other array is a picture of any size, and is prepared as a photo is.
+    """
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.uint8]) -> NetworkInput:
+        """``pixels`` (H, W, 3) uint8 of the side that the network takes, with the same memory.
+
+        Raises:
+            ValueError: another shape or dtype.
+        """
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise ValueError(f"(H, W, 3) uint8 is needed, not {pixels.dtype} {pixels.shape}")
+        return pixels.view(cls)
 
 
 @dataclass(frozen=True)
@@ -30,9 +50,11 @@ class Preprocessing:
     Attributes:
         size: side of the square input in pixels.
         resize: "squash" scales both sides to ``size``; "crop" scales the short side to
-            ``size`` and keeps the centre; "pad" scales the long side and fills with grey.
+            ``size / crop_share`` and keeps the centre; "pad" scales the long side and fills with grey.
         mean, std: per channel of the input, for values in 0..1: ``(x - mean) / std``; three for
             RGB, one for a grey picture such as that of a sound.
+        crop_share: share of the short side that "crop" keeps, 0.05..1: torchvision's 224 of 256 are 0.875.
+        interpolation: how pixels are resized.
         modality: what the picture is of, see ``modalities``; older cards call it "sense".
     """
 
@@ -41,10 +63,22 @@ class Preprocessing:
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     modality: str = "photo"
+    crop_share: float = 1.0
+    interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(self.mean))  # JSON gives lists
         object.__setattr__(self, "std", tuple(self.std))
+        if not isinstance(self.size, int) or not 8 <= self.size <= MAX_SIZE:
+            raise ValueError(f"the side of the input must be 8 to {MAX_SIZE} pixels, got {self.size!r:.20}")
+        if self.resize not in get_args(ResizeMode) or self.interpolation not in get_args(Interpolation):
+            raise ValueError(f"no way to resize: {self.resize!r:.20}, {self.interpolation!r:.20}")
+        if not 0.05 <= self.crop_share <= 1:
+            raise ValueError(f"the share that is kept must lie in 0.05..1, got {self.crop_share!r:.20}")
+        if not all(math.isfinite(number) for number in (*self.mean, *self.std)) or not all(
+            deviation > 0 for deviation in self.std
+        ):
+            raise ValueError(f"means must be finite and deviations positive, got {self.mean} and {self.std}")
         if not len(self.mean) == len(self.std) in (1, 3):
             raise ValueError(f"one or three means and as many deviations, got {self.mean} and {self.std}")
 
@@ -55,6 +89,8 @@ class Preprocessing:
         Raises:
             TypeError, ValueError: it is not one, or names a modality that nobody knows.
         """
+        if not isinstance(stored, Mapping):
+            raise TypeError(f"preprocessing is an object, not {stored!r:.20}")
         found = cls(**{"modality" if name == "sense" else name: value for name, value in stored.items()})
         modality_named(found.modality)
         return found
@@ -334,8 +370,8 @@ class Run:
     Attributes:
         network: name of the network on the menu.
         device: where it ran, as shown to people: "CPU", "CUDA (…)", "MPS".
-        photo: the photo as the network saw it, (H, W, 3) uint8 RGB; for a network that listens,
-            the picture of the sound (``mel.mel_picture``).
+        photo: the photo as the network saw it, (H, W, 3) uint8 RGB, a ``NetworkInput``; for a network that
+            listens, the picture of the sound (``mel.mel_picture``).
         prediction: the answer.
         blocks: one record a residual block, in order, with the streams that the run was asked to keep.
         trace: one record a layer, "input" first.

@@ -23,7 +23,7 @@ from resnet_demo.analysis.gradient_flow import gradient_flow
 from resnet_demo.analysis.layer_summary import stages, trace_layers
 from resnet_demo.analysis.linear_probes import Probe, load_probes
 from resnet_demo.analysis.receptive_field import receptive_fields
-from resnet_demo.i18n import later
+from resnet_demo.i18n import joined, later
 from resnet_demo.inference.devices import best_device, device_name
 from resnet_demo.inference.explain import ExactNetworks, explain
 from resnet_demo.inference.forward import (
@@ -49,26 +49,10 @@ from resnet_demo.inference.interface import (
     streams_to_keep,
 )
 from resnet_demo.inference.optimize import fold_norms, pack_weights
-from resnet_demo.networks.cards import WEIGHTS, read_checkpoint
-from resnet_demo.networks.checkpoints import (
-    Card,
-    CheckpointError,
-    available_networks,
-    load_checkpoint,
-    read_card,
-)
+from resnet_demo.networks.cards import WEIGHTS, Card, CheckpointError, available_networks, read_card
 from resnet_demo.networks.download import DownloadError, Progress, nothing
-from resnet_demo.networks.torchvision_resnets import (
-    FieldNetwork,
-    OwnNetwork,
-    field_networks,
-    load_field,
-    load_own,
-    own_network,
-)
+from resnet_demo.networks.sources import Source, as_source, load_source, networks_on_offer
 from resnet_demo.records import STREAM_NAMES, Ablation, Gate, GradientFlow, Run
-
-Source = Path | FieldNetwork | OwnNetwork
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +77,8 @@ class Engine:
     """Runs photos. Safe to call from many threads; each network runs one batch at a time.
 
     Args:
-        networks: name on the menu -> checkpoint of ours, network of the field, or a state dict of
-            one's own; those in ``weights/`` when None.
+        networks: name on the menu -> path of a checkpoint, ours or anybody's state dict, or what
+            ``networks.sources`` knows besides; those in ``weights/`` when None.
         device: "auto", "cuda", "mps" or "cpu".
 
     Attributes:
@@ -105,7 +89,8 @@ class Engine:
 
     def __init__(self, networks: Mapping[str, Source] | None = None, device: str = "auto") -> None:
         self.device = best_device(device)
-        self.networks: dict[str, Source] = dict(available_networks() if networks is None else networks)
+        given = available_networks() if networks is None else networks
+        self.networks = {name: as_source(name, source) for name, source in given.items()}
         if not self.networks:
             raise EngineError(later("No network found: put a checkpoint and its card into weights/."))
         self._loaded: dict[str, LoadedNetwork] = {}
@@ -172,18 +157,14 @@ class Engine:
         """
         source = self.networks[name]
         probes: Mapping[str, Probe] = {}
-        model: nn.Module
-        if isinstance(source, FieldNetwork):
-            model, card = load_field(source, progress)
-        elif isinstance(source, OwnNetwork):
-            model, card = load_own(source)
-        else:
-            model, card = load_checkpoint(source)
+        model, card = load_source(source, progress)
+        if isinstance(source, Path):
             probes = load_probes(source)
         model.eval().requires_grad_(False)
         # channels_last lets the CPU's and the GPU's faster convolutions be chosen
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return LoadedNetwork(name, model, card, torch.device("cpu"), probes=probes)
+        notice = joined(card.assumed)
+        return LoadedNetwork(name, model, card, torch.device("cpu"), notice=notice, probes=probes)
 
     @overload
     def run(
@@ -218,8 +199,9 @@ class Engine:
         Single photos that come while the network is busy share its next pass; a list is one pass.
 
         Args:
-            photos: a file, by its bytes or its path, as the page opens it; a picture, RGB,
-                upright, any size; or the ``photo`` of an earlier run of this network, which is
+            photos: a file, by its bytes or its path, as the page opens it; a picture, upright, of any
+                size, as Pillow or as numpy has it, (H, W), (H, W, 3) or (H, W, 4) uint8; or a
+                ``NetworkInput`` such as the ``photo`` of an earlier run of this network, which is
                 taken as it is. A network that listens takes the samples of a sound, as ``open_sound``
                 gives them. Or a list of such.
             network: a name on the menu, or None for the default.
@@ -303,6 +285,8 @@ class Engine:
             EngineError: it failed.
         """
         net = self.network(run.network)
+        if not net.card.classes:
+            raise EngineError(later("This network has no last layer, so there is no answer to compare."))
         x = to_tensor(run.photo, net.card.preprocessing)
         found = self._away("ablation", net, x)
         if found is None:
@@ -355,19 +339,12 @@ def build_engine(config: EngineConfig) -> Engine:
     Raises:
         EngineError, CheckpointError: one sentence fit for the page.
     """
-    networks: dict[str, Source] = {}
-    own = config.own
-    if own is not None:
-        is_ours = own.checkpoint.with_suffix(".json").is_file()
-        networks[read_checkpoint(own.checkpoint).name] = (
-            own.checkpoint if is_ours else own_network(own.checkpoint, own.classes, own.allow_pth)
-        )
-    networks |= {**available_networks(config.weights or WEIGHTS), **field_networks()}
+    networks = networks_on_offer(config.weights or WEIGHTS, config.own.network() if config.own else None)
     engine = Engine(networks, config.device)
     try:
         engine.network()
     except (EngineError, CheckpointError) as error:
-        if own is not None:
+        if config.own is not None:
             raise
         # whoever asks for it is told; the others run
         log.warning("%s cannot be used: %s", engine.default, error)

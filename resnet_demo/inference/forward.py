@@ -295,7 +295,7 @@ def finish(
         trace=with_times(net.trace, share.spent),
         timings=spent,
         notice=share.notice,
-        classes=net.card.classes,
+        classes=net.card.classes or (NO_ANSWER,),
         gates=gates,
         activation=activation,
         read_outs=read,
@@ -310,7 +310,11 @@ def _activation(net: LoadedNetwork, last: Block, logit: int) -> ClassActivation 
     if net.linear is None or "output" not in last.streams:
         return None
     weight = net.linear.weight[logit].float().cpu().numpy()
-    return class_activation(last.output, weight, float(net.linear.bias[logit]))
+    bias = net.linear.bias  # a layer may have none, whatever its type says
+    return class_activation(last.output, weight, 0.0 if bias is None else float(bias[logit]))
+
+
+NO_ANSWER = later("no answer")  # the label for a network without a last layer
 
 
 def predict(logits: NDArray[np.float32], card: Card) -> Prediction:
@@ -319,6 +323,8 @@ def predict(logits: NDArray[np.float32], card: Card) -> Prediction:
     The logits are divided by the card's temperature before the sigmoid or softmax
     (Guo et al. 2017, https://arxiv.org/abs/1706.04599); the logit reported is the raw one.
     """
+    if not card.classes:  # features, not logits
+        return Prediction(NO_ANSWER, (Confidence(NO_ANSWER, 0.0),), 0.0, (0.0,))
     every = chances(logits[None], card)[0]
     ranked = np.argsort(-every, kind="stable")[:5]
     confidences = tuple(Confidence(card.classes[i], float(every[i])) for i in ranked)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,17 @@ from PIL import Image
 from resnet_demo.i18n import later
 from resnet_demo.inputs.files import FileSource
 from resnet_demo.modalities import modality_named
+from resnet_demo.networks.cards import named_by
 from resnet_demo.networks.download import Progress, nothing
-from resnet_demo.records import STREAM_NAMES, Ablation, Gate, GradientFlow, Preprocessing, Run
+from resnet_demo.records import STREAM_NAMES, Ablation, Gate, GradientFlow, NetworkInput, Preprocessing, Run
 
-# a photo as a file or opened, the samples of a sound, or the picture that the network takes
+# a photo as a file, opened or as an array, the samples of a sound, or a NetworkInput
 Photo = FileSource | Image.Image | NDArray[np.uint8] | NDArray[np.float32]
 PhotoT = TypeVar("PhotoT", bound=Photo)
+
+if TYPE_CHECKING:
+    from resnet_demo.networks.own_networks import OwnNetwork
+
 PATIENCE_S = 60.0  # seconds to wait for one's turn
 MAX_BATCH = 8  # photos that share one pass
 BUSY = later("The network is busy with other people's photos; try again in a minute.")
@@ -69,20 +74,21 @@ class NetworkInfo:
     preprocessing: Preprocessing
 
 
-def as_pixels(given: Photo, info: NetworkInfo) -> NDArray[np.uint8]:
-    """What the network takes, (H, W, 3) uint8: the picture of what was given, or what is already so as it is.
+def as_pixels(given: Photo, info: NetworkInfo) -> NetworkInput:
+    """What the network takes, (H, W, 3) uint8: the picture of what was given, or a ``NetworkInput`` as it is.
 
     Raises:
         EngineError: something of another kind than the network takes.
-        PhotoError: a file that is no photo.
+        PhotoError: a file or an array that is no photo.
     """
-    if isinstance(given, np.ndarray) and given.dtype == np.uint8:
-        return np.asarray(given, np.uint8)
+    size = info.preprocessing.size
+    if isinstance(given, NetworkInput) and given.shape == (size, size, 3) and given.dtype == np.uint8:
+        return given
     modality = modality_named(info.preprocessing.modality)
     picture = modality.to_picture(given, info.preprocessing)
     if picture is None:
         raise EngineError(later(modality.refusal, name=info.name))
-    return picture
+    return NetworkInput.of(picture)
 
 
 class PhotoEngine(Protocol):
@@ -176,11 +182,32 @@ def hear(
 
 @dataclass(frozen=True)
 class OwnCheckpoint:
-    """A network of one's own, from the command line."""
+    """A network of one's own, from the command line.
+
+    Attributes:
+        checkpoint: ours with its card, or anybody's state dict, see ``networks.own_networks``.
+        classes: file of its class names; what lies beside the checkpoint when None.
+        allow_pth: whether pickles of PyTorch are read, as tensors alone.
+        preprocessing: file that says how a photo becomes the input; what lies beside the checkpoint when None.
+        blocks: residual blocks, 0 if it has not been loaded to count them.
+    """
 
     checkpoint: Path
     classes: Path | None = None
     allow_pth: bool = False
+    preprocessing: Path | None = None
+    blocks: int = 0
+
+    @property
+    def name(self) -> str:
+        """On the menu: its card's, or the file's."""
+        return named_by(self.checkpoint)
+
+    def network(self) -> OwnNetwork:
+        """What it is loaded from; torch is imported for it."""
+        from resnet_demo.networks.own_networks import OwnNetwork
+
+        return OwnNetwork(self.name, self.checkpoint, self.classes, self.allow_pth, self.preprocessing)
 
 
 @dataclass(frozen=True)

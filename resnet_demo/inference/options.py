@@ -18,10 +18,17 @@ def network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         type=Path,
-        help="a network of your own: ours with its card, or a torchvision ResNet's state dict",
+        help="a network of your own: ours with its card, or the state dict of a ResNet",
     )
     parser.add_argument(
-        "--classes", type=Path, help="JSON list of its class names (default: <stem>.classes.json)"
+        "--classes",
+        type=Path,
+        help="its class names: JSON, CSV or one a line (default: what lies beside it)",
+    )
+    parser.add_argument(
+        "--preprocessing",
+        type=Path,
+        help="JSON of size, crop_share, mean and std (default: what lies beside it)",
     )
     parser.add_argument("--allow-pth", action="store_true", help="read the tensors of a .pth checkpoint")
 
@@ -32,4 +39,4 @@ def chosen_checkpoint(parser: argparse.ArgumentParser, args: argparse.Namespace)
         return None
     if not args.checkpoint.is_file():
         parser.error(f"{args.checkpoint} is not a file")
-    return OwnCheckpoint(args.checkpoint, args.classes, args.allow_pth)
+    return OwnCheckpoint(args.checkpoint, args.classes, args.allow_pth, args.preprocessing)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_demo.inputs.synthetic_sounds import LENGTH, RATE
+from resnet_demo.records import NetworkInput
 
 BANDS = 96  # rows; the lowest band is at the bottom
 HOP = 320  # samples from column to column: 20 ms
@@ -74,7 +75,7 @@ def mel_power(samples: NDArray[np.floating]) -> NDArray[np.float64]:
     return found
 
 
-def mel_picture(samples: NDArray[np.floating]) -> NDArray[np.uint8]:
+def mel_picture(samples: NDArray[np.floating]) -> NetworkInput:
     """The picture of a sound: white is the loudest point of it, black RANGE decibels below.
 
     Relative to the loudest point, so how far away the microphone was does not matter.
@@ -89,7 +90,7 @@ def mel_picture(samples: NDArray[np.floating]) -> NDArray[np.uint8]:
     power = mel_power(samples)
     loudest = float(power.max(initial=0.0))
     if loudest <= 0:
-        return np.zeros((BANDS, COLUMNS, 3), np.uint8)
+        return NetworkInput.of(np.zeros((BANDS, COLUMNS, 3), np.uint8))
     decibels = 10 * np.log10(np.maximum(power / loudest, 10 ** (-RANGE / 10)))  # -RANGE..0
     grey = np.rint(255 * (1 + decibels / RANGE)).astype(np.uint8)[::-1]  # the lowest band to the bottom
-    return np.ascontiguousarray(np.repeat(grey[:, :, None], 3, axis=2))
+    return NetworkInput.of(np.repeat(grey[:, :, None], 3, axis=2))

@@ -11,22 +11,50 @@ from PIL import Image
 
 from resnet_demo.i18n import later, say
 from resnet_demo.inputs.decoding import decode_photo
+from resnet_demo.inputs.errors import PhotoError
 from resnet_demo.inputs.preprocessing import fit_photo
 from resnet_demo.modalities import Modality, register
 from resnet_demo.records import Preprocessing
 
 
 def photo_picture(given: Any, preprocessing: Preprocessing) -> NDArray[np.uint8] | None:
-    """A photo, opened or as a file (its path, bytes, or opened for reading), as the network takes it.
+    """A photo, opened, as an array or as a file (its path, bytes, or opened for reading), as the network takes it.
 
     Raises:
-        PhotoError: a file that is no photo.
+        PhotoError: a file or an array that is no photo.
     """
+    if isinstance(given, np.ndarray):
+        if given.ndim == 1:  # the samples of a sound
+            return None
+        given = picture_of(given)
     if isinstance(given, Image.Image):
         return fit_photo(given, preprocessing)
     if isinstance(given, bytes | str | Path) or hasattr(given, "read"):
         return decode_photo(given, preprocessing).pixels
     return None
+
+
+def picture_of(pixels: NDArray[Any]) -> Image.Image:
+    """The picture in an array: grey (H, W) or (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4), uint8.
+
+    Raises:
+        PhotoError: another shape or dtype.
+    """
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    if (
+        pixels.dtype != np.uint8
+        or pixels.size == 0
+        or (pixels.ndim != 2 and pixels.shape[2:] not in ((3,), (4,)))
+    ):
+        raise PhotoError(
+            later(
+                "A picture as an array is (height, width, 3), uint8 of 0 to 255; this one is {shape}, {dtype}.",
+                shape=pixels.shape,
+                dtype=pixels.dtype,
+            )
+        )
+    return Image.fromarray(np.ascontiguousarray(pixels).view(np.ndarray))
 
 
 def extent(size: int) -> str:

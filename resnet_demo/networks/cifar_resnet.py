@@ -9,16 +9,22 @@ own ``ResidualBlock`` without ``downsample``. https://arxiv.org/abs/1512.03385
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnet_demo.networks.families import Family, register_family
+from resnet_demo.i18n import later
+from resnet_demo.networks.families import Family, Recognized, register_family
+from resnet_demo.networks.preprocessing_files import CIFAR_10
 from resnet_demo.networks.residual_blocks import BlockKind, register_block
 from resnet_demo.networks.resnet import ResidualBlock
+from resnet_demo.networks.state_dicts import strip_prefix
 
 STAGE_WIDTHS = (16, 32, 64)
+MAX_DEPTH = 1202  # the paper's deepest
 
 
 @dataclass(frozen=True)
@@ -36,9 +42,9 @@ class CifarResNetConfig:
     shortcuts: bool = True
 
     def __post_init__(self) -> None:
-        if self.depth < 8 or (self.depth - 2) % 6:
+        if not isinstance(self.depth, int) or not 8 <= self.depth <= MAX_DEPTH or (self.depth - 2) % 6:
             raise ValueError(f"depth must be 6n + 2 with n of at least 1 (8, 14, 20, …); got {self.depth}")
-        if self.num_logits < 1:
+        if not 1 <= self.num_logits <= 65_536:
             raise ValueError(f"at least one logit is needed; got {self.num_logits}")
 
     @property
@@ -124,8 +130,6 @@ class CifarResNet(nn.Module):
     (B, num_logits) unscaled logits.
     """
 
-    config_type = CifarResNetConfig
-
     def __init__(self, depth: int, *, num_logits: int = 10, shortcuts: bool = True) -> None:
         super().__init__()
         self.config = CifarResNetConfig(depth, num_logits, shortcuts)
@@ -169,11 +173,23 @@ def _block(in_chnl: int, out_chnl: int, shortcuts: bool) -> nn.Module:
     return StridedBlock(in_chnl, out_chnl, stride, around)
 
 
+def _recognize(tensors: Mapping[str, Tensor], _hints: Mapping[str, Any], name: str) -> Recognized | None:
+    """A state dict of this family; those of twins look alike, so shortcuts are assumed."""
+    found = strip_prefix(tensors, "stem.0.weight", "linear.weight", name)
+    if found is None or "blocks.0.conv1.weight" not in found:
+        return None
+    count = len({key.split(".")[1] for key in found if key.startswith("blocks.")})
+    config = CifarResNetConfig(2 * count + 2, len(found["linear.weight"]))
+    assumed = later("Assumed, since the file cannot tell: shortcuts without parameters that pad with zeros.")
+    return Recognized(vars(config), found, (assumed,), CIFAR_10)
+
+
 register_family(
     Family(
         "cifar",
         CifarResNet,
         lambda config: CifarResNet.from_config(CifarResNetConfig(**config)),
+        _recognize,
         stem=lambda model: model.stem,
     )
 )

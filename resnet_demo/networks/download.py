@@ -45,7 +45,7 @@ def fetch(url: str, path: Path, sha256: str, progress: Progress = nothing, timeo
     by_hand = later("put {file} from {url} into {folder} yourself", file=path.name, url=url, folder=folder)
     named: dict[str, object] = {"file": path.name, "by_hand": by_hand}
     if path.is_file():
-        if _hash(path).startswith(sha256):
+        if has_hash(path, sha256):
             progress(1.0)
             return path
         path.unlink()
@@ -132,6 +132,7 @@ def _reason(error: OSError) -> str:
     return later("no connection")
 
 
-def _hash(path: Path) -> str:
+def has_hash(path: Path, sha256: str) -> bool:
+    """Whether the SHA-256 of the file at ``path`` begins with these hex digits."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest().startswith(sha256)

@@ -14,9 +14,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from resnet_demo.networks.preprocessing_files import IMAGENET
 from resnet_demo.networks.residual_blocks import residual_blocks
+from resnet_demo.records import Preprocessing
 
-FILES = ("resnet", "cifar_resnet", "torchvision_resnets")  # asked in this order whose a state dict is
+FILES = (
+    "resnet",
+    "cifar_resnet",
+    "variant_recognition",
+    "torchvision_resnets",
+)  # asked in this order whose a state dict is
 
 
 @dataclass(frozen=True)
@@ -27,11 +34,16 @@ class Recognized:
         config: of the network that it fits, as ``Family.build`` takes it.
         tensors: the same tensors by the names that the network gives them.
         assumed: sentences for the page on what the names and shapes cannot tell.
+        preprocessing: how such networks usually take a photo, if nobody says otherwise.
     """
 
     config: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
     assumed: tuple[str, ...] = ()
+    preprocessing: Preprocessing = IMAGENET
+
+
+Recognize = Callable[[Mapping[str, Tensor], Mapping[str, Any], str], Recognized | None]
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,9 @@ class Family:
             the module and name of a library's class, which is not imported for it.
         build: the network that a card's configuration describes, with fresh parameters. Raises TypeError or
             ValueError if it describes none.
-        recognize: what is made of a state dict, or None if it is not one of this family's; see ``Recognized``.
+        recognize: what is made of a state dict, or None if it is not one of this family's; it is also given the
+            config.json of timm or transformers beside the file, or {}, and the file's name for sentences.
+            Raises CheckpointError for a network of this family that cannot be built.
         stem: what comes before the residual blocks, as one module.
         head: what comes after them, as one module.
     """
@@ -52,7 +66,7 @@ class Family:
     name: str
     network: type[nn.Module] | str
     build: Callable[[Mapping[str, Any]], nn.Module]
-    recognize: Callable[[Mapping[str, Tensor]], Recognized | None] = lambda tensors: None
+    recognize: Recognize = lambda tensors, hints, name: None
     stem: Callable[[Any], nn.Module] = lambda model: nn.Identity()
     head: Callable[[Any], nn.Module] = field(
         default=lambda model: nn.Sequential(model.avgpool, model.flatten, model.linear)

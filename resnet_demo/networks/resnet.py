@@ -9,12 +9,19 @@ end of its residual branch, and its shortcut is a 1x1 convolution of stride 2.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 from torch import Tensor, nn
 
-from resnet_demo.networks.families import Family, register_family
+from resnet_demo.networks.families import Family, Recognized, register_family
 from resnet_demo.networks.residual_blocks import BlockKind, register_block
+from resnet_demo.networks.state_dicts import strip_prefix
+from resnet_demo.records import Preprocessing
+
+MAX_WEIGHTS = 125_000_000  # numbers, 500 MB in float32
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,12 @@ class ResNetConfig:
             raise ValueError(
                 f"channels, widths and logits must be positive and at least one block is needed; got {self}"
             )
+        numbers = (self.input_chnl, self.num_logits, *self.widths)
+        if not all(isinstance(number, int) for number in numbers):
+            raise ValueError(f"channels, widths and logits must be whole numbers; got {self}")
+        weights = sum(9 * o * (i + o) for i, o in pairwise((self.input_chnl, *self.widths)))
+        if weights + self.widths[-1] * self.num_logits > MAX_WEIGHTS:
+            raise ValueError(f"at most {MAX_WEIGHTS} weights are built")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
 
@@ -122,8 +135,6 @@ class ResNet(nn.Module):
     H, W >= 1; output (B, num_logits) unscaled logits.
     """
 
-    config_type = ResNetConfig
-
     def __init__(
         self,
         input_chnl: int,
@@ -175,6 +186,22 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-register_family(Family("notebook", ResNet, lambda config: ResNet.from_config(ResNetConfig(**config))))
+def _recognize(tensors: Mapping[str, Tensor], _hints: Mapping[str, Any], name: str) -> Recognized | None:
+    """A state dict of the notebook's network, of any widths and classes, whatever stands before its names."""
+    found = strip_prefix(tensors, "blocks.0.conv1.weight", "linear.weight", name)
+    if found is None or "stem.0.weight" in found:
+        return None
+    widths: list[int] = []
+    while (conv := found.get(f"blocks.{len(widths)}.conv1.weight")) is not None:
+        widths.append(len(conv))
+    shortcuts = "blocks.0.downsample.weight" in found
+    first, logits = found["blocks.0.conv1.weight"], len(found["linear.weight"])
+    config = ResNetConfig(first.shape[1], tuple(widths), logits, shortcuts=shortcuts)
+    return Recognized(vars(config), found, preprocessing=Preprocessing())
+
+
+register_family(
+    Family("notebook", ResNet, lambda config: ResNet.from_config(ResNetConfig(**config)), _recognize)
+)
 
 __all__ = ["NoShortcut", "ResNet", "ResNetConfig", "ResidualBlock", "count_parameters"]

@@ -31,7 +31,7 @@ from resnet_demo.inference.interface import EngineConfig, EngineError
 from resnet_demo.inference.ray_cluster import join_ray, leave_ray
 from resnet_demo.inputs.decoding import decode_photo
 from resnet_demo.inputs.errors import PhotoError
-from resnet_demo.records import Preprocessing, Run
+from resnet_demo.records import NetworkInput, Preprocessing, Run
 from resnet_demo.serialize import whole_file
 
 PART = 1000  # photos a file
@@ -113,7 +113,7 @@ class Forward:
         began = time.time()
         errors = json.loads(item["errors"])
         pixels = np.frombuffer(item["pixels"], np.uint8).reshape(-1, self.side, self.side, 3)
-        answers = iter(self.answers(list(pixels)))
+        answers = iter(self.answers([NetworkInput.of(one) for one in pixels]))
         rows = []
         for path, sentence in zip(json.loads(item["paths"]), errors, strict=True):
             answer = sentence or next(answers)

@@ -24,8 +24,8 @@ from resnet_demo.drawing.streams import View
 from resnet_demo.inference.engine import Engine
 from resnet_demo.inference.run_cache import size_of
 from resnet_demo.networks.checkpoints import Card, available_networks, save_checkpoint
+from resnet_demo.networks.own_networks import OwnNetwork
 from resnet_demo.networks.resnet import ResNet
-from resnet_demo.networks.torchvision_resnets import OwnNetwork
 from resnet_demo.panels.look.inside_block import inside_html
 from resnet_demo.records import Preprocessing
 
@@ -123,7 +123,7 @@ def by_depth(data: bytes, repetitions: int) -> list[Row]:
             path = Path(folder) / f"resnet{depth}.safetensors"
             save_file(model.state_dict(), path)
             kind = "BasicBlock" if depth < 50 else "Bottleneck"  # the streams of these are four times as wide
-            engine = Engine({"deep": OwnNetwork("deep", path, ("cat", "dog"))}, "auto")
+            engine = Engine({"deep": OwnNetwork("deep", path)}, "auto")
             rows.append(measure(engine, "deep", kind, depth, data, repetitions))
     return rows
 

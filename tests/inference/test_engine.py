@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, replace
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import draw_photo
+from PIL import Image
 
 from resnet_demo.inference import forward as forward_module
 from resnet_demo.inference.devices import best_device
 from resnet_demo.inference.engine import Engine, EngineError
 from resnet_demo.inference.forward import predict, to_tensor
+from resnet_demo.inference.interface import as_pixels
 from resnet_demo.inputs.photo_decoding import PhotoError
 from resnet_demo.inputs.preprocessing import fit_photo, read_photo
 from resnet_demo.networks.checkpoints import available_networks
@@ -232,3 +235,61 @@ def test_what_is_measured_on_the_device_is_what_the_streams_say(engine: Engine) 
         assert block.sum_norm == pytest.approx(
             np.linalg.norm(block.pre_activation.astype(np.float32)), rel=1e-3
         )
+
+
+ARRAYS = {  # what is given, the picture that it is
+    "RGB": lambda photo: (np.asarray(photo), photo),
+    "grey": lambda photo: (np.asarray(photo.convert("L")), photo.convert("L")),
+    "grey, one channel": lambda photo: (np.asarray(photo.convert("L"))[:, :, None], photo.convert("L")),
+    "RGBA": lambda photo: (np.asarray(photo.convert("RGBA")), photo),
+    "mirrored, not contiguous": lambda photo: (np.asarray(photo)[:, ::-1], photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
+    "read-only": lambda photo: (np.frombuffer(photo.tobytes(), np.uint8).reshape(*photo.size[::-1], 3), photo),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+@pytest.mark.parametrize("size", [(640, 480), (90, 200), (144, 144), (5, 3)])
+def test_an_array_of_any_size_is_resized_as_the_photo_is(
+    engine: Engine, kind: str, size: tuple[int, int]
+) -> None:
+    array, photo = ARRAYS[kind](draw_photo(4, *size))
+    wanted = engine.run(photo)
+    assert np.array_equal(engine.run(array).photo, wanted.photo)
+    assert engine.run([array, array])[1].prediction.logit == pytest.approx(wanted.prediction.logit, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((20, 20, 3), np.float32),
+        np.zeros((20, 20), bool),
+        np.zeros((20, 20, 3), np.uint16),
+        np.zeros((20, 20, 2), np.uint8),
+        np.zeros((1, 20, 20, 3), np.uint8),
+        np.zeros((0, 20, 3), np.uint8),
+        np.zeros((3, 20, 20), np.uint8),
+    ],
+    ids=lambda array: f"{array.shape} {array.dtype}",
+)
+def test_an_array_that_is_no_picture_says_what_one_is(engine: Engine, array: np.ndarray) -> None:
+    with pytest.raises(
+        PhotoError, match=r"as an array is \(height, width, 3\), uint8 of 0 to 255; this one is"
+    ):
+        engine.run(array)
+
+
+def test_what_the_network_takes_has_a_name_of_its_own(engine: Engine) -> None:
+    """With a recipe that resizes what already has the side of the input, as torchvision's does."""
+    from resnet_demo import NetworkInput
+
+    run = engine.run(draw_photo(4, 300, 200))
+    info = replace(engine.info(), preprocessing=replace(engine.info().preprocessing, crop_share=0.5))
+    assert isinstance(run.photo, NetworkInput)
+    assert as_pixels(run.photo, info) is run.photo
+    assert np.array_equal(as_pixels(NetworkInput.of(np.asarray(run.photo)), info), run.photo)
+    assert isinstance(pickle.loads(pickle.dumps(run.photo, 5)), NetworkInput)  # as it goes to other machines
+    plain = np.array(run.photo, subok=False)
+    assert not np.array_equal(as_pixels(plain, info), run.photo)
+    assert as_pixels(run.photo[:50, :50], info).shape == run.photo.shape  # a part of it is a picture
+    with pytest.raises(ValueError, match="uint8 is needed"):
+        NetworkInput.of(np.zeros((3, 3), np.uint8))

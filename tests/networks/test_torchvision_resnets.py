@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +16,8 @@ from safetensors.torch import save_file
 from resnet_demo.inference.engine import Engine, EngineError
 from resnet_demo.networks import torchvision_resnets as field_module
 from resnet_demo.networks.cards import FIELD
-from resnet_demo.networks.checkpoints import CheckpointError
-from resnet_demo.networks.torchvision_resnets import (
-    FILES,
-    SERVER,
-    FieldNetwork,
-    build,
-    field_networks,
-    load_own,
-    own_network,
-    read_state,
-)
+from resnet_demo.networks.own_networks import OwnNetwork
+from resnet_demo.networks.torchvision_resnets import FILES, SERVER, FieldNetwork, field_networks, load_field
 from resnet_demo.records import Gate
 
 TABLE = dict(FILES), str(SERVER)  # before a live server in the same process is pointed elsewhere
@@ -59,7 +48,7 @@ def test_each_of_the_five_runs_with_every_block_adding_up(name: str, tmp_path: P
     path = tmp_path / f"{name}.safetensors"
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
     (tmp_path / f"{name}.classes.json").write_text(json.dumps([f"class {i}" for i in range(1000)]))
-    run = Engine({name: own_network(path)}, "cpu").run(draw_photo(1))
+    run = Engine({name: OwnNetwork(name, path)}, "cpu").run(draw_photo(1))
     assert len(run.blocks) == next(e.blocks for e in FIELD if e.name == name)
     assert run.photo.shape == (224, 224, 3)
     assert len(run.prediction.confidences) == 5
@@ -114,87 +103,54 @@ def test_a_network_that_cannot_be_fetched_says_so_and_the_others_go_on(
         assert engine.run(draw_photo(1), "small").prediction.label
 
 
-def own(
-    folder: Path, classes: object = ("a", "b", "c", "d"), kind: str = "Bottleneck", **options: int
-) -> Path:
+def published(model: torch.nn.Module, path: Path) -> str:
+    """Write ``model`` as torchvision publishes its files: without counters of steps, in the form of 2021. The hash."""
+    state = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    torch.save(state, path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("name", list(FILES))
+def test_the_five_in_their_published_form_answer_as_torchvision_does(name: str, tmp_path: Path) -> None:
+    """Fetched, loaded, and asked about 20 photos that torchvision's own recipe prepares for its own network."""
+    from torchvision import models
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms._presets import ImageClassification
+
     torch.manual_seed(0)
-    model = lively(field(kind, (1, 2, 1, 1), **options))
-    path = folder / "mine.safetensors"
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
-    (folder / "mine.classes.json").write_text(json.dumps(classes))
-    return path
+    model = lively(getattr(models, name.replace("-", "").lower())())
+    model.fc.weight.data.mul_(0.2)
+    file = tmp_path / FILES[name]
+    digest = published(model, file)
+    engine = Engine({name: FieldNetwork(name, file.as_uri(), digest[:8], tmp_path / "cache")}, "cpu")
+    recipe = ImageClassification(crop_size=224, resize_size=256, interpolation=InterpolationMode.BILINEAR)
+    count = 20 if name == "ResNet-18" else 4
+    for seed in range(count):
+        photo = draw_photo(seed, 200 + 37 * seed, 640 - 21 * seed)
+        with torch.inference_mode():
+            wanted = model(recipe(photo)[None]).softmax(1)[0].numpy()
+        run = engine.run(photo, keep=())
+        assert np.abs(np.array(run.prediction.chances) - wanted).max() < 1e-5
+        assert run.classes[int(wanted.argmax())] == run.prediction.label
 
 
-def test_a_network_of_ones_own_of_any_width(tmp_path: Path) -> None:
-    model, card = load_own(own_network(own(tmp_path, groups=4, width_per_group=32)))
-    assert card.classes == ("a", "b", "c", "d")
-    assert "mine.safetensors" in card.knows
-    with torch.inference_mode():
-        assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 4)
+def test_a_file_of_the_right_hash_in_the_hubs_cache_is_taken(
+    served: FieldNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    data = (tmp_path / "small.pth").read_bytes()
+    blob = tmp_path / "hub" / "models--x--y" / "blobs" / hashlib.sha256(data).hexdigest()
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(data[:-1])  # of that name, but cut off
+    nowhere = FieldNetwork("small", "http://127.0.0.1:9/small.pth", served.sha256, tmp_path / "none")
+    with pytest.raises(EngineError, match="no connection"):
+        Engine({"small": nowhere}, "cpu").network("small")
+    blob.write_bytes(data)
+    _model, card = load_field(nowhere)
+    assert len(card.classes) == 4
+    assert not (tmp_path / "none").exists() or not any((tmp_path / "none").iterdir())
 
 
-def test_class_names_that_do_not_fit_are_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="4 outputs, which need 4 class names, not 2"):
-        load_own(own_network(own(tmp_path, ["a", "b"])))
-    for bad in ({}, [], [1], "abc"):
-        with pytest.raises(CheckpointError, match="JSON list of class names"):
-            own_network(own(tmp_path, bad))
-    (tmp_path / "mine.classes.json").unlink()
-    with pytest.raises(CheckpointError, match=r"mine\.classes\.json"):
-        own_network(tmp_path / "mine.safetensors")
-
-
-class Sentinel:
-    """Unpickling it creates a file: nothing that we load may do that."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = str(path)
-
-    def __reduce__(self) -> tuple[object, tuple[str, int]]:
-        return os.open, (self.path, os.O_CREAT)
-
-
-def test_pickles_run_nothing_and_are_refused_unless_allowed(tmp_path: Path) -> None:
-    state = lively(field("BasicBlock", (1, 1, 1, 1))).state_dict()
-    good, bad = tmp_path / "good.pth", tmp_path / "bad.pth"
-    torch.save(state, good)
-    sentinel = tmp_path / "executed"
-    torch.save({"conv1.weight": Sentinel(sentinel)}, bad)
-    with pytest.raises(CheckpointError, match="--allow-pth"):
-        read_state(good, allow_pickle=False)
-    assert read_state(good, allow_pickle=True).keys() == state.keys()
-    for allow in (False, True):
-        with pytest.raises(CheckpointError):
-            read_state(bad, allow_pickle=allow)
-    assert not sentinel.exists()
-
-
-def test_damaged_files_are_told_apart(tmp_path: Path) -> None:
-    whole = tmp_path / "whole.pth"
-    torch.save(lively(field("BasicBlock", (1, 1, 1, 1))).state_dict(), whole)
-    data = whole.read_bytes()
-    cut = tmp_path / "cut.pth"
-    for share in (0, 1, 100, len(data) // 2, len(data) - 1):
-        cut.write_bytes(data[:share])
-        with pytest.raises(CheckpointError, match=r"cut\.pth"):
-            read_state(cut, allow_pickle=True)
-    torch.save([1, 2], cut)
-    with pytest.raises(CheckpointError, match="not a state dict"):
-        read_state(cut, allow_pickle=True)
-    with pytest.raises(CheckpointError, match="could not be read"):
-        read_state(tmp_path / "none.pth", allow_pickle=True)
-    shutil.rmtree(tmp_path / "x", ignore_errors=True)
-    for state in ({}, {"layer1.0.conv1.weight": torch.zeros(1)}, {"layer1.x.y": torch.zeros(3)}):
-        with pytest.raises(CheckpointError, match="not the state dict of one of torchvision's"):
-            build(state, "x.pth")
-
-
-def test_a_file_in_the_published_form_has_no_counters_and_loads() -> None:
-    """torchvision's own files were written before batch norms counted their batches."""
-    model = lively(field("BasicBlock", (1, 1, 1, 1)))
-    published = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
-    assert len(published) < len(model.state_dict())
-    built = build(published, "published.pth")
-    x = torch.randn(2, 3, 64, 64)
-    with torch.inference_mode():
-        assert torch.equal(built(x), model(x))
+def test_the_page_says_which_weights_these_are() -> None:
+    for entry in FIELD:
+        assert "IMAGENET1K_V1" in entry.knows and FILES[entry.name] in entry.knows

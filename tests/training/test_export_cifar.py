@@ -49,7 +49,7 @@ def test_every_network_has_weights_card_and_golden_tensors(shipped: Path) -> Non
     for name, path in networks.items():
         model, card = load_checkpoint(path)
         depth, shortcuts = NETWORKS[name]
-        assert (card.config.depth, card.config.shortcuts) == (depth, shortcuts)
+        assert (card.config["depth"], card.config["shortcuts"]) == (depth, shortcuts)
         assert card.blocks == (depth - 2) // 2 and card.family == "cifar"
         assert card.n == 60 and card.interval[0] <= card.accuracy <= card.interval[1]
         assert card.details["steps"] == 2
