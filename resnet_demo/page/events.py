@@ -15,7 +15,7 @@ from PIL import Image
 from resnet_demo.i18n import say
 from resnet_demo.inputs import photo_examples as examples
 from resnet_demo.page.endpoints import offer
-from resnet_demo.page.url_state import Linked, is_link, read_link
+from resnet_demo.page.url_state import Linked, is_link, mark_of, read_link
 from resnet_demo.panels.base import PRIVATE, REDRAW, Components, Panel, Values, told
 from resnet_demo.panels.page import Giver, Page
 
@@ -62,13 +62,15 @@ def run_given(page: Page, values: Values) -> Values:
     if given is None:
         return {**page.clear(values), page.whole: None, page.linked: None}
     run = page.run_photo(given, entry.name)
-    whole, linked = run.prediction, values[page.linked]
+    whole, linked, mark = run.prediction, values[page.linked], mark_of(given)
+    if linked and linked.given not in (None, mark):
+        linked = None
     if linked and linked.network == run.network and len(linked.gates) == len(run.blocks):
         run = page.run_photo(run.photo, run.network, linked.gates)
     return {
         **page.show(run, whole, values),
         page.whole: whole,
-        page.linked: replace(linked, runs=linked.runs - 1) if linked and linked.runs > 1 else None,
+        page.linked: replace(linked, given=mark) if linked else None,
     }
 
 
@@ -202,7 +204,7 @@ def connect_link(page: Page) -> None:
         gates = link.asked.get("gates")
         given = link.asked.get("sound" if link.network.modality == "sound" else "example")
         if gates and given:
-            found[page.linked] = Linked(link.network.name, gates, 1 if link.network.name == first else 2)
+            found[page.linked] = Linked(link.network.name, gates)
         if "example" in link.asked and not (link.network.modality == "sound" and "sound" in link.asked):
             found[page.photo] = examples.example(link.asked["example"])
         return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 from resnet_demo.inputs.photo_examples import EXAMPLES
@@ -27,17 +28,24 @@ EXAMPLE = Property(
 
 @dataclass(frozen=True)
 class Linked:
-    """Gates that an address asked for: they hold for the runs that opening it sets off, and for no other.
+    """Gates that an address asked for: they hold for what opening it puts into the page, and for nothing else.
+
+    However often the browser says that its photo has changed, it is the same photo.
 
     Attributes:
         network: which network they belong to.
         gates: one a block.
-        runs: how many runs are still to come; setting the photo causes one, setting the network another.
+        given: what they hold for, as ``mark_of`` names it; None before it has run.
     """
 
     network: str
     gates: tuple[Gate, ...]
-    runs: int
+    given: str | None = None
+
+
+def mark_of(given: Any) -> str:
+    """A short name of what was given, the same for the same photo or sound: a file's path, or the hash of an array."""
+    return given if isinstance(given, str) else blake2b(given.tobytes(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)

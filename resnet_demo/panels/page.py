@@ -139,7 +139,8 @@ class Page:
 
     def forgotten(self) -> bool:
         """Whether the visitor's session was thrown out to make room, and the key of a run with it."""
-        lost = getattr(getattr(self.demo, "state_holder", None), "lost", None)
+        demo = getattr(self, "demo", None)  # there is none before the page is laid out
+        lost = getattr(getattr(demo, "state_holder", None), "lost", None)
         return bool(lost and lost(session()))
 
     def run_photo(self, photo: Photo | None, network: str | None, gates: Sequence[Gate] = ()) -> Run:

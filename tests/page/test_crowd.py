@@ -150,6 +150,7 @@ def test_a_class_of_three_hundred_loses_no_run(process: Attacked) -> None:
     class_of(300, 1800, process)
 
 
+@pytest.mark.soak  # times, which are only true on cores that nobody else uses
 @pytest.mark.skipif(not LINUX, reason="other loopback addresses")
 @pytest.mark.timeout(290)
 @pytest.mark.parametrize("way", ["runs", "uploads", "pages"])

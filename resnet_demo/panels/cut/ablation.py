@@ -93,10 +93,10 @@ the picture, so each is worth more; choose a ResNet-50 for contrast
             gated = page.run_photo(run.photo, run.network, gates)
             shown = page.show(gated, values[page.whole], values)
             shown.pop(self.gates, None)  # they are being moved: an answer must not set them back
-            return shown
+            return {**shown, page.linked: None}  # the sliders count now, not the address that opened the page
 
         options = {"trigger_mode": "always_last", "show_progress": "hidden", "concurrency_id": "run"}
-        page.on(self.gates.input, on_gates, page.results, **options)
+        page.on(self.gates.input, on_gates, page.results | {page.linked}, **options)
 
     def arguments(self) -> Mapping[str, Component]:
         return {"gates": self.api_gates}
