@@ -26,7 +26,9 @@ from resnet_demo.page.faults import as_told
 TEXTS = ("label", "value", "placeholder", "choices", "info")  # of a component, what may be said
 PAGES = ("/", "/config")
 STATIC = Path(__file__).resolve().parents[1]
-SAID = re.compile(r"\bsay\(\s*'((?:[^'\\]|\\.)*)'")
+# one literal, or several with + between them
+SAID = re.compile(r"\bsay\(\s*'((?:[^'\\]|\\.|'\s*\+\s*')*)'(?!\s*\+)")
+JOINT = re.compile(r"'\s*\+\s*'")
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -115,7 +117,7 @@ def script(language: str) -> str:
 def said_by_scripts() -> tuple[str, ...]:
     """Every sentence that the scripts of the page may say."""
     scripts = (path.read_text(encoding="utf-8") for path in sorted(STATIC.rglob("*.js")))
-    return tuple(sentence for text in scripts for sentence in SAID.findall(text))
+    return tuple(JOINT.sub("", sentence) for text in scripts for sentence in SAID.findall(text))
 
 
 class Interpreter:
