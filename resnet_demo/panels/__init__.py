@@ -1,4 +1,4 @@
-"""The panels of the page, one stem each, in a folder a chapter; ``PANELS`` names them in the order of the page.
+"""The panels of the page, one stem each, in a folder a chapter; ``PANELS`` names them in their order.
 
 The folders are the chapters of ``chapters.py``: the order here is that of the panels in each.
 """

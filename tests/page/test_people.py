@@ -66,7 +66,8 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser: Browser,
         where, visible = page.evaluate(
             """() => {
               const at = document.activeElement, label = at.closest('label') || at;
-              const ring = (e) => getComputedStyle(e).outlineStyle !== 'none' && parseFloat(getComputedStyle(e).outlineWidth) >= 2;
+              const style = getComputedStyle;
+              const ring = (e) => style(e).outlineStyle !== 'none' && parseFloat(style(e).outlineWidth) >= 2;
               return [at.closest('[id]')?.id ?? at.tagName, ring(at) || ring(label)];
             }"""
         )
