@@ -13,12 +13,14 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from resnet_demo.drawing.answer import failed_html
+from resnet_demo.drawing.road_map import MEASURES, roadmap_html
 from resnet_demo.i18n import say
 from resnet_demo.inputs import photo_examples as examples
 from resnet_demo.page.endpoints import offer
 from resnet_demo.page.url_state import Linked, is_link, mark_of, read_link
-from resnet_demo.panels.base import PRIVATE, REDRAW, Components, Panel, Values, told
-from resnet_demo.panels.page import Giver, Page
+from resnet_demo.panels.base import PRIVATE, REDRAW, Components, Panel, Values, one_of, sentence_of, told
+from resnet_demo.panels.page import Giver, Loaded, Page
 
 LEAVE_EXAMPLE = "() => { window.leaveExample(); }"  # an address names examples only
 WITH_BAR = gr.Progress()  # as the default of a parameter it asks Gradio for a progress bar
@@ -100,47 +102,69 @@ def connect_input(page: Page, giver: Giver) -> None:
 
 
 def connect_network(page: Page) -> None:
-    """Another network is loaded, or fetched, before what was given runs through it."""
+    """Another network is loaded, or fetched, before what was given runs through it. If that fails, the menu falls
+    back to the last one that worked, and the sentence stands where the answer stood."""
 
-    def on_network(network: str, progress: gr.Progress = WITH_BAR) -> None:
+    def on_network(values: Values, progress: gr.Progress = WITH_BAR) -> Values:
+        network, before = values[page.network], values[page.loaded]
+
         def fetching(share: float) -> None:
             progress(share, desc=say("Fetching {network}", network=network))
 
+        if before.failed is not None and network == before.network:
+            return {page.loaded: before}  # the menu has just fallen back to it
         try:
             page.engine.get().info(network, fetching)
-        except Exception as error:
-            raise told(error) from error
+        except Exception as error:  # noqa: BLE001 - told to the visitor, logged by sentence_of
+            fallback = page.entry(before.network).shown
+            return {
+                page.loaded: replace(before, failed=network),
+                page.network: before.network,
+                page.answer: failed_html(sentence_of(error), network, fallback),
+            }
+        return {page.loaded: Loaded(network)}
 
-    loaded = page.network.change(
+    def on_loaded(values: Values) -> Values:
+        return gr.skip() if values[page.loaded].failed is not None else run_given(page, values)
+
+    def on_again(values: Values, event: gr.EventData) -> Values:
+        before, wanted = values[page.loaded], event.network
+        if wanted and wanted == before.failed:
+            return {page.loaded: Loaded(before.network), page.network: wanted}  # its change loads it
+        return {page.loaded: Loaded(before.network), **run_given(page, values)}
+
+    given = {page.linked, page.loaded}.union(page.holders.values())
+    loaded = page.on(
+        page.network.change,
         on_network,
-        page.network,
-        page.loaded,
+        {page.loaded, page.network, page.answer},
+        {page.loaded},
         trigger_mode="always_last",
         show_progress="full",
         show_progress_on=[page.answer],
         concurrency_id="fetch",
         concurrency_limit=4,
-        **PRIVATE,
     )
-    loaded.success(
-        lambda values: run_given(page, values),
-        page.inputs.union({page.linked}, page.holders.values()),
-        page.results | {page.whole, page.linked},
-        **run_options(page),
-        **PRIVATE,
-    )
+    ended = page.results | {page.whole, page.linked}
+    loaded.success(on_loaded, page.inputs.union(given), ended, **run_options(page), **PRIVATE)
+    outputs = ended | {page.loaded, page.network}
+    page.on(page.answer.select, on_again, outputs, given, **run_options(page))
 
 
 def connect_block(page: Page) -> None:
-    """A block of the road map is chosen."""
+    """A block of the road map is chosen, or a measure of its roads."""
 
     def on_block(values: Values, event: gr.EventData) -> Values:
         run = page.recall(values[page.run])
+        measure = one_of(MEASURES, str(getattr(event, "measure", "")))
+        if measure is not None:
+            view = replace(values[page.view], measure=measure)
+            return {page.view: view, page.roadmap: roadmap_html(run, view.block, measure=measure)}
         count = len(run.blocks) if run else 1
         view = replace(values[page.view], block=max(0, min(int(event.index), count - 1)))
         return page.show_view(view, values)
 
-    page.on(page.roadmap.select, on_block, {page.view, *page.drawings}, **REDRAW)
+    page.on(page.roadmap.select, on_block, {page.view, page.roadmap, *page.drawings}, **REDRAW)
 
 
 def connect_panel(page: Page, panel: Panel) -> None:

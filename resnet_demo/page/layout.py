@@ -29,7 +29,7 @@ from resnet_demo.page.url_state import as_script
 from resnet_demo.panels import load_panels
 from resnet_demo.panels.base import started
 from resnet_demo.panels.chapters import CHAPTERS
-from resnet_demo.panels.page import Page
+from resnet_demo.panels.page import Loaded, Page
 
 ICON = Path(__file__).parent / "icon.png"
 
@@ -52,7 +52,7 @@ def chapters_html() -> str:
 
 
 def chapters_style() -> str:
-    """Of the panels' tabs those of the open chapter are shown, the first chapter's before a script has run."""
+    """Of the panels' tabs those of the open chapter are shown; before a script runs, the first's."""
     shown = [
         f"#panels[data-chapter='{panel.chapter().id}'] [data-tab-id='{panel.id}']" for panel in load_panels()
     ]
@@ -83,7 +83,7 @@ def build_page(page: Page) -> SpokenBlocks:
         page.whole = gr.State(None, time_to_live=OLDEST_S)
         page.opened = gr.State(page.panels[0].id)
         page.linked = gr.State(None)  # gates that the address of the page asked for
-        page.loaded = gr.State(None)  # the event that loads a network needs somewhere to end
+        page.loaded = gr.State(Loaded(page.empty_visit().network.name))
         lay_out_head(page)
         with gr.Row(elem_id="first-screen"):
             lay_out_photo(page)
@@ -148,7 +148,7 @@ def lay_out_answer(page: Page) -> None:
         page.answer = gr.HTML(
             answer_html(None, entry.knows, entry.modality),
             elem_id="answer",
-            js_on_load="element.setAttribute('aria-live', 'polite')",  # read out when it changes
+            js_on_load=started(page.modules + "drawing/answer.js"),
         )
         page.roadmap = gr.HTML(
             roadmap_html(None, blocks=entry.blocks, modality=entry.modality),

@@ -56,6 +56,19 @@ class Giver:
     read: Callable[[Any], Any]
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """Which network the page is on.
+
+    Attributes:
+        network: the last that could be loaded.
+        failed: the one that was chosen after it and could not be; None once another is chosen.
+    """
+
+    network: str
+    failed: str | None = None
+
+
 class Page:
     """The page around the panels: what runs photos, the visitor's states, and the fan-out of a new run or
     view.
@@ -234,7 +247,7 @@ class Page:
             self.run: key,
             self.status: status_html(run, ""),
             self.answer: answer_html(run, visit.network.knows),
-            self.roadmap: roadmap_html(run, visit.view.block),
+            self.roadmap: roadmap_html(run, visit.view.block, measure=visit.view.measure),
             **self.redraw(visit, "run"),
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -380,7 +381,7 @@ def test_how_it_works_has_the_numbers_of_the_photo(page: Page, tmp_path: Path) -
     for words in ("Block 2 for your photo", "32×90×90", "64×45×45", "norm, max-pool"):
         expect(drawing).to_contain_text(words)
     chip = page.locator("#block-2 .chip").inner_text().split()[-1]
-    expect(drawing).to_contain_text(f"norm {chip}")
+    expect(drawing).to_contain_text(f"RMS {chip}")
 
 
 def test_files_are_saved_and_the_code_is_shown(page: Page, tmp_path: Path) -> None:
@@ -447,10 +448,20 @@ def test_a_network_of_the_field_is_fetched_shown_and_one_that_fails_spares_the_r
     expect(page.locator("#gates fieldset")).to_have_count(8)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
+    answer = page.locator("#answer .classes").inner_text()
     choose_network(page, "ResNet-34")
-    toast = page.get_by_test_id("toast-body")
-    expect(toast).to_contain_text("the server answered 404", timeout=WAIT)
-    expect(toast).to_contain_text("put resnet34-b627a593.pth from")
+    sentence = page.locator("#answer [role=alert]")
+    expect(sentence).to_contain_text("the server answered 404", timeout=WAIT)
+    assert "yourself" not in sentence.inner_text()  # that is for who runs the demo
+    expect(page.locator("#network input")).to_have_value(re.compile("ResNet-18"))
+    page.wait_for_timeout(1500)  # the menu's falling back is no choice of the visitor's
+    expect(sentence).to_be_visible()
+    page.wait_for_url("**network=ResNet-18*")
+    sentence.get_by_role("button", name="Try again").click()
+    expect(page.locator("#answer")).to_contain_text("Fetching ResNet-34", timeout=WAIT)
+    expect(sentence).to_contain_text("the server answered 404", timeout=WAIT)
+    sentence.get_by_role("button", name="Go on with ResNet-18").click()
+    expect(page.locator("#answer .classes")).to_have_text(answer, timeout=WAIT, use_inner_text=True)
     choose_network(page, "test-net")
     expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
     expect(page.locator("#answer")).to_contain_text(KNOWS)
@@ -538,3 +549,25 @@ def test_a_photo_of_ones_own_is_never_in_the_address(page: Page, tmp_path: Path)
     page.wait_for_url("**block=2*")
     assert "example" not in page.url
     assert "photo" not in page.url
+
+
+def test_the_roads_say_their_measure_and_another_can_be_chosen(page: Page) -> None:
+    page.locator("#example-4").click()
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    words, chips = page.locator(".measures span"), page.locator("#roadmap .chip")
+    expect(words).to_contain_text("root mean square of its values, √(Σa² ÷ n)")
+    before = chips.all_inner_texts()
+    page.locator(".measures").get_by_text("share of the sum").click()
+    expect(words).to_contain_text("the two add up to 100 %")
+    for cell in page.locator("#roadmap button.cell").all():
+        sides = [cell.locator(part).inner_text().split()[-2] for part in (".chip", ".beside")]
+        assert sum(int(side.replace("−", "-")) for side in sides) in (99, 100, 101)
+    page.locator(".measures").get_by_text("in total").click()
+    expect(words).to_contain_text("Euclidean norm")
+    assert chips.all_inner_texts() != before
+    page.wait_for_url("**measure=total*")
+    page.locator("#block-3").click()
+    expect(page.locator(".inside h3")).to_contain_text("Block 3")
+    expect(words).to_contain_text("Euclidean norm")
+    page.reload()
+    expect(words).to_contain_text("Euclidean norm", timeout=WAIT)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import gradio as gr
 
 from resnet_demo.drawing.formatting import block_title, shape_text, significant
+from resnet_demo.drawing.road_map import root_mean_squares
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say
 from resnet_demo.modalities import modality_named
@@ -62,8 +65,10 @@ def how_html(run: Run | None, index: int) -> str:
         place = next((i for i, line in enumerate(run.trace) if line.name == block.name), 0)
         kind = run.trace[place].kind if place else kind
         shapes = shape_text(run.trace[place - 1].shape) if place else "", shape_text(block.shape)
-        found = block.residual_norm, block.shortcut_norm, block.sum_norm, block.output_norm
-        norms = {n: say("norm {value}", value=significant(v)) for n, v in zip(NORMS, found, strict=True)}
+        residual, shortcut, output = root_mean_squares(block)
+        total = block.sum_norm / math.sqrt(math.prod(block.shape))
+        found = residual, shortcut, total, output
+        norms = {n: say("RMS {value}", value=significant(v)) for n, v in zip(NORMS, found, strict=True)}
     layers = BRANCHES.get(kind, BRANCHES["ResidualBlock"])
     width = 360 / len(layers) - 20
     boxes = [(160 + i * (width + 20), width, name, below) for i, (name, below) in enumerate(layers)]

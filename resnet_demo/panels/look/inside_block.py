@@ -14,7 +14,7 @@ from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.feature_maps import SEQUENTIAL, Order
 from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.pictures import picture_url
-from resnet_demo.drawing.road_map import roadmap_html
+from resnet_demo.drawing.road_map import MEASURES, roadmap_html
 from resnet_demo.drawing.streams import WIDE, View, choose_channels, columns_for, scale_ends, streams_html
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say
@@ -54,6 +54,7 @@ same channel enlarged in all four
         ),
         Property("channels", f"#channels {CHECKED}", read=lambda text, _: one_of(CHANNELS, text)),
         Property("order", f"#order {CHECKED}", read=lambda text, _: one_of(ORDERS, text)),
+        Property("measure", "#roadmap .measures", "data-measure", lambda text, _: one_of(MEASURES, text)),
         Property("channel", "#inside .tile.lit", "data-channel"),  # the script lights it
     )
 
@@ -106,9 +107,8 @@ same channel enlarged in all four
 
     def connect(self, page: Page) -> None:
         def on_view(values: Values) -> Values:
-            now: View = values[page.view]
-            view = View(
-                block=now.block,
+            view = replace(
+                values[page.view],
                 channels=values[self.channels],
                 order=values[self.order],
                 scope=values[self.scope],
@@ -120,7 +120,10 @@ same channel enlarged in all four
             view = replace(values[page.view], block=values[self.block])
             shown = page.show_view(view, values)
             shown.pop(self.block, None)  # it is being moved: an answer must not set it back
-            return {**shown, page.roadmap: roadmap_html(page.recall(values[page.run]), view.block)}
+            return {
+                **shown,
+                page.roadmap: roadmap_html(page.recall(values[page.run]), view.block, measure=view.measure),
+            }
 
         settings = {self.channels, self.order, self.scope, self.colours}
         outputs = {page.view, *page.drawings}
@@ -131,7 +134,7 @@ same channel enlarged in all four
         return {self.page.view, self.block, self.channels, self.order}
 
     def restore(self, asked: Mapping[str, Any], network: MenuEntry) -> Values:
-        named = {name: asked[name] for name in ("block", "channels", "order") if name in asked}
+        named = {name: asked[name] for name in ("block", "channels", "order", "measure") if name in asked}
         view = replace(View(), **named)
         return {
             self.page.view: view,
