@@ -20,6 +20,6 @@ def status_html(run: Run | None, device: str) -> str:
 
 
 def failed_html(sentence: str, network: str, fallback: str) -> str:
-    """In the place of the answer: why ``network`` could not be loaded, and what can be done: try it again, or go on
-    with ``fallback``, which the menu shows again."""
+    """In the place of the answer: why ``network`` could not be loaded. It can be tried again, or one goes
+    on with ``fallback``, which the menu shows again."""
     return fill("drawing/answer_failed.html", sentence=sentence, network=network, fallback=fallback)

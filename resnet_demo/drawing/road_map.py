@@ -1,8 +1,8 @@
 """The road map: the network as a straight road with one side road a block, as HTML.
 
-The straight road is the shortcuts, the side road the residual branch. A road is as wide as what travels on it for
-this photo is strong, on one scale for the whole map: per value (root mean square), since the tensors on it are of
-very different size; or as its share of the block's sum; or in total (the Euclidean norm).
+The straight road is the shortcuts, the side road the residual branch. A road is as wide as what travels on it
+for this photo is strong, on one scale for the whole map: per value (root mean square), since the tensors
+on it are of very different size; or as its share of the block's sum; or in total (the Euclidean norm).
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def root_mean_squares(block: Block) -> tuple[float, float, float]:
 
 
 def shares_of_sum(block: Block) -> tuple[float, float, float]:
-    """⟨F, F + s⟩ ÷ ‖F + s‖² and ⟨s, F + s⟩ ÷ ‖F + s‖², which add up to 1, and the whole; one side has more than 1
-    where the other works against it. A sum of zero has no shares."""
+    """⟨F, F + s⟩ ÷ ‖F + s‖² and ⟨s, F + s⟩ ÷ ‖F + s‖², which add up to 1, and the whole; one side has more
+    than 1 where the other works against it. A sum of zero has no shares."""
     f, s, both = block.residual_norm, block.shortcut_norm, block.sum_norm**2
     if not both:
         return math.nan, math.nan, 1.0
@@ -171,7 +171,9 @@ def _cell(
         index,
         _roads(enters, shortcut, branch, leaves, gate),
         shape_text(block.shape),
-        *(measure.text(strength) for strength in strengths[1:]),
+        measure.text(strengths[1]),
+        measure.text(strengths[2]),
+        measure.text(strengths[3]),
         strip_picture(block),
     )
 

@@ -18,9 +18,10 @@ from resnet_demo.drawing.road_map import MEASURES, roadmap_html
 from resnet_demo.i18n import say
 from resnet_demo.inputs import photo_examples as examples
 from resnet_demo.page.endpoints import offer
-from resnet_demo.page.url_state import Linked, is_link, mark_of, read_link
+from resnet_demo.page.url_state import is_link, read_link
 from resnet_demo.panels.base import PRIVATE, REDRAW, Components, Panel, Values, one_of, sentence_of, told
-from resnet_demo.panels.page import Giver, Loaded, Page
+from resnet_demo.panels.page import Cut, Giver, Loaded, Page
+from resnet_demo.records import Run
 
 LEAVE_EXAMPLE = "() => { window.leaveExample(); }"  # an address names examples only
 WITH_BAR = gr.Progress()  # as the default of a parameter it asks Gradio for a progress bar
@@ -63,18 +64,18 @@ def run_given(page: Page, values: Values) -> Values:
     holder = page.holders.get(entry.modality)
     given = values.get(holder) if holder is not None else None
     if given is None:
-        return {**page.clear(values), page.whole: None, page.linked: None}
+        return {**page.clear(values), page.whole: None}
     run = page.run_photo(given, entry.name)
-    whole, linked, mark = run.prediction, values[page.linked], mark_of(given)
-    if linked and linked.given not in (None, mark):
-        linked = None
-    if linked and linked.network == run.network and len(linked.gates) == len(run.blocks):
-        run = page.run_photo(run.photo, run.network, linked.gates)
-    return {
-        **page.show(run, whole, values),
-        page.whole: whole,
-        page.linked: replace(linked, given=mark) if linked else None,
-    }
+    whole, cut = run.prediction, values[page.cut]
+    if cut is None or cut.network != run.network or len(cut.gates) != len(run.blocks):
+        return {**page.show(run, whole, values), page.whole: whole}
+    return {**page.show(page.run_photo(run.photo, run.network, cut.gates), whole, values), page.whole: whole}
+
+
+def uncut(page: Page, run: Run, values: Values) -> Values:
+    """The same input with every branch open."""
+    opened = page.run_photo(run.photo, run.network)
+    return {**page.show(opened, opened.prediction, values), page.whole: opened.prediction, page.cut: None}
 
 
 def connect_input(page: Page, giver: Giver) -> None:
@@ -94,16 +95,16 @@ def connect_input(page: Page, giver: Giver) -> None:
     page.on(
         giver.component.change,
         on_input,
-        page.results | {page.whole, page.linked, page.network, holder},
-        {page.linked, giver.component, holder},
+        page.results | {page.whole, page.network, holder},
+        {giver.component, holder},
         trigger_mode="always_last",
         **run_options(page),
     )
 
 
 def connect_network(page: Page) -> None:
-    """Another network is loaded, or fetched, before what was given runs through it. If that fails, the menu falls
-    back to the last one that worked, and the sentence stands where the answer stood."""
+    """Another network is loaded, or fetched, before what was given runs through it. If that fails, the menu
+    falls back to the last one that worked, and the sentence stands where the answer stood."""
 
     def on_network(values: Values, progress: gr.Progress = WITH_BAR) -> Values:
         network, before = values[page.network], values[page.loaded]
@@ -127,13 +128,16 @@ def connect_network(page: Page) -> None:
     def on_loaded(values: Values) -> Values:
         return gr.skip() if values[page.loaded].failed is not None else run_given(page, values)
 
-    def on_again(values: Values, event: gr.EventData) -> Values:
+    def on_button(values: Values, event: gr.EventData) -> Values:
         before, wanted = values[page.loaded], event.network
+        if wanted is None:  # everything is opened again
+            run = page.recall(values[page.run])
+            return {page.cut: None} if run is None else uncut(page, run, values)
         if wanted and wanted == before.failed:
             return {page.loaded: Loaded(before.network), page.network: wanted}  # its change loads it
         return {page.loaded: Loaded(before.network), **run_given(page, values)}
 
-    given = {page.linked, page.loaded}.union(page.holders.values())
+    given = {page.loaded}.union(page.holders.values())
     loaded = page.on(
         page.network.change,
         on_network,
@@ -145,10 +149,10 @@ def connect_network(page: Page) -> None:
         concurrency_id="fetch",
         concurrency_limit=4,
     )
-    ended = page.results | {page.whole, page.linked}
+    ended = page.results | {page.whole}
     loaded.success(on_loaded, page.inputs.union(given), ended, **run_options(page), **PRIVATE)
-    outputs = ended | {page.loaded, page.network}
-    page.on(page.answer.select, on_again, outputs, given, **run_options(page))
+    outputs = ended | {page.loaded, page.network, page.cut}
+    page.on(page.answer.select, on_button, outputs, given, **run_options(page))
 
 
 def connect_block(page: Page) -> None:
@@ -227,14 +231,13 @@ def connect_link(page: Page) -> None:
         if link.network.name != first:
             found[page.network] = link.network.name
         gates = link.asked.get("gates")
-        given = link.asked.get("sound" if link.network.modality == "sound" else "example")
-        if gates and given:
-            found[page.linked] = Linked(link.network.name, gates)
+        if gates:
+            found[page.cut] = Cut(link.network.name, gates)
         if "example" in link.asked and not (link.network.modality == "sound" and "sound" in link.asked):
             found[page.photo] = examples.example(link.asked["example"])
         return found
 
-    outputs = {page.network, page.linked, page.photo}.union(*(panel.restored() for panel in page.panels))
+    outputs = {page.network, page.cut, page.photo}.union(*(panel.restored() for panel in page.panels))
     gr.on(page.demo.load, on_load, None, outputs, **REDRAW)
 
 

@@ -82,7 +82,7 @@ def build_page(page: Page) -> SpokenBlocks:
         page.view = gr.State(View())
         page.whole = gr.State(None, time_to_live=OLDEST_S)
         page.opened = gr.State(page.panels[0].id)
-        page.linked = gr.State(None)  # gates that the address of the page asked for
+        page.cut = gr.State(None)
         page.loaded = gr.State(Loaded(page.empty_visit().network.name))
         lay_out_head(page)
         with gr.Row(elem_id="first-screen"):
@@ -135,6 +135,10 @@ def lay_out_photo(page: Page) -> None:
             webcam_options=gr.WebcamOptions(mirror=False, constraints={"video": camera}),
             placeholder=say("Drop a photo here\n– or –\nClick to choose"),
             buttons=[],
+        )
+        gr.HTML(
+            f"<p>{say('The answer is not about this photo, but about what was given in “Try”.')}</p>",
+            elem_id="stale-photo",
         )
         page.examples = gr.HTML(
             examples_html(), elem_id="examples", js_on_load=started(page.modules + "inputs/photo_examples.js")

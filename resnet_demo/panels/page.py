@@ -69,6 +69,20 @@ class Loaded:
     failed: str | None = None
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Gates that the visitor has turned down; they stay for whatever is given next to the same network.
+    Sliders, address and answer are all made from them.
+
+    Attributes:
+        network: which they belong to.
+        gates: one a block.
+    """
+
+    network: str
+    gates: tuple[Gate, ...]
+
+
 class Page:
     """The page around the panels: what runs photos, the visitor's states, and the fan-out of a new run or
     view.
@@ -81,8 +95,9 @@ class Page:
         panels: in the order of the page.
         style: the page's style sheet, for pages that visitors take home.
         modules: address of the page's scripts.
-        run, view, opened, whole: states of the visitor: key of the run, ``View``, id of the open panel,
-            the answer with every branch open. Each is set by whoever changes it, never by others.
+        run, view, opened, whole, cut: states of the visitor: key of the run, ``View``, id of the open panel,
+            the answer with every branch open, the ``Cut`` or None. Each is set by whoever changes it,
+            never by others.
         holders: modality -> the component that holds what the visitor gave of it.
     """
 
@@ -98,7 +113,7 @@ class Page:
     view: gr.State
     opened: gr.State
     whole: gr.State
-    linked: gr.State
+    cut: gr.State
     loaded: gr.State
     api_button: gr.Button
     api_answer: gr.JSON
@@ -173,7 +188,7 @@ class Page:
     @property
     def inputs(self) -> Components:
         """Whatever a panel may need to be drawn: the inputs of every event that draws."""
-        states: Components = {self.run, self.view, self.opened, self.whole, self.network}
+        states: Components = {self.run, self.view, self.opened, self.whole, self.cut, self.network}
         return states.union(*(panel.reads() for panel in self.panels))
 
     @property

@@ -338,8 +338,10 @@ def test_the_gradient_with_and_without_shortcuts(page: Page, tmp_path: Path) -> 
     expect(page.locator("#gradients polyline")).to_have_count(4)  # two curves, two keys
     expect(page.locator("#gradients .chart")).to_contain_text("with shortcuts")
     words = page.locator("#gradients .lead").inner_text()
-    page.locator("#norms").get_by_text("left out").click()
-    expect(page.locator("#gradients")).to_contain_text("batch norm left out", timeout=WAIT)
+    assert "shrinks about 10" in words and "dies on the way" in words
+    page.locator("#norms").get_by_text("in use").click()
+    expect(page.locator("#gradients")).to_contain_text("batch norm in use", timeout=WAIT)
+    expect(page.locator("#gradients .lead")).to_contain_text("explodes")
     assert page.locator("#gradients .lead").inner_text() != words
     number = page.locator("#depth input[type=number]")
     number.fill("20")
@@ -571,3 +573,41 @@ def test_the_roads_say_their_measure_and_another_can_be_chosen(page: Page) -> No
     expect(words).to_contain_text("Euclidean norm")
     page.reload()
     expect(words).to_contain_text("Euclidean norm", timeout=WAIT)
+
+
+def test_a_cut_stays_for_the_next_photo_and_the_address_says_the_same(
+    page: Page, browser: Browser, server: str
+) -> None:
+    page.locator("#example-4").click()
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    open_panel(page, "Switch it off")
+    slider = page.locator("#gates fieldset[data-gate='1'] .short")
+    slider.focus()
+    slider.press("Home")
+    expect(page.locator("#roadmap .wide path.off")).to_have_count(1, timeout=WAIT)
+    photo = page.locator("#seen-photo").get_attribute("src")
+    page.locator("#example-5").click()
+    expect(page.locator("#seen-photo")).not_to_have_attribute("src", photo or "", timeout=WAIT)
+    expect(page.locator("#roadmap .wide path.off")).to_have_count(1)  # the same cut, another photo
+    expect(page.locator("#answer .notice")).to_contain_text("stay so for the next photo")
+    assert slider.input_value() == "0"
+    expect(page.locator("#comparison")).to_contain_text("The logit moved")
+    page.wait_for_url("**example=a+drawn+dog*")
+    page.wait_for_url("**gates=1-1_1-0_1-1_1-1_1-1*")
+    here = state_of(page)
+    other = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    other.goto(page.url)
+    expect(other.locator("#comparison")).to_contain_text("The logit moved", timeout=WAIT)
+    assert state_of(other) == here
+    other.context.close()
+    page.locator("#gates fieldset[data-gate='3'] .branch").focus()
+    page.keyboard.press("Home")
+    expect(page.locator("#roadmap .wide path.off")).to_have_count(2, timeout=WAIT)
+    page.locator("#answer .notice button").click()
+    expect(page.locator("#roadmap .wide path.off")).to_have_count(0, timeout=WAIT)
+    assert set(page.locator("#gates input").evaluate_all("all => all.map(s => s.value)")) == {"1"}
+    page.locator("#example-4").click()
+    page.wait_for_url("**example=a+drawn+cat*")
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    expect(page.locator("#roadmap .wide path.off")).to_have_count(0)
+    assert "gates" not in page.url

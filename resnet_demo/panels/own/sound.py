@@ -86,9 +86,8 @@ kinds.</p>""")
         self.page.holders["sound"] = self.heard
 
     def draw(self, visit: Visit) -> Values:
-        if visit.run is None:
-            return {self.drawing: heard_html(None)} if visit.network.modality == "sound" else {}
-        return {self.drawing: heard_html(visit.run)} if visit.run.modality == "sound" else {}
+        # a sound beside the answer to something else would be taken for what was answered
+        return {self.drawing: heard_html(visit.run if visit.run and visit.run.modality == "sound" else None)}
 
     def connect(self, page: Page) -> None:
         def on_example(event: gr.EventData) -> tuple[int, NDArray[np.int16]]:
