@@ -130,8 +130,9 @@ class Replica:
         gated: Run | Refused = await asyncio.to_thread(told, self.engine.run, photo, network, gates, keep)
         return gated
 
-    # type: ignore[untyped-decorator]
-    @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=BATCH_WAIT_S)
+    @serve.batch(  # type: ignore[untyped-decorator]
+        max_batch_size=MAX_BATCH, batch_wait_timeout_s=BATCH_WAIT_S
+    )
     async def together(self, asked: list[Asked]) -> list[Run | Refused]:
         """Several photos, those of the same network that keep the same streams in one pass."""
         return await asyncio.to_thread(self._pass, asked)
