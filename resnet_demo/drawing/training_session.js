@@ -58,7 +58,7 @@ export class Training {
   }
 }
 
-// While a panel is looked at a training process stays ready, so that the first points come as soon as one presses.
+// While a panel is looked at a training process stays ready: the first points come as soon as one presses.
 export function staysReady(server, root) {
   let last = -Infinity;
   const ask = () => {

@@ -1,12 +1,12 @@
 """The process in which races are run: settings come in as lines of JSON, what happens goes out the same way.
 
 Torch and the digits are loaded before the first settings arrive, so that a race begins at once. It ends when
-nobody has said anything for a while (``--idle SECONDS``), and when the process that started it is gone. It is nice:
-whoever serves the page comes first.
+nobody has said anything for a while (``--idle SECONDS``), and when the process that started it is gone. It is
+nice: whoever serves the page comes first.
 
 Lines out are ``{"event": "ready"}``, then for every race "start", "state" (at most ten a second), "trained"
-(followed by as many raw bytes as it says) and "end", or "failed". Lines in are ``{"settings": …}``, ``{"stop": true}``
-and ``{"stay": true}``, somebody may soon ask.
+(followed by as many raw bytes as it says) and "end", or "failed". Lines in are ``{"settings": …}``,
+``{"stop": true}`` and ``{"stay": true}``, somebody may soon ask.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def tell(out: BinaryIO, event: dict[str, Any], raw: bytes = b"") -> None:
 
 
 def shorter(value: Any) -> Any:
-    """Floats inside ``value`` at DIGITS significant digits; those that are no numbers become None, as in JSON."""
+    """Floats inside ``value`` at DIGITS significant digits; those that are no numbers become None, as in
+    JSON."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if abs(value) < float("inf") else None
     if isinstance(value, list | tuple):
@@ -154,7 +155,9 @@ def run_race(settings: dict[str, Any], lines: Lines, out: BinaryIO) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(prog="python -m resnet_demo.race.worker", description=__doc__)
-    options.add_argument("--idle", type=float, default=IDLE, help="seconds without a line (default %(default)s)")
+    options.add_argument(
+        "--idle", type=float, default=IDLE, help="seconds without a line (default %(default)s)"
+    )
     idle = options.parse_args(argv).idle
     with suppress(ImportError, OSError, ValueError):
         import resource
