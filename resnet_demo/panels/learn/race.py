@@ -34,9 +34,10 @@ GUESSES = {
 
 
 CREDITS = later(
-    "Digits: Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning "
-    "Repository, CC BY 4.0. Width 16, batches of 64, SGD with momentum 0.9 and a rate that falls to zero. "
-    "The gradient is that of the batch's loss by the block's output; the seconds are those of a processor for that network's steps."
+    "Digits: Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning"
+    " Repository, CC BY 4.0. Width 16, batches of 64, SGD with momentum 0.9 and a rate that falls to "
+    "zero. The gradient is that of the batch's loss by the block's output; the seconds are those of a "
+    "processor for that network's steps."
 )
 
 
@@ -70,7 +71,7 @@ same batches; one has shortcuts, the other has none. Which curve will fall? Say 
 
     def endpoints(self) -> Iterable[Callable[..., Any]]:
         async def train_race(blocks: float, steps: float, seed: float) -> AsyncIterator[dict[str, Any]]:
-            """Train a network with shortcuts and one without; streams their states, the last is the record."""
+            """Train a network with shortcuts and one without: streams their states and, last, the record."""
             try:
                 settings = RaceSettings(*(whole(value) for value in (blocks, steps, seed)))
                 ticket = training_queue().join(settings)
