@@ -12,7 +12,6 @@ import struct
 import tarfile
 from collections.abc import Callable, Mapping
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,7 +147,11 @@ def found() -> Seeds:
         kind = kind_of(data)
         if kind and 40 < len(data) <= MOST:
             files.setdefault(kind, []).append(data)
-    for name, kind in (("native-validation.tar", "WebP"), ("fsdd.tar", "WAV"), ("cifar10-test.tar.gz", "JPEG")):
+    for name, kind in (
+        ("native-validation.tar", "WebP"),
+        ("fsdd.tar", "WAV"),
+        ("cifar10-test.tar.gz", "JPEG"),
+    ):
         if (SHARED / "data" / name).is_file():
             with tarfile.open(SHARED / "data" / name) as archive:
                 members = islice((member for member in archive if member.isfile()), 12)
