@@ -1,7 +1,8 @@
 """Colour pictures of 16 bits that hold fewer, as microscopes and raw converters write them.
 
-Pillow has no colour of 16 bits: of every value it keeps the upper byte. A picture whose values all fit into 12 bits
-comes out nearly black then, so the lower bytes are decoded too, by telling Pillow the other byte order.
+Pillow has no colour of 16 bits: of every value it keeps the upper byte. A picture whose values all fit
+into 12 bits comes out nearly black then, so the lower bytes are decoded too, by telling Pillow the other
+byte order.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ COLOURS = 3  # bands before that of transparency
 
 
 def packing_of(image: Image.Image) -> str | None:
-    """How the values of an opened, not yet loaded picture lie in its file, such as "RGB;16B"; None if not so deep."""
+    """How the values of an opened, not yet loaded picture lie in its file, such as "RGB;16B".
+
+    None if they are not so deep.
+    """
     tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
     found = {_first(tile.args) for tile in tiles}
     packing = found.pop() if len(found) == 1 else ""
@@ -32,8 +36,9 @@ def packing_of(image: Image.Image) -> str | None:
 def with_fewer_bits(
     image: Image.Image, packing: str, data: bytes, formats: list[str]
 ) -> tuple[Image.Image, Sentence] | None:
-    """A loaded picture whose values of 16 bits all fit into 8, 10 or 12, with those as its range, and what was
-    assumed; None for one that needs more.
+    """A loaded picture whose values of 16 bits all fit into 8, 10 or 12, with those as its range.
+
+    The sentence says what was assumed. None for a picture that needs more.
 
     Args:
         packing: as ``packing_of`` told before it was loaded.
@@ -74,7 +79,8 @@ def _lower_bytes(data: bytes, packing: str, formats: list[str]) -> Image.Image:
     """The picture once more, of the lower bytes."""
     with Image.open(io.BytesIO(data), formats=formats) as image:
         assert isinstance(image, ImageFile.ImageFile)
-        # grey with transparency has one byte order in Pillow: read as four bytes, the second and fourth are the lower
+        # grey with transparency has one byte order in Pillow: taken for four bytes, the lower are the
+        # second and the fourth
         other = "RGBA" if packing.startswith("LA") else packing[:-1] + OTHER_ORDER[packing[-1]]
         image.tile = [
             tile._replace(args=(other, *tile.args[1:]) if isinstance(tile.args, tuple) else other)

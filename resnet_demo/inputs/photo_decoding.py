@@ -1,7 +1,7 @@
 """From the bytes a stranger uploads to an upright RGB picture, or one clear sentence.
 
-Nothing here changes a global setting of Pillow, so photos may be opened in several threads at once. A server opens
-those of strangers in a process of its own, see ``decoding.py``.
+Nothing here changes a global setting of Pillow, so photos may be opened in several threads at once. A server
+opens those of strangers in a process of its own, see ``decoding.py``.
 
 Rules:
     * A file that stops before its last pixel is refused: the rest of the picture would be
@@ -144,7 +144,8 @@ def _unreadable(kind: str) -> Sentence:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Make an opened picture of any mode an upright RGB one, as ``open_photo`` returns it; it keeps its pixels.
+    """Make an opened picture of any mode an upright RGB one, as ``open_photo`` returns it; it keeps its
+    pixels.
 
     Raises:
         PhotoError: if it is too large or its pixels cannot be read.
@@ -156,7 +157,7 @@ def _seen(image: Image.Image, draft: int | None, data: bytes = b"") -> OpenedPho
     """An opened picture as it is seen; ``draft`` pixels of a JPEG's short side are enough, if given.
 
     Args:
-        data: its file, to look once more for what Pillow leaves out of deep colours; it keeps what it has without.
+        data: its file, if what Pillow leaves out of deep colours is to be looked for there.
     """
     check_size(image)
     sentence = later(

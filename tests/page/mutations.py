@@ -111,10 +111,17 @@ def written() -> Seeds:
             several("WEBP"),
         ],
         "GIF": [several("GIF"), by_pillow(small.convert("P"), "GIF", interlace=1)],
-        "BMP": [by_pillow(small, "BMP"), by_pillow(small.convert("P"), "BMP"), by_pillow(small.convert("1"), "BMP")],
-        "AVIF": [by_pillow(small, "AVIF"), by_pillow(small.convert("RGBA"), "AVIF", quality=100), several("AVIF")],
+        "BMP": [by_pillow(small.convert(mode), "BMP") for mode in ("RGB", "P", "1")],
+        "AVIF": [
+            by_pillow(small, "AVIF"),
+            by_pillow(small.convert("RGBA"), "AVIF", quality=100),
+            several("AVIF"),
+        ],
         "HEIC": [by_libheif(small), by_libheif(noise(5))],
-        "JPEG 2000": [by_pillow(small, "JPEG2000"), by_pillow(small, "JPEG2000", no_jp2=True, irreversible=True)],
+        "JPEG 2000": [
+            by_pillow(small, "JPEG2000"),
+            by_pillow(small, "JPEG2000", no_jp2=True, irreversible=True),
+        ],
         "WAV": by_libsndfile("WAV"),
         "FLAC": by_libsndfile("FLAC"),
         "OGG": by_libsndfile("OGG"),
@@ -124,19 +131,28 @@ def written() -> Seeds:
     }  # fmt: skip
 
 
+STARTS = {
+    b"\x89PNG": "PNG",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\0": "TIFF, little end first",
+    b"MM\0*": "TIFF, big end first",
+    b"\0\0\0\x0cjP": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+}
+PROCESSES = {2: "progressive JPEG", 3: "lossless JPEG", 9: "arithmetic JPEG", 10: "arithmetic JPEG"}
+
+
 def kind_of(data: bytes) -> str | None:
     """Which of the formats a found file has; None for one that is not among them."""
     if data[:2] == b"\xff\xd8":
         process = jpeg_process(data)
-        return {None: None, 2: "progressive JPEG", 3: "lossless JPEG", 9: "arithmetic JPEG", 10: "arithmetic JPEG"}.get(
-            process, "JPEG")  # fmt: skip
+        return None if process is None else PROCESSES.get(process, "JPEG")
     if data[4:8] == b"ftyp":
         return "AVIF" if data[8:12] in (b"avif", b"avis") else "HEIC"
-    starts = {b"\x89PNG": "PNG", b"GIF8": "GIF", b"BM": "BMP", b"II*\0": "TIFF, little end first",
-              b"MM\0*": "TIFF, big end first", b"\0\0\0\x0cjP": "JPEG 2000", b"\xff\x4f\xff\x51": "JPEG 2000"}  # fmt: skip
     if data[:4] == b"RIFF":
         return {b"WEBP": "WebP", b"WAVE": "WAV"}.get(data[8:12])
-    return next((kind for start, kind in starts.items() if data.startswith(start)), None)
+    return next((kind for start, kind in STARTS.items() if data.startswith(start)), None)
 
 
 def found() -> Seeds:
@@ -209,7 +225,10 @@ WAYS: tuple[Callable[[bytearray, random.Random, int], None], ...] = (
 
 
 def mutation(number: int, files: Seeds) -> tuple[str, bytes]:
-    """The format and the bytes of damaged file ``number``: formats take turns, half of the damage is in the head."""
+    """The format and the bytes of damaged file ``number``.
+
+    Formats take turns, and two thirds of the damage is in the head.
+    """
     rng = random.Random(number)
     kinds = sorted(files)
     kind = kinds[number % len(kinds)]
