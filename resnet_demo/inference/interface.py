@@ -91,7 +91,7 @@ def as_pixels(given: Photo, info: NetworkInfo) -> NetworkInput:
     picture = modality.to_picture(given, info.preprocessing)
     if picture is None:
         raise EngineError(later(modality.refusal, name=info.name))
-    return NetworkInput.of(picture)
+    return picture if isinstance(picture, NetworkInput) else NetworkInput.of(picture)
 
 
 def streams_to_keep(names: Collection[str]) -> tuple[str, ...]:
