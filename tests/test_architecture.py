@@ -7,6 +7,7 @@ the layer of its package, and a module at the top of the package to the one that
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -193,7 +194,7 @@ def test_every_file_can_be_read_in_one_sitting() -> None:
         f"{path.relative_to(ROOT)}:{number}"
         for path, text in lines.items()
         for number, line in enumerate(text, 1)
-        if len(line) > MOST_COLUMNS
+        if len(re.sub(r"\s+# (type: ignore|noqa).*", "", line)) > MOST_COLUMNS
     ]
     assert not wide
     long = {
