@@ -64,8 +64,8 @@ class ExactNetworks:
         with self._lock:
             if name not in self._kept:
                 model, card = self._read(name)
-                # type: ignore[call-overload]
-                model = model.eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
+                model = model.eval().requires_grad_(False)
+                model = model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
                 self._kept[name] = ExactNetwork(model, card)
             self._kept.move_to_end(name)
             while len(self._kept) > KEPT:

@@ -14,14 +14,15 @@ Rules:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
 from resnet_demo.i18n import Sentence, later
 from resnet_demo.inputs import photo_colours
+from resnet_demo.inputs.deep_colour import packing_of, with_fewer_bits
 from resnet_demo.inputs.errors import NO_MEMORY, PhotoError, one_sentence
-from resnet_demo.inputs.files import MAX_BYTES, FileSource, read_beyond
+from resnet_demo.inputs.files import MAX_BYTES, FileSource, Unfit, read_whole
 from resnet_demo.inputs.photo_colours import as_rgb, grey_range, profile_of, strips
 from resnet_demo.inputs.photo_formats import (
     ALLOWED,
@@ -68,25 +69,24 @@ class OpenedPhoto:
     notice: Sentence | None = None
 
 
+UNFIT = Unfit(
+    PhotoError,
+    unreadable=later("The upload did not arrive as a readable file: please upload the photo again."),
+    empty=later("The file is empty: please upload a photo."),
+    large=later(
+        "The file has more than {most} MB, the most allowed: please upload a smaller copy.",
+        most=MAX_BYTES // 10**6,
+    ),
+)
+
+
 def read_file(source: FileSource) -> bytes:
     """The bytes of an untrusted file, from wherever they are.
 
     Raises:
         PhotoError: it cannot be read, is empty, or holds more than MAX_BYTES.
     """
-    sentence = later("The upload did not arrive as a readable file: please upload the photo again.")
-    with one_sentence(PhotoError, sentence):
-        data = read_beyond(source)
-    if not data:
-        raise PhotoError(later("The file is empty: please upload a photo."))
-    if len(data) > MAX_BYTES:
-        raise PhotoError(
-            later(
-                "The file has more than {most} MB, the most allowed: please upload a smaller copy.",
-                most=MAX_BYTES // 10**6,
-            )
-        )
-    return data
+    return read_whole(source, UNFIT)
 
 
 def open_photo(source: FileSource, side: int = KEEP_SIDE) -> Image.Image:
@@ -119,7 +119,7 @@ def open_photo_file(data: bytes, side: int = KEEP_SIDE) -> OpenedPhoto:
             if image.format in ("JPEG", "MPO"):
                 check_scans(data, image.width * image.height)
             with image:
-                return _seen(image, side if can_be_scaled(data) else None)
+                return _seen(image, side if can_be_scaled(data) else None, data)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise over_the_limit() from error
     except MemoryError as error:
@@ -152,8 +152,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return _seen(image, None).image
 
 
-def _seen(image: Image.Image, draft: int | None) -> OpenedPhoto:
-    """An opened picture as it is seen; ``draft`` pixels of a JPEG's short side are enough, if given."""
+def _seen(image: Image.Image, draft: int | None, data: bytes = b"") -> OpenedPhoto:
+    """An opened picture as it is seen; ``draft`` pixels of a JPEG's short side are enough, if given.
+
+    Args:
+        data: its file, if what Pillow leaves out of deep colours is to be looked for there.
+    """
     check_size(image)
     sentence = later(
         "The {kind} of {width} by {height} pixels is damaged or cut off: please upload a whole copy of it.",
@@ -164,9 +168,11 @@ def _seen(image: Image.Image, draft: int | None) -> OpenedPhoto:
     with one_sentence(PhotoError, sentence):
         if draft is not None:
             image.draft(None, (draft, draft))  # decodes at 1/2, 1/4 or 1/8
+        packing = packing_of(image) if data else None
         image.load()
         turn = _UPRIGHT.get(_orientation(image))
-        photo = _reduced_rgb(image)
+        deep = None if packing is None else with_fewer_bits(image, packing, data, readable(data))
+        photo = _reduced_rgb(image) if deep is None else replace(_reduced_rgb(deep[0]), notice=deep[1])
         return photo if turn is None else OpenedPhoto(photo.image.transpose(turn), photo.notice)
 
 

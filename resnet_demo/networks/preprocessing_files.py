@@ -75,14 +75,14 @@ def _from_timm(found: Mapping[str, Any], usual: Preprocessing) -> Preprocessing:
     mode = found.get("crop_mode", "center")
     if mode not in ("center", "squash", "border"):
         raise ValueError(f"crop_mode {mode!r:.20}")
+    interpolation = PILLOW.get(found.get("interpolation", usual.interpolation), "bilinear")
     return Preprocessing(
         size=int(size[1]),
         resize={"center": "crop", "squash": "squash", "border": "pad"}[mode],  # type: ignore[arg-type]
         mean=tuple(found.get("mean", usual.mean)),
         std=tuple(found.get("std", usual.std)),
         crop_share=float(share),
-        # type: ignore[arg-type]
-        interpolation=PILLOW.get(found.get("interpolation", usual.interpolation), "bilinear"),
+        interpolation=interpolation,  # type: ignore[arg-type]
     )
 
 
@@ -110,8 +110,8 @@ def _from_transformers(found: Mapping[str, Any], usual: Preprocessing) -> Prepro
     if not found.get("do_rescale", True):
         raise ValueError("values of 0 to 255 are not offered")
     interpolation = PILLOW.get(found.get("resample", usual.interpolation), "bilinear")
-    # type: ignore[arg-type]
-    return Preprocessing(size, resize, mean, std, crop_share=share, interpolation=interpolation)
+    kinds = {"crop_share": share, "interpolation": interpolation}
+    return Preprocessing(size, resize, mean, std, **kinds)  # type: ignore[arg-type]
 
 
 SQUASHED_FROM = 384  # pixels: ConvNeXt's processor squashes from there on

@@ -37,8 +37,8 @@ class Racer:
         loss = self.loss(output, wanted)
         self.network.zero_grad()
         loss.backward()
-        # type: ignore[operator, union-attr]
-        gates = [float(block.gate.detach()) for block in self.network.blocks]
+        blocks = self.network.blocks
+        gates = [float(block.gate.detach()) for block in blocks]  # type: ignore[operator, union-attr]
         self._descend(rate)
         with torch.no_grad():
             ratios = [_ratio(stage.branch.norm(), stage.x.norm()) for stage in stages]

@@ -202,8 +202,8 @@ class Training:
         if self.accelerator.device.type == "cpu":
             shortcuts_as_products(self.model)
         self.average = Averaged(self.model, self.recipe.averaging)
-        # type: ignore[call-overload]
-        self.average.model.to(self.accelerator.device, memory_format=torch.channels_last)
+        layout = torch.channels_last
+        self.average.model.to(self.accelerator.device, memory_format=layout)  # type: ignore[call-overload]
         self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.wrapped, self.optimizer = self.accelerator.prepare(
             self.model, optimiser(self.model, self.recipe)
