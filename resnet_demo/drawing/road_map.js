@@ -1,4 +1,5 @@
-// A click on a block, or on a measure of the roads, tells the server which; Enter and Space click by themselves.
+// A click on a block, or on a measure of the roads, tells the server which; Enter and Space click by
+// themselves.
 export default function start({ element, trigger }) {
   element.addEventListener('click', (event) => {
     const measure = event.target.closest('.measures button');
