@@ -108,13 +108,20 @@ class Cell:
     shortcut: str = ""
     output: str = ""
     picture: str = ""
+    read: str = ""
 
 
 def roadmap_html(
-    run: Run | None, selected: int = 0, blocks: int = 5, modality: str = "photo", measure: str = "rms"
+    run: Run | None,
+    selected: int = 0,
+    blocks: int = 5,
+    modality: str = "photo",
+    measure: str = "rms",
+    fit: str = "squash 1",
 ) -> str:
     """The map for one run, with block ``selected`` marked; without a run, the empty map of ``blocks``
-    for a network that takes a photo, or a sound. ``measure`` is one of MEASURES."""
+    for a network that takes a photo, or a sound. ``measure`` is one of MEASURES; ``fit`` says which part
+    of the photo the network takes, as ``MenuEntry.fit`` does."""
     if run is None:
         empty = [Cell(i, _roads(3, 3, 3, 3)) for i in range(blocks)]
         return fill(TEMPLATE, run=None, cells=empty, deep=blocks > SHORT, modality=modality_named(modality))
@@ -122,8 +129,17 @@ def roadmap_html(
     found = [chosen.of(block) for block in run.blocks]
     strongest = max((s for three in found for s in three if np.isfinite(s)), default=1.0) or 1.0
     entering = [found[0][1] if measure != "share" else 1.0, *(output for *_, output in found)]
+    reads = _reads(run)
     cells = [
-        _cell(block, i, (entering[i], *found[i]), strongest, chosen, run.gates[i] if run.gates else OPEN)
+        _cell(
+            block,
+            i,
+            (entering[i], *found[i]),
+            strongest,
+            chosen,
+            run.gates[i] if run.gates else OPEN,
+            reads.get(block.name, ""),
+        )
         for i, block in enumerate(run.blocks)
     ]
     return fill(
@@ -140,6 +156,8 @@ def roadmap_html(
         ),  # as an address has them
         measures=MEASURES,
         measure=measure,
+        fit=fit,
+        plain=not run.gates and not any(block.shortcut_norm for block in run.blocks),
     )
 
 
@@ -153,6 +171,15 @@ def strip_picture(block: Block) -> str:
     return picture_url(feature_maps.indexed_png(sheet, feature_maps.SEQUENTIAL[0]))
 
 
+def _reads(run: Run) -> dict[str, str]:
+    """Block -> how sure the read-out after it is of the network's answer, in per cent; empty without
+    read-outs."""
+    if not run.read_outs or run.prediction.label not in run.classes:
+        return {}
+    answer = run.classes.index(run.prediction.label)
+    return {read.block: percent(read.chances[answer], 0) for read in run.read_outs}
+
+
 def _cell(
     block: Block,
     index: int,
@@ -160,8 +187,10 @@ def _cell(
     strongest: float,
     measure: Measure,
     gate: Gate,
+    read: str,
 ) -> Cell:
-    """One block; ``strengths`` are of what enters, the residual branch, the shortcut and the output."""
+    """One block; ``strengths`` are of what enters, the residual branch, the shortcut and the output;
+    ``read`` is how sure a read-out after it is of the answer, in per cent, or "" where there is none."""
 
     def width(strength: float) -> float:
         return max(NARROWEST, WIDEST * strength / strongest) if np.isfinite(strength) else NARROWEST
@@ -175,6 +204,7 @@ def _cell(
         measure.text(strengths[2]),
         measure.text(strengths[3]),
         strip_picture(block),
+        read,
     )
 
 

@@ -14,9 +14,10 @@ import gradio as gr
 from PIL import Image
 
 from resnet_demo.drawing.answer import failed_html
-from resnet_demo.drawing.road_map import MEASURES, roadmap_html
+from resnet_demo.drawing.road_map import MEASURES
 from resnet_demo.i18n import say
 from resnet_demo.inputs import photo_examples as examples
+from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.page.endpoints import offer
 from resnet_demo.page.url_state import is_link, read_link
 from resnet_demo.panels.base import PRIVATE, REDRAW, Components, Panel, Values, one_of, sentence_of, told
@@ -25,7 +26,9 @@ from resnet_demo.records import Run
 
 LEAVE_EXAMPLE = "() => { window.leaveExample(); }"  # an address names examples only
 WITH_BAR = gr.Progress()  # as the default of a parameter it asks Gradio for a progress bar
-TOGGLE_THEME = "() => { document.body.classList.toggle('dark'); }"
+TOGGLE_THEME = "() => { window.toggleTheme(); }"
+HAS_KEPT = "() => window.hasKeptPhoto()"
+GIVE_KEPT = "() => { window.giveKeptPhoto?.(); }"
 
 
 def connect(page: Page) -> None:
@@ -163,7 +166,7 @@ def connect_block(page: Page) -> None:
         measure = one_of(MEASURES, str(getattr(event, "measure", "")))
         if measure is not None:
             view = replace(values[page.view], measure=measure)
-            return {page.view: view, page.roadmap: roadmap_html(run, view.block, measure=measure)}
+            return {page.view: view, page.roadmap: page.map_of(replace(page.visit(values), view=view))}
         count = len(run.blocks) if run else 1
         view = replace(values[page.view], block=max(0, min(int(event.index), count - 1)))
         return page.show_view(view, values)
@@ -217,12 +220,13 @@ def connect_studies(page: Page) -> None:
 
 
 def connect_link(page: Page) -> None:
-    """The page is opened: bring it to what its address asks for."""
+    """The page is opened: bring it to what its address asks for, else to the photo that the tab has
+    kept, else to an example, so that it opens running."""
 
-    def on_load(request: gr.Request) -> Values:
+    def on_load(kept: bool, request: gr.Request) -> Values:
         page.arrived(request.session_hash)
         if not is_link(request.query_params):
-            return gr.skip()
+            return opening(page, page.empty_visit().network, kept) or gr.skip()
         link = read_link(request.query_params, page.menu)
         first = page.menu[0].name if page.menu else None
         found: Values = {}
@@ -230,15 +234,26 @@ def connect_link(page: Page) -> None:
             found |= panel.restore(link.asked, link.network)
         if link.network.name != first:
             found[page.network] = link.network.name
-        gates = link.asked.get("gates")
-        if gates:
+        if gates := link.asked.get("gates"):
             found[page.cut] = Cut(link.network.name, gates)
-        if "example" in link.asked and not (link.network.modality == "sound" and "sound" in link.asked):
-            found[page.photo] = examples.example(link.asked["example"])
-        return found
+        named = link.asked.get("example")
+        if link.network.modality != "photo" and link.network.modality in link.asked:
+            return found  # an example of another kind
+        if named is None:
+            return {**found, **opening(page, link.network, kept)}
+        return found if named == examples.NONE else {**found, page.photo: examples.example(named)}
 
     outputs = {page.network, page.cut, page.photo}.union(*(panel.restored() for panel in page.panels))
-    gr.on(page.demo.load, on_load, None, outputs, **REDRAW)
+    opened = gr.on(page.demo.load, on_load, page.kept, outputs, js=HAS_KEPT, **REDRAW)
+    opened.then(None, js=GIVE_KEPT, **PRIVATE)
+
+
+def opening(page: Page, network: MenuEntry, kept: bool) -> Values:
+    """The example that a page opens with; nothing where the tab gives its own photo, or the network
+    takes none."""
+    if kept or network.modality != "photo" or not page.first_example():
+        return {}
+    return {page.photo: examples.example(page.first_example())}
 
 
 def on_example(event: gr.EventData) -> Image.Image:

@@ -31,13 +31,22 @@ from resnet_demo.panels.base import started
 from resnet_demo.panels.chapters import CHAPTERS
 from resnet_demo.panels.page import Loaded, Page
 
+KEPT = """window.hasKeptPhoto = () => {
+  try { return Boolean(sessionStorage.getItem('photo')); } catch { return false; }
+};"""  # asked before any module has run
 ICON = Path(__file__).parent / "icon.png"
 
 
-def examples_html() -> str:
-    """One button an example, with its picture and its name."""
-    found = [(name, title, examples.thumbnail_url(name)) for name, title in examples.TITLES.items()]
-    return fill("inputs/photo_examples.html", examples=found)
+def examples_html(first: str = "") -> str:
+    """The shelf: one button an example, with its picture and its name; ``first`` is the one that runs at
+    once."""
+    shelf = [(found, index, examples.thumbnail_url(found.name)) for index, found in enumerate(examples.SHELF)]
+    return fill(
+        "inputs/photo_examples.html",
+        first=first,
+        seen=[entry for entry in shelf if entry[0].seen],
+        unseen=[entry for entry in shelf if not entry[0].seen],
+    )
 
 
 def languages_html() -> str:
@@ -83,6 +92,7 @@ def build_page(page: Page) -> SpokenBlocks:
         page.whole = gr.State(None, time_to_live=OLDEST_S)
         page.opened = gr.State(page.panels[0].id)
         page.cut = gr.State(None)
+        page.kept = gr.Checkbox(False, visible=False)  # whether the tab has a photo of its own
         page.loaded = gr.State(Loaded(page.empty_visit().network.name))
         lay_out_head(page)
         with gr.Row(elem_id="first-screen"):
@@ -129,7 +139,7 @@ def lay_out_photo(page: Page) -> None:
             show_label=False,
             sources=["upload", "clipboard", "webcam"],
             type="pil",
-            height=300,
+            height=236,
             elem_id="photo",
             # the saved pixels are what the camera saw, not their mirror image
             webcam_options=gr.WebcamOptions(mirror=False, constraints={"video": camera}),
@@ -141,7 +151,9 @@ def lay_out_photo(page: Page) -> None:
             elem_id="stale-photo",
         )
         page.examples = gr.HTML(
-            examples_html(), elem_id="examples", js_on_load=started(page.modules + "inputs/photo_examples.js")
+            examples_html(page.first_example()),
+            elem_id="examples",
+            js_on_load=started(page.modules + "inputs/photo_examples.js"),
         )
 
 
@@ -176,10 +188,10 @@ def page_options(access: Access | None = None) -> dict[str, Any]:
             font_mono=["monospace"],
         ),
         "css": style() + chapters_style(),
-        "head": f"<script>{as_script()}{chapters_script()}</script>"
+        "head": f"<script>{as_script()}{chapters_script()}{KEPT}</script>"
         + "".join(
             f'<script type="module" src="{address_of(scripts)}page/{name}.js"></script>'
-            for name in ("page", "url_state", "chapters", "photo_ways")
+            for name in ("page", "url_state", "chapters", "photo_ways", "kept", "strip")
         )
         + "".join(f'<link rel="modulepreload" href="{address_of(scripts)}{place}">' for place in scripts),
         "max_file_size": MAX_BYTES,

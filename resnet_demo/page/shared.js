@@ -26,5 +26,5 @@ export function leaveExample() {
 
 export function chooseExample(button) {
   leaveExample();
-  button.parentElement.dataset.chosen = button.dataset.name;
+  (button.closest('.shelf') ?? button.parentElement).dataset.chosen = button.dataset.name;
 }

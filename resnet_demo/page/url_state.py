@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from resnet_demo.inputs.photo_examples import EXAMPLES
+from resnet_demo.inputs.photo_examples import EXAMPLES, NONE
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.panels import load_panels
 from resnet_demo.panels.base import Property, one_of
@@ -21,7 +21,7 @@ from resnet_demo.panels.page import NOTHING
 
 NETWORK = Property("network", "#network input")
 EXAMPLE = Property(
-    "example", "#examples [data-chosen]", "data-chosen", lambda text, _: one_of(EXAMPLES, text)
+    "example", "#examples [data-chosen]", "data-chosen", lambda text, _: one_of((*EXAMPLES, NONE), text)
 )
 
 

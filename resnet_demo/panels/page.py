@@ -18,6 +18,7 @@ from resnet_demo.inference.interface import Limits, Photo, PhotoEngine
 from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.inputs.components import PhotoInput
+from resnet_demo.inputs.photo_examples import EXAMPLES
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.panels.base import PRIVATE, Components, Panel, Values, Visit, told
 from resnet_demo.records import Gate, Prediction, Run
@@ -114,6 +115,7 @@ class Page:
     opened: gr.State
     whole: gr.State
     cut: gr.State
+    kept: gr.Checkbox
     loaded: gr.State
     api_button: gr.Button
     api_answer: gr.JSON
@@ -151,6 +153,10 @@ class Page:
     def empty_visit(self) -> Visit:
         """A page that has just been opened."""
         return Visit(network=self.menu[0] if self.menu else NOTHING)
+
+    def first_example(self) -> str:
+        """The example that runs when a page is opened; "" if the first network takes no photos."""
+        return EXAMPLES[0] if self.menu and self.menu[0].modality == "photo" else ""
 
     def recall(self, key: str | None) -> Run | None:
         """The visitor's run; None before there is one.
@@ -262,19 +268,25 @@ class Page:
             self.run: key,
             self.status: status_html(run, ""),
             self.answer: answer_html(run, visit.network.knows),
-            self.roadmap: roadmap_html(run, visit.view.block, measure=visit.view.measure),
+            self.roadmap: self.map_of(visit),
             **self.redraw(visit, "run"),
         }
+
+    def map_of(self, visit: Visit) -> str:
+        """The road map of the visit's run, or the empty one of its network."""
+        entry, view = visit.network, visit.view
+        return roadmap_html(visit.run, view.block, entry.blocks, entry.modality, view.measure, entry.fit)
 
     def clear(self, values: Values) -> Values:
         """No run any more: the page invites again."""
         self.retire(values)
         entry = self.entry(values[self.network])
+        nothing = Visit(None, values[self.view], None, entry, None, values)
         return {
             self.run: None,
             self.answer: answer_html(None, entry.knows, entry.modality),
-            self.roadmap: roadmap_html(None, blocks=entry.blocks, modality=entry.modality),
-            **self.redraw(Visit(None, values[self.view], None, entry, None, values), "run"),
+            self.roadmap: self.map_of(nothing),
+            **self.redraw(nothing, "run"),
         }
 
     def retire(self, values: Values) -> None:

@@ -79,7 +79,7 @@ class AblationPanel(Panel):
             }
         return {
             self.text: self.about(visit),
-            self.gates: gates_html(len(run.blocks), True, run.gates),
+            self.gates: gates_html(len(run.blocks), True, run.gates, visit.key),
             self.comparison: comparison_html(visit.whole, run),
         }
 
@@ -151,11 +151,15 @@ def shrinking(run: Run) -> bool:
     return all(after < before for before, after in pairwise(heights))
 
 
-def gates_html(blocks: int, enabled: bool, gates: Sequence[Gate] = ()) -> str:
-    """A slider on the residual branch and one on the shortcut of every block, fully open without
-    ``gates``."""
+def gates_html(blocks: int, enabled: bool, gates: Sequence[Gate] = (), key: str | None = None) -> str:
+    """A slider on the residual branch and one on the shortcut of every block, fully open without ``gates``.
+
+    Args:
+        key: of the run. HTML that is the same as before is not drawn again, and sliders that were moved would
+            stay where they are.
+    """
     found = list(gates or [Gate()] * blocks)
-    return fill("panels/cut/gates.html", gates=found, enabled=enabled, many=blocks > SHORT)
+    return fill("panels/cut/gates.html", gates=found, enabled=enabled, many=blocks > SHORT, key=key)
 
 
 def comparison_html(whole: Prediction | None, run: Run | None) -> str:

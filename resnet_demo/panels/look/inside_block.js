@@ -78,6 +78,12 @@ function outline(stream, column, row) {
   frame.style.cssText = `display:block;left:${(100 * left) / width}%;top:${(100 * top) / height}%;width:${
     (100 * (right - left + 1)) / width
   }%;height:${(100 * (bottom - top + 1)) / height}%`;
+  tellPlace({
+    left: (100 * left) / width,
+    top: (100 * top) / height,
+    width: (100 * (right - left + 1)) / width,
+    height: (100 * (bottom - top + 1)) / height,
+  });
   const name = stream.getAttribute('aria-label').split(':')[0];
   const place = { row: row + 1, column: column + 1, stream: name };
   inside.querySelector('.seen + figcaption').textContent = inside.dataset.axes
@@ -123,7 +129,11 @@ function pointMiddle(event) {
   outline(stream, Math.floor(columns / 2), Math.floor(rows / 2));
 }
 
+// The strip outlines it, too.
+const tellPlace = (detail) => window.dispatchEvent(new CustomEvent('place', { detail }));
+
 function rest() {
+  tellPlace(null);
   const frame = element.querySelector('.seen u');
   if (!frame) return;
   frame.style.display = 'none';

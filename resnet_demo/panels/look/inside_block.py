@@ -14,7 +14,7 @@ from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.feature_maps import SEQUENTIAL, Order
 from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.pictures import picture_url
-from resnet_demo.drawing.road_map import MEASURES, roadmap_html
+from resnet_demo.drawing.road_map import MEASURES
 from resnet_demo.drawing.streams import WIDE, View, choose_channels, columns_for, scale_ends, streams_html
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say
@@ -122,7 +122,7 @@ same channel enlarged in all four
             shown.pop(self.block, None)  # it is being moved: an answer must not set it back
             return {
                 **shown,
-                page.roadmap: roadmap_html(page.recall(values[page.run]), view.block, measure=view.measure),
+                page.roadmap: page.map_of(replace(page.visit(values), view=view)),
             }
 
         settings = {self.channels, self.order, self.scope, self.colours}
