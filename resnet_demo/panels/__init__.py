@@ -17,6 +17,8 @@ PANELS = [
     "explain.class_activation",
     "explain.early_readout",
     "learn.race",
+    "learn.identity",
+    "learn.paper_figure",
     "learn.gradient_flow",
     "own.webcam",
     "own.sound",
