@@ -146,6 +146,7 @@ def test_the_papers_figure_is_moved_through_and_opens_a_network(page: Page) -> N
     expect(rows.first.locator(".train")).not_to_have_text(last)
     expect(page.locator("#figure output")).to_have_text("390")
     chart = page.locator("#figure .figure6-chart")
+    chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] - 12, box["y"] + 100)
