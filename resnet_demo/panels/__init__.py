@@ -9,6 +9,7 @@ from resnet_demo.panels.base import Panel
 PANELS = [
     "look.inside_block",
     "cut.ablation",
+    "cut.paths",
     "explain.class_activation",
     "explain.early_readout",
     "learn.race",
