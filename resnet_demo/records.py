@@ -29,10 +29,15 @@ class NetworkInput(np.ndarray[Any, np.dtype[np.uint8]]):
     """A picture (H, W, 3) uint8 that a network takes as it is, without being resized or cropped once more.
 
     ``Run.photo`` is one. Any other array is a picture of any size, and is prepared as a photo is.
+
+    Attributes:
+        notice: a sentence about what had to be assumed to make it out of a file, or "".
     """
 
+    notice: str = ""
+
     @classmethod
-    def of(cls, pixels: NDArray[np.uint8]) -> NetworkInput:
+    def of(cls, pixels: NDArray[np.uint8], notice: str = "") -> NetworkInput:
         """``pixels`` (H, W, 3) uint8 of the side that the network takes, with the same memory.
 
         Raises:
@@ -40,7 +45,13 @@ class NetworkInput(np.ndarray[Any, np.dtype[np.uint8]]):
         """
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             raise ValueError(f"(H, W, 3) uint8 is needed, not {pixels.dtype} {pixels.shape}")
-        return pixels.view(cls)
+        found = pixels.view(cls)
+        found.notice = notice
+        return found
+
+    def __reduce__(self) -> Any:
+        """Pickled with its notice, which arrays would leave behind."""
+        return NetworkInput.of, (np.asarray(self), self.notice)
 
 
 @dataclass(frozen=True)
@@ -114,7 +125,8 @@ class Prediction:
             at most 1.
         logit: the raw score behind ``label``: the network's one logit for a binary network
             (positive means the second class), else the highest logit.
-        chances: of every class, in the order of the run's ``classes``; of the two classes of one logit if empty.
+        chances: of every class, in the order of the run's ``classes``; of the two classes of one logit if
+        empty.
     """
 
     label: str
@@ -150,7 +162,8 @@ class Block:
 
     @property
     def residual(self) -> NDArray[np.floating]:
-        """F(x), the residual branch as it enters the sum. Like the other three a KeyError if it was not kept."""
+        """F(x), the residual branch as it enters the sum. Like the other three a KeyError if it was not
+        kept."""
         return self.streams["residual"]
 
     @property
@@ -185,8 +198,8 @@ class Block:
 
     @cached_property
     def added(self) -> NDArray[np.float32]:
-        """What the residual branch adds to each place of the output, (H, W) float32, averaged over the channels:
-        ReLU(F(x) + shortcut) - ReLU(shortcut)."""
+        """What the residual branch adds to each place of the output, (H, W) float32, averaged over the
+        channels: ReLU(F(x) + shortcut) - ReLU(shortcut)."""
         if self.adds is not None:
             return self.adds
         shortcut, output = self.shortcut.astype(np.float32), self.output.astype(np.float32)
@@ -291,9 +304,11 @@ class ReadOut:
     Attributes:
         block: the block's name.
         logit: of this photo, positive for the second class; where every class has one, the highest.
-        confidence: probability of the second class, 0..1; where every class has a logit, of the most probable.
+        confidence: probability of the second class, 0..1; where every class has a logit, of the most
+        probable.
         accuracy: share of validation photos that the probe gets right.
-        chances: of every class, in the order of the run's ``classes``; of the two classes of one logit if empty.
+        chances: of every class, in the order of the run's ``classes``; of the two classes of one logit if
+        empty.
     """
 
     block: str
@@ -379,8 +394,8 @@ class Run:
         notice: a sentence to show (such as a fall-back to the CPU), or "".
         classes: in the order of the logits; for one logit, its negative and its positive side.
         gates: one a block, or empty if every branch was open.
-        activation: where the logit comes from, or None for a network that does not allow it, or without the last
-            block's output.
+        activation: where the logit comes from, or None for a network that does not allow it, or without the
+            last block's output.
         read_outs: what a probe reads after each block, or empty for a network without probes.
         contributions: block name -> (C,) float32, each channel's share of the last block's logit, or
             of the read-out after an earlier block; blocks of which neither is known are left out.

@@ -206,8 +206,8 @@ class Engine:
                 gives them. Or a list of such.
             network: a name on the menu, or None for the default.
             gates: one a block, or empty for all open. They hold for this run alone.
-            keep: the streams to keep of every block. Without any (an empty tuple) a run is numbers alone: no stream
-                leaves the device, which is faster for many photos of which nobody looks at the maps.
+            keep: the streams to keep of every block. Without any (an empty tuple) a run is numbers alone: no
+                stream leaves the device, which is faster for many photos of which nobody looks at the maps.
             here: not ``elsewhere``, for photos in quick succession.
 
         Returns:

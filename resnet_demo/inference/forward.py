@@ -24,7 +24,7 @@ from resnet_demo.analysis.class_activation import class_activation
 from resnet_demo.analysis.gating import gated
 from resnet_demo.analysis.layer_summary import stages, time_layers, with_times
 from resnet_demo.analysis.linear_probes import Probe, read_outs
-from resnet_demo.i18n import later
+from resnet_demo.i18n import joined, later
 from resnet_demo.inference.batching import Batcher, StillBusyError
 from resnet_demo.inference.devices import device_name
 from resnet_demo.inference.interface import BUSY, FAILED, MAX_BATCH, PATIENCE_S, EngineError, NetworkInfo
@@ -36,6 +36,7 @@ from resnet_demo.records import (
     Confidence,
     Gate,
     LayerTrace,
+    NetworkInput,
     Prediction,
     Preprocessing,
     ReceptiveField,
@@ -191,8 +192,8 @@ def compute(
     comes out can be pickled, and no stream stays on a device. Hold the network's lock.
 
     Returns:
-        For "pass" a share for each photo, see ``run_pass``; for "ablation" the logits of the whole network and
-        those that ``ablate`` gives.
+        For "pass" a share for each photo, see ``run_pass``; for "ablation" the logits of the whole network
+        and those that ``ablate`` gives.
 
     Raises:
         RuntimeError: the network failed.
@@ -213,8 +214,8 @@ def run_pass(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate], keep: tuple[s
 
     Args:
         gates: one a block, or empty for all open.
-        keep: names of the streams to keep. Without any, four numbers a block and photo are all that reaches the
-            host, and no layer is timed.
+        keep: names of the streams to keep. Without any, four numbers a block and photo are all that reaches
+            the host, and no layer is timed.
 
     Raises:
         RuntimeError: it failed on the CPU.
@@ -228,7 +229,8 @@ def run_pass(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate], keep: tuple[s
 
 
 def _or_on_cpu(net: LoadedNetwork, work: Callable[[], T]) -> T:
-    """What ``work`` gives; if the network's device fails, the network moves to the CPU and ``work`` is done again."""
+    """What ``work`` gives; if the network's device fails, the network moves to the CPU and ``work`` is done
+    again."""
     try:
         return work()
     except RuntimeError:
@@ -265,7 +267,7 @@ def _forward(
 
 def finish(
     net: LoadedNetwork,
-    photo: NDArray[np.uint8],
+    photo: NetworkInput,
     share: Passed,
     prepare: float,
     gates: tuple[Gate, ...],
@@ -294,7 +296,7 @@ def finish(
         blocks=share.blocks,
         trace=with_times(net.trace, share.spent),
         timings=spent,
-        notice=share.notice,
+        notice=joined((share.notice, photo.notice)),
         classes=net.card.classes or (NO_ANSWER,),
         gates=gates,
         activation=activation,
@@ -306,7 +308,8 @@ def finish(
 
 
 def _activation(net: LoadedNetwork, last: Block, logit: int) -> ClassActivation | None:
-    """Where the logit of that index comes from; None if it cannot be told, or the last block's output was not kept."""
+    """Where the logit of that index comes from; None if it cannot be told, or the last block's output was not
+    kept."""
     if net.linear is None or "output" not in last.streams:
         return None
     weight = net.linear.weight[logit].float().cpu().numpy()

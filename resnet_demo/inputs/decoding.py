@@ -1,7 +1,8 @@
-"""How strangers' photos and sounds are opened: in a process of its own, and what comes of it said in one sentence.
+"""How strangers' photos and sounds are opened: in a process of its own, and what comes of it said in one
+sentence.
 
-The page, the engine, the folder command and Ray's tasks all come here. Where processes cannot be started, files are
-opened in this one, and the log says so once.
+The page, the engine, the folder command and Ray's tasks all come here. Where processes cannot be started,
+files are opened in this one, and the log says so once.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import string
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -35,25 +36,12 @@ from resnet_demo.inputs.files import FileSource
 from resnet_demo.inputs.photo_decoding import read_file
 from resnet_demo.inputs.sound_decoding import read_sound_file
 from resnet_demo.inputs.synthetic_sounds import LENGTH
-from resnet_demo.records import Preprocessing
+from resnet_demo.records import NetworkInput, Preprocessing
 
 log = logging.getLogger(__name__)
 
 MAX_SENTENCE = 300  # characters of what a decoder says
 _alone = threading.Lock()  # where files are opened in this process, one at a time
-
-
-@dataclass(frozen=True)
-class NetworkInput:
-    """A photo as a network takes it.
-
-    Attributes:
-        pixels: (size, size, 3) uint8 RGB, writable.
-        notice: what had to be assumed to show it, or None.
-    """
-
-    pixels: NDArray[np.uint8]
-    notice: Sentence | None = None
 
 
 @cache
@@ -68,7 +56,8 @@ def start() -> None:
 
 
 def use_all_cores() -> None:
-    """Open as many files at a time as there are cores: for a folder, not for a page that does other work too."""
+    """Open as many files at a time as there are cores: for a folder, not for a page that does other work
+    too."""
     pool().seats = CORES
 
 
@@ -79,6 +68,9 @@ def decode_photo(source: FileSource, preprocessing: Preprocessing) -> NetworkInp
         source: the file's bytes, its path, or the file opened for reading bytes; read once.
         preprocessing: the network's card.
 
+    Returns:
+        (size, size, 3) uint8 RGB, writable, with what had to be assumed to show it.
+
     Raises:
         PhotoError: for anything that is not a whole photo within the limits.
     """
@@ -87,7 +79,7 @@ def decode_photo(source: FileSource, preprocessing: Preprocessing) -> NetworkInp
     header, answered = _answer(PhotoError, request, data)
     side = preprocessing.size
     pixels = _array(answered, np.uint8, (side, side, 3), PhotoError)
-    return NetworkInput(pixels, sentence_from(header.get("notice")))
+    return NetworkInput.of(pixels, sentence_from(header.get("notice")) or "")
 
 
 def decode_picture(source: FileSource) -> Image.Image:

@@ -51,8 +51,8 @@ register(
         spent=later("sound to tensor {prepare} ms, network with capture {forward} ms, all {total} ms"),
         strength=later("Strength of the colours over the sound"),
         fresh=later(
-            "Fresh networks of {depth} blocks with the same initial weights, this sound at 32×32 pixels, batch norm "
-            "{norms}<span class='clock'>; {milliseconds} ms for both</span>."
+            "Fresh networks of {depth} blocks with the same initial weights, this sound at 32×32 pixels,"
+            " batch norm {norms}<span class='clock'>; {milliseconds} ms for both</span>."
         ),
         invitation=later(
             "This network listens: record a sound or take an example in the panel “Sound” below."

@@ -19,6 +19,7 @@ from gradio.components.base import Component
 from resnet_demo.drawing.streams import View
 from resnet_demo.i18n import Sentence, error_of, say
 from resnet_demo.networks.cards import MenuEntry
+from resnet_demo.panels.chapters import Chapter, chapter_of
 from resnet_demo.records import Prediction, Run
 
 if TYPE_CHECKING:
@@ -114,8 +115,8 @@ def one_of(choices: Iterable[Any], text: str) -> Any | None:
 class Panel:
     """One tab of the page. A subclass fills in the class variables and ``render``; the rest as it needs.
 
-    Beside ``name.py`` may stand ``name.html``, its template; ``name.js``, an ES module whose default export is called
-    with the drawing's ``{ element, trigger, watch, server }``; and ``name.css``.
+    Beside ``name.py`` may stand ``name.html``, its template; ``name.js``, an ES module whose default export
+    is called with the drawing's ``{ element, trigger, watch, server }``; and ``name.css``.
     """
 
     id: ClassVar[str]  # of its tab, and its name in addresses
@@ -129,6 +130,13 @@ class Panel:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+
+    # where it stands
+
+    @classmethod
+    def chapter(cls) -> Chapter:
+        """The chapter of the page that it stands in: that of its module's folder."""
+        return chapter_of(Path(inspect.getfile(cls)).parent.name)
 
     # what it looks like
 
@@ -240,11 +248,13 @@ class Panel:
         return ()
 
     def arguments(self) -> Mapping[str, Component]:
-        """Components that describe parameters of its endpoints other than ``photo``, ``network`` and ``run``."""
+        """Components that describe parameters of its endpoints other than ``photo``, ``network`` and
+        ``run``."""
         return {}
 
     def restore(self, asked: Mapping[str, Any], network: MenuEntry) -> Values:
-        """Its controls as an address asks that opened the page; ``asked`` holds, by name, what could be read."""
+        """Its controls as an address asks that opened the page; ``asked`` holds, by name, what could be
+        read."""
         return {}
 
     def restored(self) -> Components:
@@ -252,7 +262,8 @@ class Panel:
         return set()
 
     def endpoints(self) -> Iterable[Callable[..., Json]]:
-        """What the API offers: each one's name and docstring are the API's, its parameters are looked up by name.
+        """What the API offers: each one's name and docstring are the API's, its parameters are looked up by
+        name.
 
         ``run`` is the run of a photo through a network, both sent by the caller.
         """

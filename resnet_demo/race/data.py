@@ -1,7 +1,8 @@
 """What the networks of a race learn from: small grey pictures of ten kinds, and which of them are held out.
 
 - digits: 1,797 handwritten digits of 8x8, the "Optical Recognition of Handwritten Digits" data of the UCI
-  repository (Alpaydin and Kaynak 1998, https://doi.org/10.24432/C50P49, CC BY 4.0), as scikit-learn carries them
+  repository (Alpaydin and Kaynak 1998, https://doi.org/10.24432/C50P49, CC BY 4.0), as scikit-learn carries
+  them
 - pictures: 16x16, drawn by formula here, another one for every number
 - sounds: the project's synthetic sounds as mel pictures of 16x16, kept in ``sounds.npz``, which
   ``python -m resnet_demo.race.data`` makes anew
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +117,8 @@ def batches(count: int, steps: int, seed: int) -> NDArray[np.int64]:
 
 
 def picture(index: int, first: int = 0) -> tuple[Grey, int]:
-    """Picture number ``index`` drawn by formula: (16, 16) float32 in 0..1, and its class; classes take turns."""
+    """Picture number ``index`` drawn by formula: (16, 16) float32 in 0..1, and its class; classes take
+    turns."""
     label = index % len(KINDS)
     rng = np.random.default_rng([first, label, index])
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float64)
@@ -201,14 +204,30 @@ def _split(name: str, train: Part, test: Part, classes: tuple[str, ...], stride:
 
 
 def _digits() -> RaceData:
-    from sklearn.datasets import load_digits  # takes a second to import, and nothing else needs it
-
-    found = load_digits()
-    grey, labels = (found.images / 16).astype(np.float32), found.target.astype(np.int64)
+    numbers = _digits_table()
+    grey = (numbers[:, :-1].reshape(-1, 8, 8) / 16).astype(np.float32)
+    labels = numbers[:, -1].astype(np.int64)
     order = np.random.default_rng(SPLIT_SEED).permutation(len(grey))
     test, train = order[:DIGITS_HELD_OUT], order[DIGITS_HELD_OUT:]
     names = tuple(str(digit) for digit in range(10))
     return _split("digits", (grey[train], labels[train]), (grey[test], labels[test]), names, 1)
+
+
+def _digits_table() -> NDArray[np.float64]:
+    """(1797, 65): 64 pixels of 0..16 and the digit, a row each, from the file inside scikit-learn.
+
+    The file is read as ``sklearn.datasets.load_digits`` does, without importing the package, which would take
+    longer than the whole start of a race and 80 MB.
+    """
+    package = find_spec("sklearn")  # looks for it, imports nothing
+    for folder in (package.submodule_search_locations or ()) if package else ():
+        path = Path(folder, "datasets", "data", "digits.csv.gz")
+        if path.is_file():
+            return np.loadtxt(path, delimiter=",")
+    from sklearn.datasets import load_digits  # another version may keep it elsewhere
+
+    found = load_digits()
+    return np.column_stack([found.data, found.target])
 
 
 def _pictures() -> RaceData:
