@@ -1,18 +1,20 @@
 """Feature visualisation: pictures that excite one channel of a block's branch, its shortcut, or their sum.
 
-Olah, Mordvintsev and Schubert 2017 (https://distill.pub/2017/feature-visualization): gradient ascent on the picture,
-whose unknowns are the coefficients of its frequencies and of three decorrelated colours, so that no frequency and no
-colour is harder to reach than another; every step sees the picture moved, turned and scaled a little, so that what
-remains is robust. The sum is excited before the ReLU: behind it a silent channel has no gradient and would stay grey.
+Olah, Mordvintsev and Schubert 2017 (https://distill.pub/2017/feature-visualization): gradient ascent on the
+picture, whose unknowns are the coefficients of its frequencies and of three decorrelated colours, so that no
+frequency and no colour is harder to reach than another; every step sees the picture moved, turned and
+scaled a little, so that what remains is robust. The sum is excited before the ReLU: behind it a silent
+channel has no gradient and would stay grey.
 
-A picture that excites a channel is no meaning of the channel: others excite it too, and most of what it does for
-photos may be something else.
+A picture that excites a channel is no meaning of the channel: others excite it too, and most of what it
+does for photos may be something else.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +28,9 @@ STREAMS = ("residual", "shortcut", "pre_activation")
 STEPS = 64
 RATE = 0.08  # of Adam
 CONTRAST = 4.0  # the larger, the greyer the first pictures
-MARGIN = 8  # one part of the side in so many lies around the picture: its corners are seen as often as its middle
+MARGIN = (
+    8  # one part of the side in so many lies around the picture: its corners are seen as often as its middle
+)
 EDGE = 32  # of which the network sees one part in so many: what is at the edge of its view is not shown
 # Square root of the covariance of colours in natural photos, scaled: github.com/tensorflow/lucid, color.py.
 COLOURS = ((0.5628, 0.1948, 0.0433), (0.5845, 0.0, -0.1082), (0.5845, -0.1948, 0.0649))
@@ -61,7 +65,13 @@ class _EnoughError(Exception):
 
 
 def begin(
-    model: nn.Module, block: str, stream: str, channels: Sequence[int], side: int, colours: int = 3, seed: int = 0
+    model: nn.Module,
+    block: str,
+    stream: str,
+    channels: Sequence[int],
+    side: int,
+    colours: int = 3,
+    seed: int = 0,
 ) -> Ascent:
     """A climb from almost grey noise; the same for the same seed and channel, whatever else is in the batch.
 
@@ -113,7 +123,7 @@ def climb(
                 raise ValueError(f"the block has channels 0 to {stream.shape[1] - 1}, got {ascent.channels}")
             means = stream[torch.arange(len(stream)), list(ascent.channels)].mean((1, 2))  # (N,)
             (gradient,) = torch.autograd.grad(means.sum(), unknown)
-        excitation = means.detach()
+        excitation = means.detach().float()
         first.lerp_(gradient, 0.1)
         second.lerp_(gradient.square(), 0.001)
         ahead = first / (1 - 0.9 ** (step + 1))
@@ -146,8 +156,8 @@ def _canvases(spectra: Tensor) -> Tensor:
 
 
 def moved(canvases: Tensor, side: int, step: int) -> Tensor:
-    """The middles (N, C, side, side) of ``canvases``, all scaled, turned and shifted alike: by up to a tenth, by up to
-    10 degrees, and by up to a sixteenth of the side."""
+    """The middles (N, C, side, side) of ``canvases``, all scaled, turned and shifted alike: by up to a
+    tenth, by up to 10 degrees, and by up to a sixteenth of the side."""
     scale, turn, down, across = (
         2 * torch.rand(4, generator=torch.Generator().manual_seed(step), dtype=torch.float64) - 1
     ).tolist()
@@ -174,9 +184,11 @@ def _stream(model: nn.Module, ascent: Ascent, x: Tensor) -> Tensor:
 
         return put
 
-    with hook_blocks(model, {ascent.block: block}, putter), torch.inference_mode(False), torch.enable_grad():
-        try:
-            model(x)
-        except _EnoughError:
-            pass
+    with (
+        hook_blocks(model, {ascent.block: block}, putter),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        suppress(_EnoughError),
+    ):
+        model(x)
     return found[-1]

@@ -1,7 +1,9 @@
-"""Pictures that excite every channel of a network, shipped beside its checkpoint: sprite sheets, and a list of them.
+"""Pictures that excite every channel of a network, shipped beside its checkpoint: sprite sheets, and a list
+of them.
 
-``python -m resnet_demo feature_visualization`` makes them; how is in ``analysis.feature_visualization``. They lie in
-``<stem of the checkpoint>.features/``, and since the stem ends in a hash of the weights, other weights have none.
+``python -m resnet_demo feature_visualization`` makes them; how is in ``analysis.feature_visualization``.
+They lie in ``<stem of the checkpoint>.features/``, and since the stem ends in a hash of the weights, other
+weights have none.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ class FeatureSheets:
     steps: int
 
     def place(self, block: str, stream: str, channel: int) -> tuple[str, int, int, int] | None:
-        """Where a channel's picture is: file, column, row, and how many rows the sheet has; None if there is none."""
+        """Where a channel's picture is: file, column, row, and how many rows the sheet has; None if there
+        is none."""
         count = self.channels.get(block, 0)
         if not 0 <= channel < count or stream not in STREAMS:
             return None
@@ -57,7 +60,8 @@ def save_index(sheets: FeatureSheets, checkpoint: Path) -> None:
 
 
 def read_sheets(checkpoint: Path) -> FeatureSheets | None:
-    """The sheets beside a checkpoint; None if there are none, or not all of them: the page goes on without."""
+    """The sheets beside a checkpoint; None if there are none, or not all of them: the page goes on
+    without."""
     folder = sheets_folder(checkpoint)
     try:
         if (folder / INDEX).stat().st_size > MOST_BYTES:

@@ -1,7 +1,7 @@
 """Studies, the measurements that take a second or more: each page has one under way, and can stop it.
 
-A study learns that it was stopped where it tells of its progress: ``follow`` makes of a progress bar one that raises
-``StudyStoppedError`` once somebody pressed Stop, or the same page began another study.
+A study learns that it was stopped where it tells of its progress: ``follow`` makes of a progress bar one
+that raises ``StudyStoppedError`` once somebody pressed Stop, or the same page began another study.
 """
 
 from __future__ import annotations

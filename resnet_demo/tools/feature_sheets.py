@@ -1,7 +1,7 @@
 """Make the pictures that excite every channel of a network: ``python -m resnet_demo feature_visualization``.
 
-What is done is kept in the folder ``--work`` until the sheets are whole, so that it can be stopped and goes on where it
-was. The sheets come to lie beside the checkpoint, where the page finds them.
+What is done is kept in the folder ``--work`` until the sheets are whole, so that it can be stopped and goes
+on where it was. The sheets come to lie beside the checkpoint, where the page finds them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def draw(
 ) -> NDArray[np.uint8]:
     """(N, TILE, TILE, 3) pictures, one for each of ``channels``."""
     start = begin(model, block, stream, channels, TILE, len(card.preprocessing.mean))
-    found = pictures_of(climb(model, start, card.preprocessing, steps)).permute(0, 2, 3, 1)  # (N, h, w, C)
+    ascent = climb(model, start, card.preprocessing, steps)
+    found = pictures_of(ascent).permute(0, 2, 3, 1)  # (N, h, w, C)
     pixels: NDArray[np.uint8] = (found.expand(-1, -1, -1, 3) * 255 + 0.5).to(torch.uint8).numpy()
     return pixels
 
@@ -87,7 +88,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=STEPS, help="of gradient ascent (default %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of the processor (default %(default)s)")
     parser.add_argument(
-        "--work", type=Path, default=Path("runs/feature_visualization"), help="what is done so far is kept here"
+        "--bfloat16", action="store_true", help="convolve in bfloat16: faster where the processor has it"
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path("runs/feature_visualization"),
+        help="what is done so far is kept here",
     )
     args = parser.parse_args(argv)
     if args.steps < 1 or args.threads < 1:
@@ -104,7 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     model = model.eval().requires_grad_(False).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     started = time.process_time()
     sheets = FeatureSheets(sheets_folder(checkpoint).name, widths(model, card), args.steps)
-    total = make_sheets(model, card, sheets, checkpoint, args.work / checkpoint.stem)
+    with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
+        total = make_sheets(model, card, sheets, checkpoint, args.work / checkpoint.stem)
     if total > MOST_BYTES:
         print(f"The sheets have {total} bytes; {MOST_BYTES} are shipped at most.", file=sys.stderr)
         return 1
@@ -124,9 +132,7 @@ def make_sheets(model: nn.Module, card: Card, sheets: FeatureSheets, checkpoint:
             pictures = []
             for first in range(0, sheets.channels[block], BATCH):
                 last = min(first + BATCH, sheets.channels[block])
-                pictures.append(
-                    draw_or_recall(work, model, card, block, stream, first, last, sheets.steps)
-                )
+                pictures.append(draw_or_recall(work, model, card, block, stream, first, last, sheets.steps))
                 bar.update(last - first)
             with whole_file(sheets_folder(checkpoint) / file_of(block, stream)) as file:
                 as_sheet(np.concatenate(pictures)).save(file, "WEBP", quality=QUALITY, method=6)

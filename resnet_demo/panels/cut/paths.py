@@ -11,7 +11,7 @@ import numpy as np
 
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.formatting import block_title, percent, significant
-from resnet_demo.drawing.signed_maps import signed_picture, summed
+from resnet_demo.drawing.signed_maps import sides_of, signed_picture, summed
 from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import PathLedger, PathLengths
 from resnet_demo.i18n import label_of, later, say
@@ -25,7 +25,8 @@ HEAD, ROW = 20, 16
 
 @dataclass(frozen=True)
 class Line:
-    """One piece of road in the tree: "branch" or "road", its path, and the first and last leaf that it leads to."""
+    """One piece of road in the tree: "branch" or "road", its path, and the first and last leaf that it
+    leads to."""
 
     kind: str
     d: str
@@ -63,11 +64,12 @@ class PathsPanel(Panel):
 
     id = "paths"
     title = later("Paths")
-    intro = later("""<p>At every block the photo goes two ways, so N blocks make 2<sup>N</sup> paths. With the choices of this photo's
-ReLUs and max-pools held fast the network is linear, and the logit is exactly the sum of what the paths carry, plus what
-the biases add on the way
+    intro = later("""<p>At every block the photo goes two ways, so N blocks make 2<sup>N</sup> paths. With the
+choices of this photo's ReLUs and max-pools held fast the network is linear, and the logit is exactly the
+sum of what the paths carry, plus what the biases add on the way
 (<a href="https://arxiv.org/abs/1605.06431" target="_blank" rel="noreferrer">Veit et al. 2016</a>,
-<a href="https://arxiv.org/abs/1905.00780" target="_blank" rel="noreferrer">Srinivas and Fleuret 2019</a>).</p>""")
+<a href="https://arxiv.org/abs/1905.00780" target="_blank" rel="noreferrer">Srinivas and Fleuret
+2019</a>).</p>""")
 
     def controls(self) -> None:
         self.stop_here()
@@ -92,13 +94,15 @@ the biases add on the way
         return {self.drawing: paths_html(found, run, lesions)}
 
     def stopped(self, visit: Visit) -> Values:
-        return {self.drawing: fill(TEMPLATE, found=None, empty=say("Stopped. Open the panel again to go on."))}
+        return {
+            self.drawing: fill(TEMPLATE, found=None, empty=say("Stopped. Open the panel again to go on."))
+        }
 
     def endpoints(self) -> Iterable[Callable[..., Any]]:
         def paths(run: Run) -> dict[str, Any]:
-            """The logit of the class that the network answers as an exact sum: what each path through the blocks
-            carries (told by length alone, how many residual branches it crosses, beyond eight blocks) plus what every
-            bias adds."""
+            """The logit of the class that the network answers as an exact sum: what each path through the
+            blocks carries (told by length alone, how many residual branches it crosses, beyond eight
+            blocks) plus what every bias adds."""
             return paths_as_dict(self.page.engine.get().explain("paths", run))
 
         yield paths
@@ -117,9 +121,7 @@ def paths_as_dict(found: PathLedger | PathLengths) -> dict[str, Any]:
     return {"paths": listed, "biases": biases, "logit": found.logit}
 
 
-def paths_html(
-    found: PathLedger | PathLengths | None, run: Run | None, lesions: Ablation | None
-) -> str:
+def paths_html(found: PathLedger | PathLengths | None, run: Run | None, lesions: Ablation | None) -> str:
     """The ledger of one run; ``lesions`` are the answers of the network with sets of its branches removed."""
     if found is None or run is None:
         return fill(TEMPLATE, found=None, empty=say("After a photo, what each path carries appears here."))
@@ -150,7 +152,6 @@ def paths_html(
         "end": end,
         "joined": joined,
     }
-    binary = len(run.classes) == 2
     return fill(
         TEMPLATE,
         found=told,
@@ -160,7 +161,7 @@ def paths_html(
         photo=feature_maps.photo_url(run.photo),
         start=next((leaf.map for leaf in leaves if leaf.chosen), ""),
         gradient=feature_maps.css_gradient(feature_maps.DIVERGING),
-        sides=tuple(map(label_of, run.classes)) if binary else (say("against"), say("for")),
+        sides=sides_of(run),
     )
 
 
@@ -175,7 +176,9 @@ def _outweigh(paths: float, biases: float) -> str:
     """Whether the biases outweigh the paths here, and that they can."""
     if abs(biases) > abs(paths):
         return say("Here the biases outweigh all paths together, as they can in any network.")
-    return say("Here the paths outweigh the biases; in other photos the biases can outweigh all paths together.")
+    return say(
+        "Here the paths outweigh the biases; in other photos the biases can outweigh all paths together."
+    )
 
 
 def _length(k: int, blocks: int) -> str:
@@ -254,7 +257,8 @@ def tree_of(blocks: int) -> dict[str, Any]:
             x, y, half = 8 + depth * step, height(first, size), size // 2
             for kind, child in (("branch", first), ("road", first + half)):
                 to = height(child, half)
-                d = f"M {x:.1f} {y:.1f} C {x + step / 2:.1f} {y:.1f} {x + step / 2:.1f} {to:.1f} {x + step:.1f} {to:.1f}"
+                middle, end = x + step / 2, x + step
+                d = f"M {x:.1f} {y:.1f} C {middle:.1f} {y:.1f} {middle:.1f} {to:.1f} {end:.1f} {to:.1f}"
                 lines.append(Line(kind, d, child, child + half - 1))
     heads = [(block_title(i), 8 + (i + 0.5) * step) for i in range(blocks)]
     return {
