@@ -64,7 +64,9 @@ export function staysReady(server, root) {
   const ask = () => {
     if (!root.offsetParent || document.hidden || performance.now() - last < 30_000) return;
     last = performance.now();
-    server.warm({}).catch(() => { last = -Infinity; });
+    server.warm({}).catch(() => {
+      last = -Infinity;
+    });
   };
   new ResizeObserver(ask).observe(root);
   root.addEventListener('pointerenter', ask);
