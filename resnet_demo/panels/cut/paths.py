@@ -13,10 +13,10 @@ from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.formatting import block_title, percent, significant
 from resnet_demo.drawing.signed_maps import sides_of, signed_picture, summed
 from resnet_demo.drawing.templates import fill
-from resnet_demo.explanations import PathLedger, PathLengths
+from resnet_demo.explanations import Ablation, PathLedger, PathLengths
 from resnet_demo.i18n import label_of, later, say
 from resnet_demo.panels.base import Components, Panel, Values, Visit
-from resnet_demo.records import Ablation, Run
+from resnet_demo.records import Run
 
 TEMPLATE = "panels/cut/paths.html"
 WIDTH, TREE, ZERO, BAR = 560, 300, 410, 92  # of the drawing: all, the tree, where bars begin, the longest bar
