@@ -91,7 +91,7 @@ class AblationPanel(Panel):
     def studied(self) -> Components:
         return {self.lesions}
 
-    def study(self, visit: Visit, progress: gr.Progress) -> Values:
+    def study(self, visit: Visit, progress: Callable[[float], None]) -> Values:
         run = visit.run
         return {self.lesions: lesions_html(self.page.engine.get().ablation(run) if run else None, run)}
 

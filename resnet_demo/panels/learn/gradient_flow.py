@@ -70,7 +70,7 @@ with batch norm suffer from
     def reads(self) -> Components:
         return {self.depth, self.norms}
 
-    def study(self, visit: Visit, progress: gr.Progress) -> Values:
+    def study(self, visit: Visit, progress: Callable[[float], None]) -> Values:
         run, depth, norms = visit.run, int(visit.values[self.depth]), visit.values[self.norms] == "in use"
         if run is None:
             return {}
