@@ -124,6 +124,7 @@ def lay_out_head(page: Page) -> None:
             elem_id="network",
             interactive=True,
         )
+        gr.HTML(fill("page/story.html", lessons=page.lessons), elem_id="story")
         page.status = gr.HTML(status_html(None, ""), elem_id="status")
         gr.HTML(languages_html(), elem_id="languages")
         page.theme = gr.Button("☾", elem_id="theme", size="sm")
@@ -191,7 +192,7 @@ def page_options(access: Access | None = None) -> dict[str, Any]:
         "head": f"<script>{as_script()}{chapters_script()}{KEPT}</script>"
         + "".join(
             f'<script type="module" src="{address_of(scripts)}page/{name}.js"></script>'
-            for name in ("page", "url_state", "chapters", "photo_ways", "kept", "strip")
+            for name in ("page", "url_state", "chapters", "photo_ways", "kept", "strip", "story")
         )
         + "".join(f'<link rel="modulepreload" href="{address_of(scripts)}{place}">' for place in scripts),
         "max_file_size": MAX_BYTES,

@@ -25,7 +25,8 @@ export function crop(width, height, [resize, kept]) {
 
 function picture() {
   const figure = make('span', 'strip-photo');
-  const own = map().dataset.modality === 'photo' && document.querySelector('#photo img[src]');
+  const ofPhoto = map().dataset.modality === 'photo';
+  const own = ofPhoto && document.querySelector('#photo img[src]');
   const image = make('img', '');
   image.src = (own || document.getElementById('seen-photo')).src;
   image.alt = '';
@@ -157,7 +158,8 @@ function click(event) {
 }
 
 function start() {
-  if (!['first-screen', 'roadmap', 'answer', 'photo', 'chapters'].every((id) => document.getElementById(id))) {
+  const needed = ['first-screen', 'roadmap', 'answer', 'photo', 'chapters'];
+  if (!needed.every((id) => document.getElementById(id))) {
     setTimeout(start, 50);
     return;
   }

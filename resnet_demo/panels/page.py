@@ -19,6 +19,7 @@ from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.inputs.components import PhotoInput
 from resnet_demo.inputs.photo_examples import EXAMPLES
+from resnet_demo.lesson import Lesson, read_lesson
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.panels.base import PRIVATE, Components, Panel, Values, Visit, told
 from resnet_demo.panels.studies import Studies
@@ -97,6 +98,7 @@ class Page:
         panels: in the order of the page.
         style: the page's style sheet, for pages that visitors take home.
         modules: address of the page's scripts.
+        lessons: which the page plays as stories, the default first; the one that ships if there are none.
         studies: what is being measured for whom.
         run, view, opened, whole, cut: states of the visitor: key of the run, ``View``, id of the open panel,
             the answer with every branch open, the ``Cut`` or None. Each is set by whoever changes it,
@@ -131,6 +133,7 @@ class Page:
         panels: Iterable[type[Panel]],
         style: str = "",
         modules: str = "",
+        lessons: Sequence[Lesson] = (),
     ) -> None:
         self.engine = engine
         self.menu = tuple(menu)
@@ -138,6 +141,7 @@ class Page:
         self.limits = limits
         self.style = style
         self.modules = modules
+        self.lessons = tuple(lessons) or (read_lesson(),)
         self.studies = Studies()
         self.holders: dict[str, Component] = {}
         self.givers: list[Giver] = []
