@@ -10,7 +10,8 @@ const photo = () => document.querySelector('#photo img[src]');
 let given = null; // the address of the picture that is kept, or was just given back
 let restoring = false;
 
-const chosen = () => document.querySelector('#examples [data-chosen]') ?? asked.get('example');
+const named = () => (asked.get('example') === 'none' ? null : asked.get('example'));
+const chosen = () => document.querySelector('#examples [data-chosen]') ?? named();
 
 function store(key, value, where = sessionStorage) {
   try {
@@ -60,7 +61,7 @@ async function keep() {
 
 // Called when the page has been brought to what its address asks for.
 window.giveKeptPhoto = async () => {
-  const text = window.hasKeptPhoto() && !asked.get('example') ? sessionStorage.getItem('photo') : null;
+  const text = window.hasKeptPhoto() && !named() ? sessionStorage.getItem('photo') : null;
   if (!text) return;
   leaveExample();
   restoring = true;
@@ -69,10 +70,13 @@ window.giveKeptPhoto = async () => {
 };
 
 let planned = null;
-new MutationObserver(() => {
+function plan() {
   clearTimeout(planned);
   planned = setTimeout(() => keep().catch(() => {}), 400); // by then it is known whether it is an example
-}).observe(document.documentElement, { childList: true, subtree: true, attributeFilter: ['src'] });
+}
+const watched = { childList: true, subtree: true, attributeFilter: ['src'] };
+new MutationObserver(plan).observe(document.documentElement, watched);
+window.addEventListener('exampleleft', plan);
 
 // Gradio sets the theme from the system; what the visitor chose is set again whenever it does.
 const theme = () => {

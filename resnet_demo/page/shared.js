@@ -22,6 +22,7 @@ export function placeUnder({ clientX, clientY }, map, columns, rows) {
 export function leaveExample() {
   document.querySelectorAll('[data-chosen]').forEach((group) => delete group.dataset.chosen);
   for (const name of ['gates', 'example', 'sound']) asked.delete(name);
+  window.dispatchEvent(new Event('exampleleft'));
 }
 
 export function chooseExample(button) {

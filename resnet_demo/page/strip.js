@@ -36,7 +36,8 @@ function picture() {
     const [left, top, width, height] = own
       ? crop(own.naturalWidth || 1, own.naturalHeight || 1, map().dataset.fit.split(' '))
       : [0, 0, 1, 1];
-    frame.style.cssText = `left:${100 * left}%;top:${100 * top}%;width:${100 * width}%;height:${100 * height}%`;
+    const [x, y, w, h] = [left, top, width, height].map((share) => `${100 * share}%`);
+    frame.style.cssText = `left:${x};top:${y};width:${w};height:${h}`;
     frame.hidden = width === 1 && height === 1 && !frame.classList.contains('pointed');
   };
   image.addEventListener('load', place);
