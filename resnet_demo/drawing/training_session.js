@@ -52,8 +52,31 @@ export class Training {
     }
   }
 
+  // Hear nothing more of it, and let it end.
+  leave() {
+    this.stop();
+    this.turn += 1;
+    this.running = false;
+  }
+
   // End it after the step that is under way; "end" still comes.
   stop() {
     if (this.running) this.server.stop({ ticket: this.ticket });
   }
+}
+
+// While a panel is looked at a training process stays ready: the first points come as soon as one presses.
+export function staysReady(server, root) {
+  let last = -Infinity;
+  const ask = () => {
+    if (!root.offsetParent || document.hidden || performance.now() - last < 30_000) return;
+    last = performance.now();
+    server.warm({}).catch(() => {
+      last = -Infinity;
+    });
+  };
+  new ResizeObserver(ask).observe(root);
+  root.addEventListener('pointerenter', ask);
+  root.addEventListener('focusin', ask);
+  setInterval(ask, 45_000);
 }

@@ -1,5 +1,7 @@
-"""The panels of the page, one stem each, in a folder a chapter; ``PANELS`` names them in the order of the
-page."""
+"""The panels of the page, one stem each, in a folder a chapter; ``PANELS`` names them in their order.
+
+The folders are the chapters of ``chapters.py``: the order here is that of the panels in each.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +11,20 @@ from resnet_demo.panels.base import Panel
 
 PANELS = [
     "look.inside_block",
+    "look.layer_summary",
+    "look.block_diagram",
     "cut.ablation",
+    "cut.paths",
     "explain.class_activation",
     "explain.early_readout",
     "learn.race",
+    "learn.identity",
+    "learn.paper_figure",
     "learn.gradient_flow",
     "own.webcam",
     "own.sound",
     "own.compare",
-    "look.layer_summary",
     "own.export",
-    "look.block_diagram",
 ]
 
 

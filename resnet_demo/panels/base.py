@@ -19,6 +19,7 @@ from gradio.components.base import Component
 from resnet_demo.drawing.streams import View
 from resnet_demo.i18n import Sentence, error_of, say
 from resnet_demo.networks.cards import MenuEntry
+from resnet_demo.panels.chapters import Chapter, chapter_of
 from resnet_demo.records import Prediction, Run
 
 if TYPE_CHECKING:
@@ -125,9 +126,17 @@ class Panel:
     address: ClassVar[tuple[Property, ...]] = ()  # what of it an address names
     tab: gr.Tab
     drawing: gr.HTML
+    stop_button: gr.Button | None = None  # ends its study
 
     def __init__(self, page: Page) -> None:
         self.page = page
+
+    # where it stands
+
+    @classmethod
+    def chapter(cls) -> Chapter:
+        """The chapter of the page that it stands in: that of its module's folder."""
+        return chapter_of(Path(inspect.getfile(cls)).parent.name)
 
     # what it looks like
 
@@ -210,9 +219,20 @@ class Panel:
         """The components that ``study`` fills."""
         return set()
 
-    def study(self, visit: Visit, progress: gr.Progress) -> Values:
-        """What takes a while: measured after the answer, in an event of its own with a progress bar."""
+    def study(self, visit: Visit, progress: Callable[[float], None]) -> Values:
+        """What takes a while: measured after the answer, in an event of its own with a progress bar.
+
+        ``progress`` is told the share that is done, and raises where the visitor has stopped it.
+        """
         return {}
+
+    def stopped(self, visit: Visit) -> Values:
+        """What ``studied`` components show once the visitor has stopped the study."""
+        return {}
+
+    def stop_here(self) -> None:
+        """Place a button that ends the study; it is seen while one is under way."""
+        self.stop_button = gr.Button(say("Stop"), size="sm", elem_classes="study-stop")
 
     def study_again(self) -> Iterable[Any]:
         """Events of its own controls after which it studies again."""
