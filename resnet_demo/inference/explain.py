@@ -21,9 +21,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnet_demo.analysis import adversarial, iterative_inference, path_ledger, pixel_attribution
+from resnet_demo.analysis import (
+    adversarial,
+    iterative_inference,
+    kernel_products,
+    path_ledger,
+    pixel_attribution,
+)
 from resnet_demo.analysis.gating import gated
-from resnet_demo.explanations import Attack, PathLedger, PathLengths, PixelAttribution
+from resnet_demo.explanations import Attack, KernelProduct, PathLedger, PathLengths, PixelAttribution
 from resnet_demo.i18n import later
 from resnet_demo.inference.forward import to_tensor
 from resnet_demo.inference.interface import BUSY, PATIENCE_S, EngineError
@@ -197,9 +203,23 @@ def rank_correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> fl
     return float(correlations[0, 1])
 
 
+def _products(
+    model: nn.Module,
+    card: Card,
+    x: Tensor,
+    progress: Progress,
+    block: int,
+    channel: int,
+    row: int,
+    column: int,
+) -> tuple[KernelProduct | None, KernelProduct | None]:
+    return kernel_products.kernel_products(model, x, block, channel, row, column)
+
+
 QUESTIONS: dict[str, Question] = {
     "paths": Question(_paths, double=True),
     "attack": Question(_attack),
     "pixels": Question(_pixels),
     "refinement": Question(_refinement),
+    "products": Question(_products),
 }

@@ -159,3 +159,33 @@ def test_a_place_is_outlined_on_the_photo_in_the_strip(page: Page, tmp_path: Pat
     assert abs(crop["height"] - whole["height"]) <= 2
     page.locator("#chapter-look").hover()
     expect(page.locator(".strip-place")).to_be_hidden()
+
+
+def test_a_click_on_a_place_adds_it_up_and_one_level_deeper_multiplies(page: Page, tmp_path: Path) -> None:  # noqa: F811
+    upload(page, photo_file(tmp_path, 45))
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    page.locator("#block-3").click()
+    expect(page.locator(".inside h3")).to_contain_text("Block 3")
+    line = page.locator(".arithmetic")
+    expect(line).to_contain_text("Click a place of a map")
+    page.locator(".stream[data-stream=shortcut] .tile i").nth(4).click(position={"x": 12, "y": 9})
+    expect(line.locator("p").first).to_contain_text("ReLU", timeout=WAIT)
+    f, s, total, output = (
+        float(words.split()[-1].replace("−", "-")) for words in line.locator("p b").all_inner_texts()
+    )
+    assert abs(f + s - total) < 0.02 + 0.01 * abs(total)
+    assert abs(max(total, 0) - output) < 0.02
+    expect(page.locator(".large i.aimed")).to_have_count(4)
+    line.get_by_role("button").click()
+    expect(page.locator(".products")).to_have_count(
+        2, timeout=WAIT
+    )  # F's last convolution, and the shortcut's
+    for side, value in zip(page.locator(".products").all(), (f, s), strict=True):
+        made = float(side.locator(".products-sum b").inner_text().replace("−", "-"))
+        assert abs(made - value) < 0.02 + 0.02 * abs(value)
+    first = page.locator(".products-row").first
+    assert first.locator("table").first.locator("td").count() == 9
+    tile = page.locator(".stream[data-stream=output] .tile").nth(1)
+    tile.focus()
+    page.keyboard.press("Enter")
+    expect(line.locator("p").first).to_contain_text("row 12, column 12", timeout=WAIT)
