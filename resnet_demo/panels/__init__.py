@@ -14,6 +14,7 @@ PANELS = [
     "look.layer_summary",
     "look.block_diagram",
     "cut.ablation",
+    "cut.block_deletion",
     "cut.paths",
     "explain.class_activation",
     "explain.early_readout",
