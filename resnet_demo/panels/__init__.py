@@ -22,6 +22,7 @@ PANELS = [
     "learn.identity",
     "learn.paper_figure",
     "learn.gradient_flow",
+    "learn.gradient_acts",
     "own.webcam",
     "own.sound",
     "own.compare",

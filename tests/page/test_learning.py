@@ -168,3 +168,14 @@ def test_every_block_is_deleted_in_turn(page: Page) -> None:  # noqa: F811
             choice.check()
             counts = points(page, "#deletion .deletion-chart")
             assert set(counts) == {blocks, 2} and counts.count(blocks) == counts.count(2)
+
+
+def test_the_gradient_has_three_acts_at_every_depth(page: Page) -> None:  # noqa: F811
+    opened(page, "acts")
+    for depth in (50, 5):
+        page.check(f"#acts input[value='{depth}']")
+        assert points(page, "#acts [data-act=with_norms]") == [depth + 1]
+        assert points(page, "#acts [data-act=residual]") == [depth + 1, depth + 1]
+        assert points(page, "#acts [data-trace=plain]") == [256]
+        assert points(page, "#acts [data-correlation]") == [16, 16, 16]
+    expect(page.locator("#acts .acts-row p:visible")).to_have_count(3)

@@ -14,6 +14,7 @@ export default function start({ element, trigger }) {
       part.hidden = part.dataset.layers !== layers;
     }
     if (!layers || !root.offsetParent) return;
+    const names = Object.keys(pairs[layers]).join(', ');
     const count = Math.max(...Object.values(pairs[layers]).map((errors) => errors.length - 1));
     const series = Object.entries(pairs[layers]).flatMap(([name, [whole, ...errors]]) => {
       const kind = name.startsWith('plain') ? 'without' : 'with';
@@ -24,7 +25,7 @@ export default function start({ element, trigger }) {
     });
     chart(place, {
       series, x: [1, count], y: [0, 1], percent: true, height: 300, across: say('block that is taken out'),
-      label: say('Test error of {names} without each block', { names: Object.keys(pairs[layers]).join(', ') }),
+      label: say('Test error of {names} without each block', { names }),
     });
   }
 
