@@ -75,7 +75,7 @@ def test_the_lesson_is_in_the_numbers() -> None:
     assert norms["without_norms"][0] < 1e-10 * norms["without_norms"][-1]
     assert norms["with_norms"][0] > 1e4 * norms["with_norms"][-1]
     assert norms["with_norms"][0] > 1e3 * norms["residual"][0]
-    assert norms["rezero"] == pytest.approx([norms["rezero"][0]] * 51)
+    assert norms["rezero"][:-1] == pytest.approx([norms["rezero"][0]] * 50)  # ReLUs let no more through
     assert abs(alike["plain"][0]) < 0.1 < 0.5 < alike["residual"][0] < alike["shallow"][0]
 
 
