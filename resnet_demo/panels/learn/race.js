@@ -1,4 +1,5 @@
 // The race: what the training process tells, as curves; a digit of one's own, answered by what was trained.
+import { digitPad } from '../../drawing/digit_pad.js';
 import { chart, paint } from '../../drawing/training_chart.js';
 import { Training, staysReady } from '../../drawing/training_session.js';
 import { grownLines } from '../../drawing/what_grew.js';
