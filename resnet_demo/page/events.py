@@ -29,7 +29,7 @@ LEAVE_EXAMPLE = "() => { window.leaveExample(); }"  # an address names examples 
 WITH_BAR = gr.Progress()  # as the default of a parameter it asks Gradio for a progress bar
 TOGGLE_THEME = "() => { window.toggleTheme(); }"
 HAS_KEPT = "() => window.hasKeptPhoto()"
-GIVE_KEPT = "() => { window.giveKeptPhoto?.(); }"
+GIVE_KEPT = "() => { window.pageLoaded = true; window.giveKeptPhoto?.(); }"
 
 
 def connect(page: Page) -> None:

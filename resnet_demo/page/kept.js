@@ -41,8 +41,9 @@ function scaled(image) {
 async function keep() {
   const image = photo();
   if (!image || chosen()) {
+    const left = image ? !restoring : given; // an example is on show, or the photo was taken out
+    if (left) store('photo', null);
     given = null;
-    if (!restoring) store('photo', null);
     return;
   }
   if (image.src === given) return;
@@ -66,8 +67,12 @@ window.giveKeptPhoto = async () => {
   leaveExample();
   restoring = true;
   const blob = await (await fetch(text)).blob();
-  give(new File([blob], 'photo', { type: blob.type }));
+  const file = new File([blob], 'photo', { type: blob.type });
+  for (let tries = 0; tries < 100 && !give(file); tries += 1) {
+    await new Promise((done) => setTimeout(done, 100));
+  }
 };
+if (window.pageLoaded) window.giveKeptPhoto(); // the page was faster than this script
 
 let planned = null;
 function plan() {

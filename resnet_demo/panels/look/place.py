@@ -26,8 +26,9 @@ def place_in(request: Mapping[str, Any], run: Run) -> tuple[int, int, int, int]:
     Raises:
         ValueError: the run has no such place; one sentence.
     """
-    numbers = [request.get(name) for name in ("block", "channel", "row", "column")]
-    if not all(type(number) is int for number in numbers):
+    given = [request.get(name) for name in ("block", "channel", "row", "column")]
+    numbers = [number for number in given if type(number) is int]
+    if len(numbers) != len(given):
         raise ValueError(NO_PLACE)
     block, *place = numbers
     if not 0 <= block < len(run.blocks):
