@@ -20,7 +20,7 @@ from resnet_demo.i18n import Sentence
 if TYPE_CHECKING:
     from resnet_demo.records import Preprocessing
 
-FILES = ("photo", "sound")  # modules of ``inputs``; imported when the first modality is asked for
+FILES = ("photo", "sound", "text")  # modules of ``inputs``; imported when the first modality is asked for
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,9 @@ class Modality:
     Attributes:
         name: in cards, and of the page's component through which it is given.
         to_picture: what is given to the picture (H, W, 3) uint8 that a network takes; None if it is of another kind.
+        side: height and width of a usual picture; the card's size of each where it is None.
+        fits: whether a picture of that shape is one that such a network takes; (size, size, 3) where it is None.
+        letters: the text of which it is the picture, one letter a column; None where a picture is shown as it is.
         extent: how much of the input so many pixels a side are, for people.
         code: how a library user runs one, after ``Engine().``, up to the network's name.
         imports: names of this package that ``code`` needs.
@@ -68,6 +71,19 @@ class Modality:
     missing: Sentence
     imports: tuple[str, ...] = ()
     axes: str = ""
+    side: Callable[[Preprocessing], tuple[int, int]] | None = None
+    fits: Callable[[tuple[int, ...], Preprocessing], bool] | None = None
+    letters: Callable[[NDArray[np.uint8]], str] | None = None
+
+    def usual(self, preprocessing: Preprocessing) -> tuple[int, int]:
+        """Height and width of a usual picture."""
+        return (preprocessing.size,) * 2 if self.side is None else self.side(preprocessing)
+
+    def is_input(self, shape: tuple[int, ...], preprocessing: Preprocessing) -> bool:
+        """Whether an array of that shape can be a picture that such a network takes."""
+        if self.fits is not None:
+            return self.fits(shape, preprocessing)
+        return shape == (preprocessing.size, preprocessing.size, 3)
 
 
 _modalities: dict[str, Modality] = {}

@@ -6,6 +6,7 @@ lock; what comes out, a ``Run``, belongs to one visitor alone.
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import time
@@ -44,11 +45,12 @@ from resnet_demo.inference.interface import (
     Photo,
     PhotoT,
     as_pixels,
-    hear,
+    run_as,
     no_network,
     streams_to_keep,
 )
 from resnet_demo.inference.optimize import fold_norms, pack_weights
+from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import WEIGHTS, Card, CheckpointError, available_networks, read_card
 from resnet_demo.networks.download import DownloadError, Progress, nothing
 from resnet_demo.networks.sources import Source, as_source, load_source, networks_on_offer
@@ -133,17 +135,21 @@ class Engine:
 
     def _load(self, name: str, progress: Progress) -> LoadedNetwork:
         network = self.read(name, progress)
-        model, side = network.model, network.card.preprocessing.size
+        model, taken = network.model, network.card.preprocessing
+        modality = modality_named(taken.modality)
+        high, wide = modality.usual(taken)
         model.to(self.device)
         network.device = self.device
         channels = next(model.parameters()).shape[1]
-        example = torch.zeros(1, channels, side, side, device=self.device)
+        example = torch.zeros(1, channels, high, wide, device=self.device)
         network.trace = trace_layers(model, example)
+        if modality.fits is not None:  # inputs differ in size
+            network.outline = copy.deepcopy(model).to("meta")
         network.fields = receptive_fields(model, example)
         fold_norms(model)  # after the trace, which counts the norms' parameters
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.device.type == "cpu":
-            pack_weights(model, (1, channels, side, side))
+            pack_weights(model, (1, channels, high, wide))
         network.layers = stages(model)
         with torch.inference_mode():
             model(example)  # warms the device up
@@ -203,7 +209,7 @@ class Engine:
                 size, as Pillow or as numpy has it, (H, W), (H, W, 3) or (H, W, 4) uint8; or a
                 ``NetworkInput`` such as the ``photo`` of an earlier run of this network, which is
                 taken as it is. A network that listens takes the samples of a sound, as ``open_sound``
-                gives them. Or a list of such.
+                gives them, one that reads a text. Or a list of such.
             network: a name on the menu, or None for the default.
             gates: one a block, or empty for all open. They hold for this run alone.
             keep: the streams to keep of every block. Without any (an empty tuple) a run is numbers alone: no stream
@@ -224,6 +230,8 @@ class Engine:
         closed = () if all(gate.open for gate in gates) else tuple(gates)
         net = self.network(network)
         pixels = [as_pixels(photo, net.info) for photo in given]
+        if len({picture.shape for picture in pixels}) > 1:  # texts, of different lengths
+            return [self.run(picture, network, gates, keep, here) for picture in pixels]
         x = to_tensor(np.stack(pixels) if len(pixels) > 1 else pixels[0], net.card.preprocessing)
         prepare = (time.perf_counter() - started) * 1e3 / len(pixels)
         shares = None if here else self._away("pass", net, x, closed, kept)
@@ -268,7 +276,20 @@ class Engine:
         Raises:
             EngineError, CheckpointError: one sentence fit for the page.
         """
-        return hear(self, samples, network, gates)
+        return run_as("sound", self, samples, network, gates)
+
+    def read_text(self, text: str, network: str | None = None, gates: Sequence[Gate] = ()) -> Run:
+        """One text through a network that reads.
+
+        Args:
+            text: any; its first letters are read, as many as the network's card says.
+            network: a name on the menu, or None for the first that reads.
+            gates: as for ``run``.
+
+        Raises:
+            EngineError, CheckpointError, TextError: one sentence fit for the page.
+        """
+        return run_as("text", self, text, network, gates)
 
     def first_taking(self, modality: str) -> str | None:
         """The first network that takes a modality, or None."""
@@ -311,6 +332,8 @@ class Engine:
             EngineError: the depth is out of range.
         """
         x = to_tensor(run.photo, self.network(run.network).card.preprocessing)
+        if x.shape[1] not in (1, 3):
+            raise EngineError(later("Fresh networks take pictures of one or three channels, and a text has more."))
         try:
             # the fresh networks take three channels; a grey picture is given to each
             return gradient_flow(x.expand(-1, 3, -1, -1), depth, norms, progress=progress)

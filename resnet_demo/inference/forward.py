@@ -22,12 +22,13 @@ from resnet_demo.analysis.block_stats import record_blocks, to_records
 from resnet_demo.analysis.capture import residual_blocks
 from resnet_demo.analysis.class_activation import class_activation
 from resnet_demo.analysis.gating import gated
-from resnet_demo.analysis.layer_summary import stages, time_layers, with_times
+from resnet_demo.analysis.layer_summary import stages, time_layers, trace_layers, with_times
 from resnet_demo.analysis.linear_probes import Probe, read_outs
 from resnet_demo.i18n import later
 from resnet_demo.inference.batching import Batcher, StillBusyError
 from resnet_demo.inference.devices import device_name
 from resnet_demo.inference.interface import BUSY, FAILED, MAX_BATCH, PATIENCE_S, EngineError, NetworkInfo
+from resnet_demo.inputs.alphabet import alphabet_of, text_of
 from resnet_demo.networks.checkpoints import Card
 from resnet_demo.networks.families import split_network
 from resnet_demo.records import (
@@ -47,6 +48,8 @@ T = TypeVar("T")
 Task = Literal["pass", "ablation"]
 
 log = logging.getLogger(__name__)
+
+MOST_TRACES = 600  # shapes of inputs remembered; texts have 510 lengths
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,13 @@ class LoadedNetwork:
     notice: str = ""
     probes: Mapping[str, Probe] = field(default_factory=dict)
     fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
+    outline: nn.Module | None = None  # the network without its numbers, from which other shapes are traced
 
     def __post_init__(self) -> None:
         self.layers = stages(self.model)
         self._batchers: dict[tuple[str, ...], Batcher[Tensor, Passed]] = {}
+        self._traces: dict[tuple[int, ...], tuple[LayerTrace, ...]] = {}
+        self._tracing = threading.Lock()
 
     @cached_property
     def info(self) -> NetworkInfo:
@@ -103,9 +109,21 @@ class LoadedNetwork:
     def batcher(self, keep: tuple[str, ...]) -> Batcher[Tensor, Passed]:
         """Where photos wait for a pass that they share: those of which the same streams are kept."""
         made: Batcher[Tensor, Passed] = Batcher(
-            lambda photos: run_pass(self, torch.cat(list(photos)), (), keep), MAX_BATCH, lambda: turn(self)
+            lambda photos: run_passes(self, photos, keep), MAX_BATCH, lambda: turn(self)
         )
         return self._batchers.setdefault(keep, made)
+
+    def trace_of(self, height: int, width: int) -> tuple[LayerTrace, ...]:
+        """The trace of an input of that size: texts differ in length."""
+        if self.outline is None or self.trace[0].shape[1:] == (height, width):
+            return self.trace
+        shape = (self.trace[0].shape[0], height, width)
+        with self._tracing:
+            if shape not in self._traces:
+                if len(self._traces) >= MOST_TRACES:
+                    self._traces.clear()
+                self._traces[shape] = trace_layers(self.outline, torch.zeros(1, *shape, device="meta"))
+            return self._traces[shape]
 
 
 @contextmanager
@@ -172,6 +190,8 @@ def to_tensor(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor
         raise ValueError(
             f"pixels are {pixels.dtype} {pixels.shape}; (H, W, 3) or (B, H, W, 3) uint8 is needed"
         )
+    if preprocessing.characters:
+        return letters_to_tensor(pixels, preprocessing)
     channels = len(preprocessing.mean)
     batch = pixels.reshape(-1, *pixels.shape[-3:])[..., :channels]  # (B, H, W, channels)
     batch = np.require(batch, requirements=["C", "W"])  # torch refuses negative strides and read-only arrays
@@ -182,6 +202,28 @@ def to_tensor(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor
         torch.from_numpy(batch).view(count * height, width * channels).to(torch.float32).sub_(mean).div_(std)
     )
     return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
+
+
+def letters_to_tensor(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
+    """Texts of one length, as ``text_pixels`` gives them, for the network: 1 in the channel of each letter, else 0.
+
+    Args:
+        pixels: (1, L, 3) or (B, 1, L, 3) uint8.
+
+    Returns:
+        (B, characters, 1, L) float32 on the CPU.
+    """
+    alphabet = alphabet_of(preprocessing.characters)
+    texts = [alphabet.encode(text_of(text)) for text in pixels.reshape(-1, *pixels.shape[-3:])]
+    return one_hot(np.stack(texts), len(alphabet.channels))
+
+
+def one_hot(channels: NDArray[np.integer], count: int) -> Tensor:
+    """(B, count, 1, L) float32 in channels_last order from the channels (B, L) of letters."""
+    batch, length = channels.shape
+    x = torch.zeros(batch, 1, length, count)
+    x.scatter_(3, torch.from_numpy(channels.astype(np.int64)).view(batch, 1, length, 1), 1.0)
+    return x.permute(0, 3, 1, 2)
 
 
 def compute(
@@ -204,6 +246,16 @@ def compute(
     with torch.inference_mode():
         whole: NDArray[np.float32] = net.model(photos).float().cpu().numpy()
     return whole, *ablate(net.model, photos)
+
+
+def run_passes(net: LoadedNetwork, photos: Sequence[Tensor], keep: tuple[str, ...]) -> list[Passed]:
+    """As ``run_pass``, for inputs (1, C, H, W) of any shapes: those of one shape share a pass."""
+    found: dict[int, Passed] = {}
+    for shape in {photo.shape for photo in photos}:
+        places = [i for i, photo in enumerate(photos) if photo.shape == shape]
+        shares = run_pass(net, torch.cat([photos[i] for i in places]), (), keep)
+        found.update(zip(places, shares, strict=True))
+    return [found[i] for i in range(len(photos))]
 
 
 def run_pass(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate], keep: tuple[str, ...]) -> list[Passed]:
@@ -292,7 +344,7 @@ def finish(
         photo=photo,
         prediction=answer,
         blocks=share.blocks,
-        trace=with_times(net.trace, share.spent),
+        trace=with_times(net.trace_of(*photo.shape[:2]), share.spent),
         timings=spent,
         notice=share.notice,
         classes=net.card.classes or (NO_ANSWER,),

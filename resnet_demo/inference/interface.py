@@ -17,13 +17,14 @@ from PIL import Image
 
 from resnet_demo.i18n import later
 from resnet_demo.inputs.files import FileSource
+from resnet_demo.inputs.sound_stretch import Recording
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import named_by
 from resnet_demo.networks.download import Progress, nothing
 from resnet_demo.records import STREAM_NAMES, Ablation, Gate, GradientFlow, NetworkInput, Preprocessing, Run
 
-# a photo as a file, opened or as an array, the samples of a sound, or a NetworkInput
-Photo = FileSource | Image.Image | NDArray[np.uint8] | NDArray[np.float32]
+# a photo as a file, opened or as an array, a sound or its samples, a text, or a NetworkInput
+Photo = FileSource | Recording | Image.Image | NDArray[np.uint8] | NDArray[np.float32]
 PhotoT = TypeVar("PhotoT", bound=Photo)
 
 if TYPE_CHECKING:
@@ -81,10 +82,13 @@ def as_pixels(given: Photo, info: NetworkInfo) -> NetworkInput:
         EngineError: something of another kind than the network takes.
         PhotoError: a file or an array that is no photo.
     """
-    size = info.preprocessing.size
-    if isinstance(given, NetworkInput) and given.shape == (size, size, 3) and given.dtype == np.uint8:
-        return given
     modality = modality_named(info.preprocessing.modality)
+    if (
+        isinstance(given, NetworkInput)
+        and given.dtype == np.uint8
+        and modality.is_input(given.shape, info.preprocessing)
+    ):
+        return given
     picture = modality.to_picture(given, info.preprocessing)
     if picture is None:
         raise EngineError(later(modality.refusal, name=info.name))
@@ -136,6 +140,10 @@ class PhotoEngine(Protocol):
         """One sound through a network that listens."""
         ...
 
+    def read_text(self, text: str, network: str | None = None, gates: Sequence[Gate] = ()) -> Run:
+        """One text through a network that reads."""
+        ...
+
     def ablation(self, run: Run) -> Ablation:
         """The photo of ``run`` through its network with parts of it removed."""
         ...
@@ -166,18 +174,18 @@ def streams_to_keep(names: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in STREAM_NAMES if name in names)
 
 
-def hear(
-    engine: PhotoEngine, samples: NDArray[np.float32], network: str | None, gates: Sequence[Gate]
+def run_as(
+    modality: str, engine: PhotoEngine, given: Photo, network: str | None, gates: Sequence[Gate]
 ) -> Run:
-    """As ``run``, but without a name the first network that listens is taken.
+    """As ``run``, but without a name the first network that takes ``modality`` is taken.
 
     Raises:
-        EngineError: none listens, or this one does not.
+        EngineError: none does, or this one does not.
     """
-    name = network or engine.first_taking("sound")
+    name = network or engine.first_taking(modality)
     if name is None:
-        raise EngineError(modality_named("sound").missing)
-    return engine.run(samples, name, gates)
+        raise EngineError(modality_named(modality).missing)
+    return engine.run(given, name, gates)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ from resnet_demo.inference.interface import (
     PhotoT,
     ReplicaConfig,
     as_pixels,
-    hear,
+    run_as,
     streams_to_keep,
 )
 from resnet_demo.inference.ray_cluster import join_ray, leave_ray, threads_of
@@ -317,7 +317,11 @@ class RayEngine:
         self, samples: NDArray[np.float32], network: str | None = None, gates: Sequence[Gate] = ()
     ) -> Run:
         """As ``Engine.hear``."""
-        return hear(self, samples, network, gates)
+        return run_as("sound", self, samples, network, gates)
+
+    def read_text(self, text: str, network: str | None = None, gates: Sequence[Gate] = ()) -> Run:
+        """As ``Engine.read``."""
+        return run_as("text", self, text, network, gates)
 
     def ablation(self, run: Run) -> Ablation:
         """As ``Engine.ablation``."""

@@ -9,16 +9,28 @@ from numpy.typing import NDArray
 
 from resnet_demo.i18n import later, say
 from resnet_demo.inputs.mel_spectrogram import COLUMNS, HIGHEST, HOP, LOWEST, mel_picture
-from resnet_demo.inputs.synthetic_sounds import RATE
+from resnet_demo.inputs.sound_stretch import Recording, begin_of, stretch_of
+from resnet_demo.inputs.synthetic_sounds import LENGTH, RATE
 from resnet_demo.modalities import Modality, register
 from resnet_demo.records import Preprocessing
 
 
 def sound_picture(given: Any, preprocessing: Preprocessing) -> NDArray[np.uint8] | None:
-    """Samples, as ``open_sound`` gives them, as the network takes them."""
-    if isinstance(given, np.ndarray) and np.issubdtype(given.dtype, np.floating):
-        return mel_picture(given)
-    return None
+    """A sound, as ``open_sound`` or ``open_recording`` give it, as the network takes it."""
+    samples = given.samples if isinstance(given, Recording) else given
+    if not isinstance(samples, np.ndarray) or not np.issubdtype(samples.dtype, np.floating) or samples.ndim != 1:
+        return None
+    wanted = preprocessing.size * HOP
+    return mel_picture(
+        stretch_of(samples, begin_for(samples, preprocessing), wanted), preprocessing.size, preprocessing.highest
+    )
+
+
+def begin_for(samples: NDArray[np.floating], preprocessing: Preprocessing) -> int:
+    """Which of ``samples``, at most LENGTH of them, is the first that the network hears: that of the sound for one
+    that hears LENGTH; for one that hears less, such that the word is in the middle."""
+    wanted = preprocessing.size * HOP
+    return 0 if wanted >= LENGTH else begin_of(samples, wanted)
 
 
 def extent(size: int) -> str:

@@ -42,6 +42,7 @@ ERRORS = (
     "CheckpointError",
     "PhotoError",
     "SoundError",
+    "TextError",
 )  # made for visitors, known by name: no torch
 
 
