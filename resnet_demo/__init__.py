@@ -74,7 +74,8 @@ def __getattr__(name: str) -> Any:
 
 
 class _CommandFinder:
-    """Finds ``resnet_demo.train`` and the like where they lie, so that ``python -m`` accepts the short form."""
+    """Finds ``resnet_demo.train`` and the like where they lie, so that ``python -m`` accepts the short
+    form."""
 
     @staticmethod
     def find_spec(

@@ -42,7 +42,8 @@ def list_commands(program: str) -> str:
 
 
 def call(name: str, argv: Sequence[str]) -> int:
-    """Run the command ``name``; one sentence after Ctrl-C, and where a package is missing that only it needs."""
+    """Run the command ``name``; one sentence after Ctrl-C, and where a package is missing that only it
+    needs."""
     try:
         return int(import_module(f"resnet_demo.{COMMANDS[name]}").main(argv) or 0)
     except KeyboardInterrupt:

@@ -87,7 +87,8 @@ def build_demo(
     room: Limits | None = None,
     in_every_language: bool = True,
 ) -> SpokenBlocks:
-    """The page, its events connected to ``engine``; in English alone until ``translate`` is called, if so wanted."""
+    """The page, its events connected to ``engine``; in English alone until ``translate`` is called, if so
+    wanted."""
     room = room or Limits()
     page = make_page(engine, read_whole_menu(weights, own), room)
     demo = build_page(page)

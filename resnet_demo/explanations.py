@@ -44,7 +44,8 @@ class PathLengths:
 
 @dataclass(frozen=True, eq=False)
 class Attack:
-    """The smallest change tried that flips an answer, and its way through the blocks (``analysis.adversarial``).
+    """The smallest change tried that flips an answer, and its way through the blocks
+    (``analysis.adversarial``).
 
     Attributes:
         epsilon: the largest change of a pixel that was needed, or the largest tried, in 1/255.
@@ -76,7 +77,8 @@ class PixelAttribution:
         total: what the map sums to.
         promised: what the method says that it sums to, or None if it promises nothing.
         random: (H, W) float32, the same map of the network with its weights drawn anew.
-        similarity: rank correlation of the two maps' sizes, -1..1; near 0 if the map speaks of what was learned.
+        similarity: rank correlation of the two maps' sizes, -1..1; near 0 if the map speaks of what was
+        learned.
     """
 
     method: str

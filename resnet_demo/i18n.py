@@ -5,13 +5,14 @@ A sentence stands in the code in English, where it is said: ``say("{count} chann
 English. A new language is a new file there, nothing else.
 
 The language is that of the event, or of the page's request, that is being answered: ``speaking`` sets it (see
-``spoken.py``), for this thread or task alone. Everything else (the API, the command line, files of numbers, the log)
-runs outside of it and speaks English. Sentences made where no visitor is known, such as those of errors, are kept by
-``later`` and said when they are shown.
+``spoken.py``), for this thread or task alone. Everything else (the API, the command line, files of numbers,
+the log) runs outside of it and speaks English. Sentences made where no visitor is known, such as those of
+errors, are kept by ``later`` and said when they are shown.
 
-Why not ``gr.I18n``: in the browser it replaces one marker in a component's label, placeholder or value, from the
-browser's locale alone. It reaches neither the inside of our HTML nor what the handlers answer, cannot be asked for by
-address, and puts markers where the API's documentation has labels. One mechanism that does all of it is less.
+Why not ``gr.I18n``: in the browser it replaces one marker in a component's label, placeholder or value, from
+the browser's locale alone. It reaches neither the inside of our HTML nor what the handlers answer, cannot be
+asked for by address, and puts markers where the API's documentation has labels. One mechanism that does all
+of it is less.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _language: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 
 class Sentence(str):
-    """A sentence in English that can still be said in another language: its pattern, and what stands in it."""
+    """A sentence in English that can still be said in another language: its pattern, and what stands in
+    it."""
 
     pattern: str
     values: dict[str, object]
@@ -133,7 +135,8 @@ def say(sentence: str, **values: object) -> str:
 
 
 def known(sentence: str) -> str:
-    """A sentence from outside the code, such as a card's, as it is: translated if a catalogue happens to have it."""
+    """A sentence from outside the code, such as a card's, as it is: translated if a catalogue happens to have
+    it."""
     return (
         say(sentence)
         if isinstance(sentence, Sentence)
@@ -154,7 +157,8 @@ def label_of(name: str) -> str:
 
 
 def grouped(number: float) -> str:
-    """A whole number with its thousands apart. A comma there is English; elsewhere it would be the decimal one."""
+    """A whole number with its thousands apart. A comma there is English; elsewhere it would be the decimal
+    one."""
     text = f"{number:,.0f}"
     return text if _language.get() == ENGLISH else text.replace(",", "\u202f")
 

@@ -1,8 +1,8 @@
 """Kinds of input: each is one file of ``inputs/`` that registers itself here.
 
-A modality says how what is given becomes the picture that its networks take, and what people call it. Everything that
-differs between photos and sounds is asked of it; adding one is a file that ends in ``register(Modality(...))`` and its
-name in ``FILES``.
+A modality says how what is given becomes the picture that its networks take, and what people call it.
+Everything that differs between photos and sounds is asked of it; adding one is a file that ends in
+``register(Modality(...))`` and its name in ``FILES``.
 """
 
 from __future__ import annotations
@@ -29,10 +29,13 @@ class Modality:
 
     Attributes:
         name: in cards, and of the page's component through which it is given.
-        to_picture: what is given to the picture (H, W, 3) uint8 that a network takes; None if it is of another kind.
+        to_picture: what is given to the picture (H, W, 3) uint8 that a network takes; None if it is of
+            another kind.
         side: height and width of a usual picture; the card's size of each where it is None.
-        fits: whether a picture of that shape is one that such a network takes; (size, size, 3) where it is None.
-        letters: the text of which it is the picture, one letter a column; None where a picture is shown as it is.
+        fits: whether a picture of that shape is one that such a network takes; (size, size, 3) where it is
+            None.
+        letters: the text of which it is the picture, one letter a column; None where a picture is shown as
+            it is.
         extent: how much of the input so many pixels a side are, for people.
         code: how a library user runs one, after ``Engine().``, up to the network's name.
         imports: names of this package that ``code`` needs.

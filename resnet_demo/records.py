@@ -55,8 +55,8 @@ class Preprocessing:
             RGB, one for a grey picture such as that of a sound.
         crop_share: share of the short side that "crop" keeps, 0.05..1: torchvision's 224 of 256 are 0.875.
         interpolation: how pixels are resized.
-        characters: for texts, the channels of the input in order, see ``inputs.alphabet``; ``size`` is then how many
-            letters are read at most, and mean and std say nothing.
+        characters: for texts, the channels of the input in order, see ``inputs.alphabet``; ``size`` is then
+            how many letters are read at most, and mean and std say nothing.
         highest: for sounds, the frequency in Hz where the last band of the picture ends, see
             ``inputs.mel_spectrogram``.
         modality: what the picture is of, see ``modalities``; older cards call it "sense".
@@ -125,7 +125,8 @@ class Prediction:
             at most 1.
         logit: the raw score behind ``label``: the network's one logit for a binary network
             (positive means the second class), else the highest logit.
-        chances: of every class, in the order of the run's ``classes``; of the two classes of one logit if empty.
+        chances: of every class, in the order of the run's ``classes``; of the two classes of one logit if
+        empty.
     """
 
     label: str
@@ -161,7 +162,8 @@ class Block:
 
     @property
     def residual(self) -> NDArray[np.floating]:
-        """F(x), the residual branch as it enters the sum. Like the other three a KeyError if it was not kept."""
+        """F(x), the residual branch as it enters the sum. Like the other three a KeyError if it was not
+        kept."""
         return self.streams["residual"]
 
     @property
@@ -196,8 +198,8 @@ class Block:
 
     @cached_property
     def added(self) -> NDArray[np.float32]:
-        """What the residual branch adds to each place of the output, (H, W) float32, averaged over the channels:
-        ReLU(F(x) + shortcut) - ReLU(shortcut)."""
+        """What the residual branch adds to each place of the output, (H, W) float32, averaged over the
+        channels: ReLU(F(x) + shortcut) - ReLU(shortcut)."""
         if self.adds is not None:
             return self.adds
         shortcut, output = self.shortcut.astype(np.float32), self.output.astype(np.float32)
@@ -302,9 +304,11 @@ class ReadOut:
     Attributes:
         block: the block's name.
         logit: of this photo, positive for the second class; where every class has one, the highest.
-        confidence: probability of the second class, 0..1; where every class has a logit, of the most probable.
+        confidence: probability of the second class, 0..1; where every class has a logit, of the most
+        probable.
         accuracy: share of validation photos that the probe gets right.
-        chances: of every class, in the order of the run's ``classes``; of the two classes of one logit if empty.
+        chances: of every class, in the order of the run's ``classes``; of the two classes of one logit if
+        empty.
     """
 
     block: str
@@ -390,8 +394,8 @@ class Run:
         notice: a sentence to show (such as a fall-back to the CPU), or "".
         classes: in the order of the logits; for one logit, its negative and its positive side.
         gates: one a block, or empty if every branch was open.
-        activation: where the logit comes from, or None for a network that does not allow it, or without the last
-            block's output.
+        activation: where the logit comes from, or None for a network that does not allow it, or without the
+            last block's output.
         read_outs: what a probe reads after each block, or empty for a network without probes.
         contributions: block name -> (C,) float32, each channel's share of the last block's logit, or
             of the read-out after an earlier block; blocks of which neither is known are left out.

@@ -1,4 +1,5 @@
-"""What several test files share: a small trained-like network on disk, photos drawn by code, a live server."""
+"""What several test files share: a small trained-like network on disk, photos drawn by code, a live
+server."""
 
 from __future__ import annotations
 
@@ -86,7 +87,8 @@ def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def field_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """A file server on loopback with a ResNet-18 of random weights, and nothing else: its address, the file."""
+    """A file server on loopback with a ResNet-18 of random weights, and nothing else: its address, the
+    file."""
     from torchvision.models import resnet18
 
     torch.manual_seed(0)

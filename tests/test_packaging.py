@@ -1,4 +1,5 @@
-"""``pip install .``: the wheel holds all that the page needs, and serves it from any folder without the checkout."""
+"""``pip install .``: the wheel holds all that the page needs, and serves it from any folder without the
+checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""As a Space: the front matter is true, every file is small enough, and the app starts as the platform starts it."""
+"""As a Space: the front matter is true, every file is small enough, and the app starts as the platform starts
+it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Ablation: the answers of networks that lack a residual branch, a shortcut, or any set of branches (Veit et al. 2016,
-https://arxiv.org/abs/1605.06431). The network itself is not changed; hold its lock.
+"""Ablation: the answers of networks that lack a residual branch, a shortcut, or any set of branches (Veit et
+al. 2016, https://arxiv.org/abs/1605.06431). The network itself is not changed; hold its lock.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The smallest change of a photo that flips the answer, and how it grows from block to block.
 
-Projected gradient descent in pixels (Madry et al. 2018, https://arxiv.org/abs/1706.06083): every pixel may change by
-at most epsilon, and each step moves all of them against the answer. Noise of the same length in a random direction
-is carried along for comparison: it is not amplified, which is what tells an attack from noise.
+Projected gradient descent in pixels (Madry et al. 2018, https://arxiv.org/abs/1706.06083): every pixel may
+change by at most epsilon, and each step moves all of them against the answer. Noise of the same length in a
+random direction is carried along for comparison: it is not amplified, which is what tells an attack from
+noise.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ def _margin(logits: Tensor, before: Tensor) -> float:
 def _descend(
     model: nn.Module, x: Tensor, epsilon: Tensor, low: Tensor, high: Tensor, before: Tensor
 ) -> Tensor:
-    """``x`` changed by at most ``epsilon`` (C, 1, 1) so that the answer of ``before`` leads by as little as it can."""
+    """``x`` changed by at most ``epsilon`` (C, 1, 1) so that the answer of ``before`` leads by as little as
+    it can."""
     changed = x.clone()
     for _ in range(STEPS):
         with torch.enable_grad():
@@ -98,7 +100,8 @@ def _descend(
 
 
 def block_drift(model: nn.Module, x: Tensor, changed: Tensor) -> tuple[float, ...]:
-    """How far ``changed`` is from ``x``, as a share of the length of ``x``: at the input, then after every block.
+    """How far ``changed`` is from ``x``, as a share of the length of ``x``: at the input, then after every
+    block.
 
     Args:
         x, changed: (1, C, H, W) each.
@@ -110,7 +113,8 @@ def block_drift(model: nn.Module, x: Tensor, changed: Tensor) -> tuple[float, ..
 
 
 def as_picture(change: np.ndarray, most: float) -> np.ndarray:
-    """A change (3, H, W) in 0..1 as a picture (H, W, 3) uint8: grey where nothing changes, ``most`` (1/255) at the ends."""
+    """A change (3, H, W) in 0..1 as a picture (H, W, 3) uint8: grey where nothing changes, ``most`` (1/255)
+    at the ends."""
     scaled = 127.5 + 127.5 * np.clip(change * 255 / max(most, 1e-9), -1, 1)
     picture: np.ndarray = np.rint(scaled.transpose(1, 2, 0)).astype(np.uint8)
     return picture

@@ -27,9 +27,9 @@ SUMS = ("residual_norm", "shortcut_norm", "output_norm", "product")
 class RecordedBlock(CapturedBlock):
     """What is recorded of one block for a batch of B photos, on the device of the run.
 
-    Its ``tensors`` are the streams that are kept, (B, C, H, W), contiguous; SUMS, (B,) float32: the norms of three
-    streams, and the inner product of residual and shortcut; and if any stream is kept "means", (B, C) float32, each
-    channel's mean in the output, and "adds", (B, H, W) float32, see ``Block.added``.
+    Its ``tensors`` are the streams that are kept, (B, C, H, W), contiguous; SUMS, (B,) float32: the norms of
+    three streams, and the inner product of residual and shortcut; and if any stream is kept "means", (B, C)
+    float32, each channel's mean in the output, and "adds", (B, H, W) float32, see ``Block.added``.
 
     Attributes:
         shape: (C, H, W) of its streams.
@@ -42,8 +42,8 @@ class RecordedBlock(CapturedBlock):
 def record_blocks(
     model: nn.Module, keep: Collection[str] = STREAM_NAMES, dtype: torch.dtype = torch.float16
 ) -> Iterator[dict[str, RecordedBlock]]:
-    """As ``capture_blocks``, but only the streams named in ``keep`` are kept, in ``dtype``, beside the numbers that
-    are taken of all.
+    """As ``capture_blocks``, but only the streams named in ``keep`` are kept, in ``dtype``, beside the
+    numbers that are taken of all.
 
     Raises:
         ValueError: ``model`` has no residual block.
@@ -57,8 +57,8 @@ def record_blocks(
 def _recorder(block: RecordedBlock, keep: Collection[str], dtype: torch.dtype) -> Put:
     """What to tell of the streams of ``block``.
 
-    Nothing is copied for the numbers: residual and shortcut are read when the later of the two has just been made,
-    before anything is added to either in place.
+    Nothing is copied for the numbers: residual and shortcut are read when the later of the two has just been
+    made, before anything is added to either in place.
     """
     found = block.tensors
     waiting: dict[str, Tensor] = {}
@@ -94,7 +94,8 @@ def sums_of(blocks: Mapping[str, RecordedBlock]) -> NDArray[np.float64]:
 
 
 def cosine(residual: float, shortcut: float, product: float) -> float:
-    """Of the angle between two streams of these norms and this inner product, -1..1; 0 if one of them is zero."""
+    """Of the angle between two streams of these norms and this inner product, -1..1; 0 if one of them is
+    zero."""
     return max(-1.0, min(1.0, product / (residual * shortcut))) if residual and shortcut else 0.0
 
 
@@ -102,8 +103,8 @@ def to_records(blocks: Mapping[str, RecordedBlock]) -> list[tuple[Block, ...]] |
     """What was recorded, on the host: the blocks of each photo of the batch, in arrays of its own.
 
     Returns:
-        None if a value was too large for float16, in which the streams were recorded. In float32 none is; there
-        each stream that float16 can hold is narrowed now.
+        None if a value was too large for float16, in which the streams were recorded. In float32 none is;
+        there each stream that float16 can hold is narrowed now.
     """
     sums = sums_of(blocks)
     if _overflown(blocks, sums):

@@ -52,7 +52,8 @@ class CapturedBlock:
 
     @property
     def output(self) -> Tensor:
-        """The activation of the sum, or the sum itself in a pre-activation block: what the next block receives."""
+        """The activation of the sum, or the sum itself in a pre-activation block: what the next block
+        receives."""
         return self.tensors["output"]
 
 

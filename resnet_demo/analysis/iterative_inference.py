@@ -1,8 +1,8 @@
 """Does each block move its input the way that the loss asks for? (Jastrzębski et al. 2018,
 https://arxiv.org/abs/1710.04773)
 
-With identity shortcuts every block adds F(h) to h. If residual networks refine one estimate step by step, F(h)
-points against the gradient of the loss at h: their cosine, of F and -d loss / d h, is positive.
+With identity shortcuts every block adds F(h) to h. If residual networks refine one estimate step by step,
+F(h) points against the gradient of the loss at h: their cosine, of F and -d loss / d h, is positive.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from resnet_demo.analysis.capture import hook_blocks, residual_blocks
 
 
 def refinement(model: nn.Module, x: Tensor) -> dict[str, float]:
-    """Cosine of F(h) and -d loss / d h of every block whose shortcut is the identity, averaged over the photos.
+    """Cosine of F(h) and -d loss / d h of every block whose shortcut is the identity, averaged over the
+    photos.
 
     The loss is the cross-entropy of the network's own answer, so that it is defined for any photo.
 
@@ -26,7 +27,8 @@ def refinement(model: nn.Module, x: Tensor) -> dict[str, float]:
         x: (B, C, H, W) as the network takes it.
 
     Returns:
-        block name -> cosine, -1..1; blocks with another shortcut, whose input has another shape than F, are left out.
+        block name -> cosine, -1..1; blocks with another shortcut, whose input has another shape than F, are
+        left out.
     """
     blocks = residual_blocks(model)
     kept: dict[str, dict[str, Tensor]] = {name: {} for name in blocks}

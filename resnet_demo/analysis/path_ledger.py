@@ -2,11 +2,12 @@
 
 A network of ReLUs, max-pools, convolutions and batch norms in eval mode is affine around a photo: as long as
 every ReLU and every max-pool chooses as it does for this photo, each block is ``out = D (F h + S h + bias)``.
-Multiplied out, the logit is exactly a sum over the 2^N ways through N blocks, each crossing the residual branch F
-or the shortcut S of every block (Veit et al. 2016, https://arxiv.org/abs/1605.06431; pathwise explanation,
-https://arxiv.org/abs/2506.18037), plus what every bias, those of batch norm included, contributes from where it
-enters (FullGrad, https://arxiv.org/abs/1905.00780). Frozen choices were made by all paths together: a path's
-share is not what the network would lose without it; that is what ``analysis.ablation`` measures.
+Multiplied out, the logit is exactly a sum over the 2^N ways through N blocks, each crossing the residual
+branch F or the shortcut S of every block (Veit et al. 2016, https://arxiv.org/abs/1605.06431; pathwise
+explanation, https://arxiv.org/abs/2506.18037), plus what every bias, those of batch norm included,
+contributes from where it enters (FullGrad, https://arxiv.org/abs/1905.00780). Frozen choices were made by all
+paths together: a path's share is not what the network would lose without it; that is what
+``analysis.ablation`` measures.
 
 The work goes from the logit back: the adjoint of each path is carried block by block to the input, where its
 inner product with the photo is the path's share, place by place.
@@ -75,7 +76,8 @@ class _Frozen:
 
 
 def _vjp(output: Tensor, source: Tensor, adjoint: Tensor) -> Tensor:
-    """``adjoint`` (of ``output``) carried back to ``source``; zeros where ``output`` does not depend on it."""
+    """``adjoint`` (of ``output``) carried back to ``source``; zeros where ``output`` does not depend on
+    it."""
     if output is source:
         return adjoint
     if not output.requires_grad:
@@ -98,8 +100,8 @@ def path_ledger(model: nn.Module, x: Tensor, index: int | None = None) -> PathLe
     frozen = _freeze(model, x, index)
     if len(frozen.blocks) > MOST_BLOCKS:
         raise ValueError(
-            f"{len(frozen.blocks)} blocks make 2^{len(frozen.blocks)} paths; at most {MOST_BLOCKS} blocks are "
-            "told path by path, deeper networks by length"
+            f"{len(frozen.blocks)} blocks make 2^{len(frozen.blocks)} paths; at most {MOST_BLOCKS} blocks are"
+            " told path by path, deeper networks by length"
         )
     biases = _Biases(frozen)
     adjoints: list[tuple[tuple[bool, ...], Tensor]] = [((), biases.head())]
@@ -126,9 +128,9 @@ def path_lengths(
 ) -> PathLengths:
     """The shares of one logit by how many residual branches the paths cross, and every bias's share.
 
-    The adjoints of all paths that have crossed k branches travel as one: the coefficients of a polynomial that
-    every block multiplies by (S + z F). Args, exactness and errors as ``path_ledger``, for any number of blocks;
-    ``progress`` is told the share of the blocks that is done.
+    The adjoints of all paths that have crossed k branches travel as one: the coefficients of a polynomial
+    that every block multiplies by (S + z F). Args, exactness and errors as ``path_ledger``, for any number of
+    blocks; ``progress`` is told the share of the blocks that is done.
     """
     frozen = _freeze(model, x, index)
     biases = _Biases(frozen)
@@ -162,7 +164,8 @@ class _Biases:
         return adjoint
 
     def carried(self, name: str, block: _Linearised, adjoint: Tensor) -> tuple[Tensor, Tensor]:
-        """One adjoint at the block's output as two at what the block follows: along F, and along the shortcut."""
+        """One adjoint at the block's output as two at what the block follows: along F, and along the
+        shortcut."""
         at_sum = block.through_activation(adjoint)
         branch, around = block.through_branch(at_sum), block.through_shortcut(at_sum)
         self._note(name, adjoint * block.activation(block.total.clone()), (branch + around) * block.start)
@@ -223,7 +226,8 @@ def _freeze(model: nn.Module, x: Tensor, index: int | None) -> _Frozen:
 
 @dataclass
 class _Joints:
-    """Where the graph was cut: the leaf that comes last so far, and for each block what it follows and is given."""
+    """Where the graph was cut: the leaf that comes last so far, and for each block what it follows and is
+    given."""
 
     last: Tensor
     found: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)

@@ -2,14 +2,15 @@
 
 - Gradient x input: the photo's own share; with ReLU and max-pool choices frozen it is the sum of all paths of
   ``analysis.path_ledger``, so it sums to the logit less what all biases contribute.
-- Integrated gradients (Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365): the gradient averaged on the
-  way from a baseline picture; sums to the logit less the baseline's logit, up to the steps of the average.
-- Full gradient (Srinivas and Fleuret 2019, https://arxiv.org/abs/1905.00780): gradient x input and every bias's
-  share where it acts, so nothing is left over: it sums to the logit itself. Both sides of a residual sum get what
-  they carry, which rules that redistribute a value at a sum do not promise.
+- Integrated gradients (Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365): the gradient averaged on
+  the way from a baseline picture; sums to the logit less the baseline's logit, up to the steps of the
+  average.
+- Full gradient (Srinivas and Fleuret 2019, https://arxiv.org/abs/1905.00780): gradient x input and every
+  bias's share where it acts, so nothing is left over: it sums to the logit itself. Both sides of a residual
+  sum get what they carry, which rules that redistribute a value at a sum do not promise.
 
-The check of Adebayo et al. 2018 (https://arxiv.org/abs/1810.03292): the same maps of a network whose weights were
-drawn anew must look different, or the map does not speak of what was learned.
+The check of Adebayo et al. 2018 (https://arxiv.org/abs/1810.03292): the same maps of a network whose weights
+were drawn anew must look different, or the map does not speak of what was learned.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ IG_STEPS = 32
 
 
 def gradient_x_input(model: nn.Module, x: Tensor, index: int) -> Tensor:
-    """(H, W): d logit / d x times x, summed over the channels. ``x`` is (1, C, H, W) as the network takes it."""
+    """(H, W): d logit / d x times x, summed over the channels. ``x`` is (1, C, H, W) as the network takes
+    it."""
     return (_gradient(model, x, index) * x).sum(1)[0]
 
 
@@ -36,7 +38,8 @@ def integrated_gradients(
     steps: int = IG_STEPS,
     batch: int = 8,
 ) -> Tensor:
-    """(H, W), by the midpoint rule over ``steps`` pictures between ``baseline`` (zeros: the mean colour) and ``x``."""
+    """(H, W), by the midpoint rule over ``steps`` pictures between ``baseline`` (zeros: the mean colour) and
+    ``x``."""
     start = torch.zeros_like(x) if baseline is None else baseline
     total = torch.zeros_like(x)
     for first in range(0, steps, batch):
@@ -50,8 +53,8 @@ def integrated_gradients(
 def full_gradient(model: nn.Module, x: Tensor, index: int) -> tuple[Tensor, Tensor]:
     """Gradient x input, and the biases' shares as a map; together they sum to the logit.
 
-    Each layer's biases act at the places of its output; their map is resized to the photo's with its sum kept.
-    A linear layer's bias has no place: it is spread evenly.
+    Each layer's biases act at the places of its output; their map is resized to the photo's with its sum
+    kept. A linear layer's bias has no place: it is spread evenly.
 
     Returns:
         (H, W) of the photo itself, and (H, W) of all biases.

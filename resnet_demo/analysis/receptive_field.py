@@ -48,7 +48,8 @@ def _one(value: Any) -> int:
 
 
 def is_window(layer: nn.Module) -> bool:
-    """Whether ``layer`` looks at a window of each picture: a convolution, a pool, or what says so of itself."""
+    """Whether ``layer`` looks at a window of each picture: a convolution, a pool, or what says so of
+    itself."""
     return hasattr(layer, "kernel_size") and hasattr(layer, "stride")
 
 
@@ -97,7 +98,8 @@ def _shortcut_modules(block: nn.Module) -> list[nn.Module]:
 def _layers_in_order(
     model: nn.Module, blocks: Mapping[str, nn.Module], around: Collection[nn.Module], x: Tensor
 ) -> list[tuple[str, list[nn.Module]]]:
-    """(block name, the layers of its branch) as they ran; BETWEEN for those before, between and after blocks."""
+    """(block name, the layers of its branch) as they ran; BETWEEN for those before, between and after
+    blocks."""
     layers: list[tuple[str, list[nn.Module]]] = [(BETWEEN, [])]
 
     def go_to(name: str) -> Callable[..., None]:

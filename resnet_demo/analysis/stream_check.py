@@ -1,7 +1,7 @@
 """No stream is shown that is not true: the first time a block runs, its streams must add up.
 
-Whatever was said or found about a class of block (``networks/residual_blocks``) is checked on the numbers of one
-forward pass: residual + shortcut = pre-activation, and output = activation of it, within rounding.
+Whatever was said or found about a class of block (``networks/residual_blocks``) is checked on the numbers of
+one forward pass: residual + shortcut = pre-activation, and output = activation of it, within rounding.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def _sentence(name: str, block: nn.Module, missing: str) -> str:
             kind=kind,
         )
     return later(
-        "F(x) and shortcut of {name} ({kind}) do not add up to what follows, so nothing is shown of it: describe "
-        "its class with register_block.",
+        "F(x) and shortcut of {name} ({kind}) do not add up to what follows, so nothing is shown of it:"
+        " describe its class with register_block.",
         name=name,
         kind=kind,
     )

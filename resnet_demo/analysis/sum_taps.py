@@ -1,7 +1,8 @@
 """Listen to, and scale, both sides of an addition inside a block's ``forward``, while its own code runs.
 
 For blocks of which only the tracer knows where the sum is (``networks/block_tracer``): no module may hold the
-sum or its sides, so the addition itself is met by a ``TorchFunctionMode``, which is active while the block runs.
+sum or its sides, so the addition itself is met by a ``TorchFunctionMode``, which is active while the block
+runs.
 """
 
 from __future__ import annotations

@@ -170,7 +170,8 @@ def photo_url(photo: NDArray[np.uint8]) -> str:
 
 
 def forget_photos() -> None:
-    """The next ``photo_url`` encodes its photo, whichever it is: for whoever measures what a new one costs."""
+    """The next ``photo_url`` encodes its photo, whichever it is: for whoever measures what a new one
+    costs."""
     _photo_png.cache_clear()
 
 

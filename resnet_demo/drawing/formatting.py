@@ -9,7 +9,8 @@ from resnet_demo.i18n import say
 
 
 def significant(value: float, digits: int = 2) -> str:
-    """A number as people read it: two significant figures, a true minus, no exponent between 0.001 and 99999."""
+    """A number as people read it: two significant figures, a true minus, no exponent between 0.001 and
+    99999."""
     if not math.isfinite(value):
         return say("not a number")
     if value == 0:

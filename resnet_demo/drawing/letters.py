@@ -1,6 +1,7 @@
 """A text letter by letter, with maps as strips under the letters. HTML only.
 
-One picture holds all strips, a column a letter; every letter shows its own column of it, so the text may wrap.
+One picture holds all strips, a column a letter; every letter shows its own column of it, so the text may
+wrap.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def letters_of(run: Run) -> str | None:
 
 
 def stretched(maps: NDArray[np.floating], field: ReceptiveField | None, count: int) -> NDArray[np.floating]:
-    """Maps (K, 1, W) over ``count`` letters, (K, count): each letter gets the place whose field has its middle nearest."""
+    """Maps (K, 1, W) over ``count`` letters, (K, count): each letter gets the place whose field has its
+    middle nearest."""
     if field is None:
         places = np.arange(count) * maps.shape[-1] // count
     else:
@@ -66,7 +68,9 @@ def field_text(field: ReceptiveField | None) -> str:
     return f"{field.jump} {field.low} {field.high}" if field else ""
 
 
-def letters_html(text: str, strips: Strips | None = None, tint: str = "", classes: str = "", limit: int = 0) -> str:
+def letters_html(
+    text: str, strips: Strips | None = None, tint: str = "", classes: str = "", limit: int = 0
+) -> str:
     """A text letter by letter.
 
     Args:
@@ -100,8 +104,8 @@ def bidi(character: str) -> str:
 
 
 def directed(text: str) -> list[tuple[bool, list[tuple[int, str]]]]:
-    """Stretches of one direction: (to the left, [(index, what is shown)]); what has no direction goes with what is
-    before it."""
+    """Stretches of one direction: (to the left, [(index, what is shown)]); what has no direction goes with
+    what is before it."""
     found: list[tuple[bool, list[tuple[int, str]]]] = []
     leftwards = is_right_to_left(text)
     for index, character in enumerate(text):

@@ -1,8 +1,9 @@
-"""Addresses of pictures: in an answer of the page a short one, from which the browser fetches it; elsewhere the picture.
+"""Addresses of pictures: in an answer of the page a short one, from which the browser fetches it; elsewhere
+the picture.
 
-A picture in HTML as base64 takes four characters for three bytes, and takes them again wherever it is shown. Where
-pictures are ``kept_in`` a store, the HTML names them by their content: whatever shows the same picture, in this answer
-or the next, has the same address, and the browser fetches it once.
+A picture in HTML as base64 takes four characters for three bytes, and takes them again wherever it is shown.
+Where pictures are ``kept_in`` a store, the HTML names them by their content: whatever shows the same picture,
+in this answer or the next, has the same address, and the browser fetches it once.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ OVERHEAD = 300  # bytes that a picture takes besides its own: name, entry, objec
 class PictureStore:
     """The pictures of the latest answers, in memory, bounded in bytes and age; the oldest go first.
 
-    A name is a hash of the picture under a key of this process: who has the picture gets its name here, and nobody
-    else can, not even from the same photo on another server.
+    A name is a hash of the picture under a key of this process: who has the picture gets its name here, and
+    nobody else can, not even from the same photo on another server.
 
     Args:
         most_bytes: of all pictures, with what it takes to keep them.

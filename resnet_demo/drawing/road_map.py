@@ -118,7 +118,8 @@ def _roads(
 
 
 def _paths(commands: str, *places: tuple[int, tuple[int, int]]) -> tuple[str, str]:
-    """A path of the map left to right, and top to bottom: ``places`` are along the road, and across it in both."""
+    """A path of the map left to right, and top to bottom: ``places`` are along the road, and across it in
+    both."""
     wide = commands.format(*(f"{along} {across[0]}" for along, across in places))
     return wide, commands.format(*(f"{across[1]} {along}" for along, across in places))
 

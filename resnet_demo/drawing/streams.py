@@ -1,4 +1,5 @@
-"""The four streams of a block, F(x) + shortcut = sum → output: the same channels in the same places. HTML only."""
+"""The four streams of a block, F(x) + shortcut = sum → output: the same channels in the same places. HTML
+only."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """HTML from jinja2 templates, which escape whatever is put into them.
 
-A template stands beside the module that fills it. In it, ``say`` is a sentence as text, and ``say_html`` a sentence
-that has tags of its own, whose values are escaped.
+A template stands beside the module that fills it. In it, ``say`` is a sentence as text, and ``say_html`` a
+sentence that has tags of its own, whose values are escaped.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Dynamic batching: requests that arrive during a forward pass share the next one.
 
-Nobody waits for company: an idle server serves at once. Whoever comes first leads, serves what has gathered, up to a
-limit, and hands the lead to the first of those who came meanwhile.
+Nobody waits for company: an idle server serves at once. Whoever comes first leads, serves what has gathered,
+up to a limit, and hands the lead to the first of those who came meanwhile.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ from resnet_demo.inference.interface import (
     Photo,
     PhotoT,
     as_pixels,
-    run_as,
     no_network,
+    run_as,
     streams_to_keep,
 )
 from resnet_demo.inference.optimize import fold_norms, pack_weights
@@ -212,8 +212,8 @@ class Engine:
                 gives them, one that reads a text. Or a list of such.
             network: a name on the menu, or None for the default.
             gates: one a block, or empty for all open. They hold for this run alone.
-            keep: the streams to keep of every block. Without any (an empty tuple) a run is numbers alone: no stream
-                leaves the device, which is faster for many photos of which nobody looks at the maps.
+            keep: the streams to keep of every block. Without any (an empty tuple) a run is numbers alone: no
+                stream leaves the device, which is faster for many photos of which nobody looks at the maps.
             here: not ``elsewhere``, for photos in quick succession.
 
         Returns:
@@ -333,7 +333,9 @@ class Engine:
         """
         x = to_tensor(run.photo, self.network(run.network).card.preprocessing)
         if x.shape[1] not in (1, 3):
-            raise EngineError(later("Fresh networks take pictures of one or three channels, and a text has more."))
+            raise EngineError(
+                later("Fresh networks take pictures of one or three channels, and a text has more.")
+            )
         try:
             # the fresh networks take three channels; a grey picture is given to each
             return gradient_flow(x.expand(-1, 3, -1, -1), depth, norms, progress=progress)

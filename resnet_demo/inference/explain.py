@@ -1,8 +1,9 @@
 """Questions about one answer that need gradients, asked of a copy of the network as its file has it.
 
-The network that runs photos is folded and packed for speed, and carries no gradients. A question gets a plain copy
-in float32 (the ledger of paths one in float64), contiguous: oneDNN's channels_last backward pass is not to be
-trusted on the CPU. The copies of the networks asked last are kept; a copy answers one question at a time.
+The network that runs photos is folded and packed for speed, and carries no gradients. A question gets a plain
+copy in float32 (the ledger of paths one in float64), contiguous: oneDNN's channels_last backward pass is not
+to be trusted on the CPU. The copies of the networks asked last are kept; a copy answers one question at a
+time.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class ExactNetworks:
         with self._lock:
             if name not in self._kept:
                 model, card = self._read(name)
-                model = model.eval().requires_grad_(False).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+                model = model.eval().requires_grad_(False)
+                model = model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
                 self._kept[name] = ExactNetwork(model, card)
             self._kept.move_to_end(name)
             while len(self._kept) > KEPT:
@@ -82,7 +84,8 @@ class Question:
     """How a question is asked.
 
     Attributes:
-        ask: given the model, its card, the photo (1, C, H, W), whom to tell of progress, and the options by name.
+        ask: given the model, its card, the photo (1, C, H, W), whom to tell of progress, and the options by
+        name.
         double: whether the model and the photo are in float64.
     """
 

@@ -205,7 +205,8 @@ def to_tensor(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor
 
 
 def letters_to_tensor(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
-    """Texts of one length, as ``text_pixels`` gives them, for the network: 1 in the channel of each letter, else 0.
+    """Texts of one length, as ``text_pixels`` gives them, for the network: 1 in the channel of each letter,
+    else 0.
 
     Args:
         pixels: (1, L, 3) or (B, 1, L, 3) uint8.
@@ -233,8 +234,8 @@ def compute(
     comes out can be pickled, and no stream stays on a device. Hold the network's lock.
 
     Returns:
-        For "pass" a share for each photo, see ``run_pass``; for "ablation" the logits of the whole network and
-        those that ``ablate`` gives.
+        For "pass" a share for each photo, see ``run_pass``; for "ablation" the logits of the whole network
+        and those that ``ablate`` gives.
 
     Raises:
         RuntimeError: the network failed.
@@ -265,8 +266,8 @@ def run_pass(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate], keep: tuple[s
 
     Args:
         gates: one a block, or empty for all open.
-        keep: names of the streams to keep. Without any, four numbers a block and photo are all that reaches the
-            host, and no layer is timed.
+        keep: names of the streams to keep. Without any, four numbers a block and photo are all that reaches
+            the host, and no layer is timed.
 
     Raises:
         RuntimeError: it failed on the CPU.
@@ -280,7 +281,8 @@ def run_pass(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate], keep: tuple[s
 
 
 def _or_on_cpu(net: LoadedNetwork, work: Callable[[], T]) -> T:
-    """What ``work`` gives; if the network's device fails, the network moves to the CPU and ``work`` is done again."""
+    """What ``work`` gives; if the network's device fails, the network moves to the CPU and ``work`` is done
+    again."""
     try:
         return work()
     except RuntimeError:
@@ -358,7 +360,8 @@ def finish(
 
 
 def _activation(net: LoadedNetwork, last: Block, logit: int) -> ClassActivation | None:
-    """Where the logit of that index comes from; None if it cannot be told, or the last block's output was not kept."""
+    """Where the logit of that index comes from; None if it cannot be told, or the last block's output was not
+    kept."""
     if net.linear is None or "output" not in last.streams:
         return None
     weight = net.linear.weight[logit].float().cpu().numpy()

@@ -1,4 +1,5 @@
-"""What the page asks of whatever runs its photos: one interface for the engine in this process and for a cluster.
+"""What the page asks of whatever runs its photos: one interface for the engine in this process and for a
+cluster.
 
 Nothing here needs torch or Ray: the page is built before either is imported.
 """
@@ -130,8 +131,8 @@ class PhotoEngine(Protocol):
         keep: Collection[str] = STREAM_NAMES,
         here: bool = False,
     ) -> Run:
-        """A photo, or each of a list, through one network, with the streams of its residual blocks that are named in
-        ``keep``; ``here`` means not on a GPU that is lent by the call."""
+        """A photo, or each of a list, through one network, with the streams of its residual blocks that are
+        named in ``keep``; ``here`` means not on a GPU that is lent by the call."""
         ...
 
     def hear(
@@ -157,7 +158,8 @@ class PhotoEngine(Protocol):
     def explain(
         self, question: str, run: Run, options: Mapping[str, Any] | None = None, progress: Progress = nothing
     ) -> Any:
-        """The answer to a question about the photo of ``run`` that needs gradients; see ``inference.explain``."""
+        """The answer to a question about the photo of ``run`` that needs gradients; see
+        ``inference.explain``."""
         ...
 
 
@@ -196,7 +198,8 @@ class OwnCheckpoint:
         checkpoint: ours with its card, or anybody's state dict, see ``networks.own_networks``.
         classes: file of its class names; what lies beside the checkpoint when None.
         allow_pth: whether pickles of PyTorch are read, as tensors alone.
-        preprocessing: file that says how a photo becomes the input; what lies beside the checkpoint when None.
+        preprocessing: file that says how a photo becomes the input; what lies beside the checkpoint when
+        None.
         blocks: residual blocks, 0 if it has not been loaded to count them.
     """
 
@@ -239,8 +242,8 @@ class ReplicaConfig:
 
     Attributes:
         least, most: replicas; Ray chooses a number between them by the requests under way.
-        address: of a Ray cluster, "auto" for the one this machine belongs to; None starts one on this machine.
-        cpus, gpus: of each replica, fractions allowed; shared out evenly when None.
+        address: of a Ray cluster, "auto" for the one this machine belongs to; None starts one on this
+        machine. cpus, gpus: of each replica, fractions allowed; shared out evenly when None.
     """
 
     least: int = 1

@@ -1,12 +1,13 @@
 """The same sums in less time, for networks in eval mode that will not be trained again.
 
-Batch norms are folded into the convolutions before them, for fewer passes over memory. In eval mode a batch norm scales and shifts each channel by constants, which the convolution's weights
-and bias can do as well (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2). Where the
-norm stood an identity stays, so that hooks find F(x) where they found it before.
+Batch norms are folded into the convolutions before them, for fewer passes over memory. In eval mode a batch
+norm scales and shifts each channel by constants, which the convolution's weights and bias can do as well
+(Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2). Where the norm stood an identity stays, so
+that hooks find F(x) where they found it before.
 
-On the CPU, weights are kept in the order in which its library, oneDNN, computes: PyTorch reorders a convolution's
-weights at every call. ``torch.compile`` does it once when it freezes a model, by the two operators used here, but
-needs a C++ compiler on the machine.
+On the CPU, weights are kept in the order in which its library, oneDNN, computes: PyTorch reorders a
+convolution's weights at every call. ``torch.compile`` does it once when it freezes a model, by the two
+operators used here, but needs a C++ compiler on the machine.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class _Packed:
 
 
 class PackedConv2d(nn.Conv2d):
-    """A convolution with its weights in both orders: its own for a GPU and for copies, oneDNN's for float32 on the CPU.
+    """A convolution with its weights in both orders: its own for a GPU and for copies, oneDNN's for float32
+    on the CPU.
 
     Shapes, arguments and results as of ``nn.Conv2d``, whose parameters it takes over. Not differentiable.
 
@@ -139,8 +141,8 @@ def pack_weights(model: nn.Module, size: tuple[int, int, int, int]) -> None:
 
 
 def _input_sizes(model: nn.Module, example: Tensor) -> tuple[dict[nn.Conv2d, tuple[int, ...]], Tensor]:
-    """The size of the input of every convolution that can be packed when ``model`` is given ``example``, and the
-    model's answer."""
+    """The size of the input of every convolution that can be packed when ``model`` is given ``example``, and
+    the model's answer."""
     sizes: dict[nn.Conv2d, tuple[int, ...]] = {}
 
     def note(module: nn.Conv2d, args: tuple[Tensor, ...]) -> None:

@@ -1,4 +1,5 @@
-"""Options of the command line that say which network runs and where: the same for the page and for a folder."""
+"""Options of the command line that say which network runs and where: the same for the page and for a
+folder."""
 
 from __future__ import annotations
 

@@ -88,8 +88,8 @@ def knock(address: str) -> None:
 
 
 def lasting(start: Callable[[], Any]) -> None:
-    """Call ``start`` in a thread that ends with the process: on Linux the processes that Ray starts are told to die
-    with the thread that started them, not with its process."""
+    """Call ``start`` in a thread that ends with the process: on Linux the processes that Ray starts are told
+    to die with the thread that started them, not with its process."""
     done, errors = threading.Event(), list[BaseException]()
 
     def body() -> None:

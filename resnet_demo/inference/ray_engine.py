@@ -130,7 +130,9 @@ class Replica:
         gated: Run | Refused = await asyncio.to_thread(told, self.engine.run, photo, network, gates, keep)
         return gated
 
-    @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=BATCH_WAIT_S)  # type: ignore[untyped-decorator]
+    @serve.batch(  # type: ignore[untyped-decorator]
+        max_batch_size=MAX_BATCH, batch_wait_timeout_s=BATCH_WAIT_S
+    )
     async def together(self, asked: list[Asked]) -> list[Run | Refused]:
         """Several photos, those of the same network that keep the same streams in one pass."""
         return await asyncio.to_thread(self._pass, asked)
@@ -257,7 +259,8 @@ class RayEngine:
         leave_ray()
 
     def info(self, network: str | None = None, progress: Progress = nothing) -> NetworkInfo:
-        """As ``Engine.info``: one replica loads the network; another does so when it is first asked to run it."""
+        """As ``Engine.info``: one replica loads the network; another does so when it is first asked to run
+        it."""
         known = self._info.get(network)
         if known is None:
             known = self._follow("info", (network,), progress)
@@ -293,8 +296,8 @@ class RayEngine:
         keep: Collection[str] = STREAM_NAMES,
         here: bool = False,
     ) -> Run | list[Run]:
-        """As ``Engine.run``; ``timings.total`` is the time that passed here, and ``here`` means nothing. The photos of
-        a list go to the replicas one by one, which share passes as they come."""
+        """As ``Engine.run``; ``timings.total`` is the time that passed here, and ``here`` means nothing. The
+        photos of a list go to the replicas one by one, which share passes as they come."""
         if isinstance(photos, list):
 
             def one(photo: Photo) -> Run:

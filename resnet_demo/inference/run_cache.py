@@ -1,7 +1,7 @@
 """Runs kept for redrawing, bounded in bytes, number and age: one visitor's run never crowds the server.
 
-The page's session holds only a key. When there is no room, the least recently used run goes of the address that holds
-the most. Its photo stays a while longer, so that the run can be made again when it is asked for.
+The page's session holds only a key. When there is no room, the least recently used run goes of the address
+that holds the most. Its photo stays a while longer, so that the run can be made again when it is asked for.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 
 
 def memory_here(files: tuple[str, ...] = CGROUPS) -> int:
-    """Bytes of memory that this process may use at most: the machine's, or its container's if that has less."""
+    """Bytes of memory that this process may use at most: the machine's, or its container's if that has
+    less."""
     found = []
     for file in files:
         with suppress(OSError, ValueError):  # "max" where there is no limit
@@ -162,7 +163,8 @@ class KeptRuns:
             self._photo_bytes -= self._gone.pop(key).size
 
     def _tidy(self) -> None:
-        """Let go of what is too old, and of what there is no room for; the run just made is kept, however large."""
+        """Let go of what is too old, and of what there is no room for; the run just made is kept, however
+        large."""
         now = self._clock()
         for entries, forget in ((self._runs, self._forget), (self._gone, self._forget_photo)):
             while entries and now - next(iter(entries.values())).used > self._oldest:

@@ -1,8 +1,8 @@
-"""Letters as channels: a text is a picture one pixel high, with a channel for each character (Zhang et al. 2015,
-https://arxiv.org/abs/1509.01626).
+"""Letters as channels: a text is a picture one pixel high, with a channel for each character (Zhang et al.
+2015, https://arxiv.org/abs/1509.01626).
 
-Frequent characters have a channel of their own. All others share one with their kind: their script, digits, signs. So
-every text can be written, in whatever language. The channels of a network stand in its card.
+Frequent characters have a channel of their own. All others share one with their kind: their script, digits,
+signs. So every text can be written, in whatever language. The channels of a network stand in its card.
 """
 
 from __future__ import annotations
@@ -17,15 +17,25 @@ from numpy.typing import NDArray
 
 DIGITS, PUNCTUATION, SIGNS, MARKS, LETTERS = "digits", "punctuation", "signs", "marks", "other letters"
 KINDS = (DIGITS, PUNCTUATION, SIGNS, MARKS, LETTERS)  # besides the scripts
-GENERAL = {"N": DIGITS, "P": PUNCTUATION, "S": SIGNS, "M": MARKS}  # by the first letter of the Unicode category
-ALIASES = {"IDEOGRAPHIC": "CJK", "FULLWIDTH": "LATIN", "HALFWIDTH": "KATAKANA"}  # first words of Unicode names
+GENERAL = {
+    "N": DIGITS,
+    "P": PUNCTUATION,
+    "S": SIGNS,
+    "M": MARKS,
+}  # by the first letter of the Unicode category
+ALIASES = {
+    "IDEOGRAPHIC": "CJK",
+    "FULLWIDTH": "LATIN",
+    "HALFWIDTH": "KATAKANA",
+}  # first words of Unicode names
 SPACES = re.compile(r"\s+")
 MOST = 20_000  # characters of a text that are looked at; far more than any network reads
 
 
 def normalise(text: str) -> str:
-    """A text as a network reads it: small letters, composed (NFC), every run of white space one space, one at either
-    end, and nothing that has no shape (control and format characters, unpaired surrogates, unassigned ones).
+    """A text as a network reads it: small letters, composed (NFC), every run of white space one space, one
+    at either end, and nothing that has no shape (control and format characters, unpaired surrogates,
+    unassigned ones).
 
     Only the first MOST characters are looked at. A text without any letter gives "".
     """
@@ -37,8 +47,8 @@ def normalise(text: str) -> str:
 
 @lru_cache(maxsize=10_000)
 def kind_of(character: str) -> str:
-    """What a character has its channel with if it has none of its own: the first word of its Unicode name for letters
-    and the marks that belong to a script ("Greek", "Devanagari", "CJK"), else one of KINDS."""
+    """What a character has its channel with if it has none of its own: the first word of its Unicode name
+    for letters and the marks that belong to a script ("Greek", "Devanagari", "CJK"), else one of KINDS."""
     category = unicodedata.category(character)[0]
     first = unicodedata.name(character, "").split(" ")[0].split("-")[0]
     if category == "L" or (category == "M" and first not in ("COMBINING", "VARIATION", "")):
@@ -86,8 +96,8 @@ def alphabet_of(channels: tuple[str, ...]) -> Alphabet:
 
 
 def text_pixels(text: str) -> NDArray[np.uint8]:
-    """A text of ``normalise`` as the picture (1, L, 3) uint8 that stands in the record of a run: the three bytes of a
-    letter are its code point, the highest first."""
+    """A text of ``normalise`` as the picture (1, L, 3) uint8 that stands in the record of a run: the three
+    bytes of a letter are its code point, the highest first."""
     points = np.array([ord(character) for character in text], np.uint32)
     return np.stack([points >> 16, points >> 8 & 255, points & 255], -1).astype(np.uint8)[None]
 

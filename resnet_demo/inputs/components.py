@@ -31,8 +31,8 @@ def refuse(sentence: Sentence) -> gr.Error:
 def arrived(payload: Any, otherwise: Sentence) -> str:
     """The path of the file that a visitor uploaded.
 
-    Gradio looks at the paths of objects that have a ``meta`` alone, and ``ImageData`` does not ask for one: whatever
-    a request names arrives here.
+    Gradio looks at the paths of objects that have a ``meta`` alone, and ``ImageData`` does not ask for one:
+    whatever a request names arrives here.
 
     Raises:
         gr.Error: no such file, or one that is not among the uploads; which of the two, nobody is told.
@@ -61,7 +61,8 @@ def check_resource(resource: Any, address: Sentence, otherwise: Sentence) -> Non
 
 
 class PhotoInput(gr.Image):
-    """An image input that hands on the file: how finely it is decoded depends on the network that will see it.
+    """An image input that hands on the file: how finely it is decoded depends on the network that will see
+    it.
 
     Bad files get one clear sentence then, instead of ``{"error": null}``.
     """
@@ -69,8 +70,8 @@ class PhotoInput(gr.Image):
     is_template = True  # drawn by Gradio's own image component in the browser
 
     async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
-        """Addresses are refused: the server fetches nothing on a visitor's behalf. So is what is no file: Gradio
-        would remember it as one to remove at the end.
+        """Addresses are refused: the server fetches nothing on a visitor's behalf. So is what is no file:
+        Gradio would remember it as one to remove at the end.
 
         Raises:
             gr.Error: it is an address, or no file.

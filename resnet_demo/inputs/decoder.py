@@ -1,9 +1,10 @@
-"""The process in which strangers' photos and sounds are opened: requests come in through a pipe, pixels go out.
+"""The process in which strangers' photos and sounds are opened: requests come in through a pipe, pixels go
+out.
 
-It is started by ``decoder_pool.py`` and knows nothing but the bytes it is given: no network, no page, no other
-visitor. A message either way is four bytes of length, a JSON header, and as many further bytes as the header says.
-What bounds it here, where the system can: memory, processor time and wall time a request, no files written, and it
-ends when the pipe does.
+It is started by ``decoder_pool.py`` and knows nothing but the bytes it is given: no network, no page, no
+other visitor. A message either way is four bytes of length, a JSON header, and as many further bytes as the
+header says. What bounds it here, where the system can: memory, processor time and wall time a request, no
+files written, and it ends when the pipe does.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def main() -> None:
 
 
 def answer(header: Mapping[str, Any], data: bytes) -> Answer:
-    """What a request is answered: {"shape", "notice"} and pixels, figures and samples, {"refused": sentence}, or {"failed"}."""
+    """What a request is answered: {"shape", "notice"} and pixels, figures and samples, {"refused":
+    sentence}, or {"failed"}."""
     kind = SoundError if header["task"] == "sound" else PhotoError
     try:
         return TASKS[header["task"]](header, data)
@@ -192,7 +194,8 @@ def _limit(what: int, most: int) -> None:
 
 
 def _bound() -> None:
-    """From here on for one request: the system ends the process when it takes too long, whoever else is gone."""
+    """From here on for one request: the system ends the process when it takes too long, whoever else is
+    gone."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, SECONDS + 1)
     if resource is not None:

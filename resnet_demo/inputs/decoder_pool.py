@@ -1,9 +1,9 @@
 """Processes that open strangers' files, so that a decoder which dies or hangs takes nobody else with it.
 
-Native decoders have bugs, and their input is anybody's. A file's bytes go to a ``Decoder``, a process of its own
-(``decoder.py``), and pixels come back. The pool starts one when all are busy, up to one a core, and puts another in
-the place of one that ended. They are plain processes with pipes, so they work under any script, notebook, thread
-or fork, and they end when this process does, however that ends.
+Native decoders have bugs, and their input is anybody's. A file's bytes go to a ``Decoder``, a process of its
+own (``decoder.py``), and pixels come back. The pool starts one when all are busy, up to one a core, and puts
+another in the place of one that ended. They are plain processes with pipes, so they work under any script,
+notebook, thread or fork, and they end when this process does, however that ends.
 """
 
 from __future__ import annotations
@@ -187,7 +187,8 @@ class DecoderPool:
         pools.add(self)
 
     def _anew(self) -> None:
-        """Without any process: at first, and in a fork, whose parent goes on talking to those that there were."""
+        """Without any process: at first, and in a fork, whose parent goes on talking to those that there
+        were."""
         self._turn = threading.Condition()
         self._idle: list[Decoder] = []
         self._busy: set[Decoder] = set()

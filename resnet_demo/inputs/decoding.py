@@ -1,7 +1,8 @@
-"""How strangers' photos and sounds are opened: in a process of its own, and what comes of it said in one sentence.
+"""How strangers' photos and sounds are opened: in a process of its own, and what comes of it said in one
+sentence.
 
-The page, the engine, the folder command and Ray's tasks all come here. Where processes cannot be started, files are
-opened in this one, and the log says so once.
+The page, the engine, the folder command and Ray's tasks all come here. Where processes cannot be started,
+files are opened in this one, and the log says so once.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def start() -> None:
 
 
 def use_all_cores() -> None:
-    """Open as many files at a time as there are cores: for a folder, not for a page that does other work too."""
+    """Open as many files at a time as there are cores: for a folder, not for a page that does other work
+    too."""
     pool().seats = CORES
 
 

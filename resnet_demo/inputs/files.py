@@ -36,9 +36,9 @@ def is_address(path: str) -> bool:
 def uploaded_file(path: str, folder: str | Path) -> Path | None:
     """The file that a visitor uploaded, or None: for what is elsewhere, is no plain file, or is not there.
 
-    The three are not told apart, so that nobody learns which files the machine has. Links and ``..`` are followed
-    before the comparison. Uploads lie in a folder of their own below ``folder``; what lies in it directly is not
-    the visitors'.
+    The three are not told apart, so that nobody learns which files the machine has. Links and ``..`` are
+    followed before the comparison. Uploads lie in a folder of their own below ``folder``; what lies in it
+    directly is not the visitors'.
 
     Args:
         path: as the visitor's request names it.

@@ -1,6 +1,7 @@
 """A sound as a picture: mel bands up, steps of 20 ms across, as many of each, brightness in decibels.
 
-How many, and up to which frequency, a network's card says: 96 and 8 kHz for any sound, 64 and 4 kHz for a spoken word.
+How many, and up to which frequency, a network's card says: 96 and 8 kHz for any sound, 64 and 4 kHz for a
+spoken word.
 
 The mel scale is that of O'Shaughnessy 1987 and of HTK, ``mel = 2595 log10(1 + f / 700)``; the bands are
 triangles that overlap by half, as in Davis and Mermelstein 1980 (https://doi.org/10.1109/TASSP.1980.1163420).

@@ -18,7 +18,8 @@ from resnet_demo.records import Preprocessing
 
 
 def photo_picture(given: Any, preprocessing: Preprocessing) -> NDArray[np.uint8] | None:
-    """A photo, opened, as an array or as a file (its path, bytes, or opened for reading), as the network takes it.
+    """A photo, opened, as an array or as a file (its path, bytes, or opened for reading), as the network
+    takes it.
 
     Raises:
         PhotoError: a file or an array that is no photo.
@@ -49,7 +50,8 @@ def picture_of(pixels: NDArray[Any]) -> Image.Image:
     ):
         raise PhotoError(
             later(
-                "A picture as an array is (height, width, 3), uint8 of 0 to 255; this one is {shape}, {dtype}.",
+                "A picture as an array is (height, width, 3), uint8 of 0 to 255; this one is {shape},"
+                " {dtype}.",
                 shape=pixels.shape,
                 dtype=pixels.dtype,
             )
@@ -79,8 +81,8 @@ register(
         spent=later("photo to tensor {prepare} ms, network with capture {forward} ms, all {total} ms"),
         strength=later("Strength of the colours over the photo"),
         fresh=later(
-            "Fresh networks of {depth} blocks with the same initial weights, this photo at 32×32 pixels, batch norm "
-            "{norms}<span class='clock'>; {milliseconds} ms for both</span>."
+            "Fresh networks of {depth} blocks with the same initial weights, this photo at 32×32 pixels,"
+            " batch norm {norms}<span class='clock'>; {milliseconds} ms for both</span>."
         ),
         invitation=later("Drop a photo on the left, paste one, use the camera, or take an example."),
         refusal=later(

@@ -1,8 +1,8 @@
 """From the colours of any opened picture to those of sRGB in 8 bits: depth, transparency, colour profile.
 
 A profile (ICC.1) says what the numbers of a photo mean: Display P3 of phones, Adobe RGB of cameras, CMYK of
-printers. littleCMS converts; a profile that means sRGB, as most do, is recognised by what it does to some colours
-and costs nothing after the first time. A broken one is ignored.
+printers. littleCMS converts; a profile that means sRGB, as most do, is recognised by what it does to some
+colours and costs nothing after the first time. A broken one is ignored.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def grey_range(image: Image.Image, rows: int) -> GreyRange:
     """Which values of a deep grey picture become black and white; gone through by strips of so many rows.
 
     For 16 bits: 0 and 65535; where every value fits into 12, 10 or 8 bits, as microscopes and X-ray machines
-    store them, the largest of those. For 32-bit integers and floats, the narrowest of 0..1 (floats only), 0..255
-    and 0..65535 that holds all finite values; else their own range.
+    store them, the largest of those. For 32-bit integers and floats, the narrowest of 0..1 (floats only),
+    0..255 and 0..65535 that holds all finite values; else their own range.
     """
     if not image.mode.startswith(("I", "F")):
         return GreyRange()
@@ -71,7 +71,8 @@ def grey_range(image: Image.Image, rows: int) -> GreyRange:
 
 
 def as_rgb(image: Image.Image, grey: GreyRange, profile: Profile | None = None) -> Image.Image:
-    """A picture, or a strip of it, as RGB at full size, seen over white; only CMYK follows ``profile`` here."""
+    """A picture, or a strip of it, as RGB at full size, seen over white; only CMYK follows ``profile``
+    here."""
     if image.mode.startswith(("I", "F")):
         low, high = grey.low, grey.high
         values = np.nan_to_num(np.asarray(image, dtype=np.float64), nan=low, posinf=high, neginf=low)

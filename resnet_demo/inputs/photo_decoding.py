@@ -1,7 +1,7 @@
 """From the bytes a stranger uploads to an upright RGB picture, or one clear sentence.
 
-Nothing here changes a global setting of Pillow, so photos may be opened in several threads at once. A server opens
-those of strangers in a process of its own, see ``decoding.py``.
+Nothing here changes a global setting of Pillow, so photos may be opened in several threads at once. A server
+opens those of strangers in a process of its own, see ``decoding.py``.
 
 Rules:
     * A file that stops before its last pixel is refused: the rest of the picture would be
@@ -143,7 +143,8 @@ def _unreadable(kind: str) -> Sentence:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Make an opened picture of any mode an upright RGB one, as ``open_photo`` returns it; it keeps its pixels.
+    """Make an opened picture of any mode an upright RGB one, as ``open_photo`` returns it; it keeps its
+    pixels.
 
     Raises:
         PhotoError: if it is too large or its pixels cannot be read.

@@ -85,7 +85,8 @@ def opens_jxl() -> bool:
 def jpeg_process(data: bytes) -> int | None:
     """Which of the coding processes of ITU T.81 a JPEG uses: n of its SOFn marker; None if it has none.
 
-    0 to 2 are the sequential and progressive ones with Huffman codes; 3 is lossless, 9 and 10 have arithmetic codes.
+    0 to 2 are the sequential and progressive ones with Huffman codes; 3 is lossless, 9 and 10 have arithmetic
+    codes.
     """
     at = data.find(b"\xff\xd8") + 2
     while 2 <= at < len(data) - 3:

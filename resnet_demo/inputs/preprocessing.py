@@ -20,8 +20,8 @@ GREY = (128, 128, 128)  # around a padded photo
 def needed_side(preprocessing: Preprocessing) -> int:
     """Pixels that the short side of a photo has to keep for a network.
 
-    FINER times the input's, as the training photos had 180 for an input of 144. A JPEG is decoded no finer, which
-    takes half the time: its format gives a half, a quarter or an eighth of the size for less work.
+    FINER times the input's, as the training photos had 180 for an input of 144. A JPEG is decoded no finer,
+    which takes half the time: its format gives a half, a quarter or an eighth of the size for less work.
     A published recipe is followed to the pixel as far as the limits of decoding allow.
     """
     if preprocessing.crop_share < 1:

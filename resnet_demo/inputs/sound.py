@@ -18,17 +18,23 @@ from resnet_demo.records import Preprocessing
 def sound_picture(given: Any, preprocessing: Preprocessing) -> NDArray[np.uint8] | None:
     """A sound, as ``open_sound`` or ``open_recording`` give it, as the network takes it."""
     samples = given.samples if isinstance(given, Recording) else given
-    if not isinstance(samples, np.ndarray) or not np.issubdtype(samples.dtype, np.floating) or samples.ndim != 1:
+    if (
+        not isinstance(samples, np.ndarray)
+        or not np.issubdtype(samples.dtype, np.floating)
+        or samples.ndim != 1
+    ):
         return None
     wanted = preprocessing.size * HOP
     return mel_picture(
-        stretch_of(samples, begin_for(samples, preprocessing), wanted), preprocessing.size, preprocessing.highest
+        stretch_of(samples, begin_for(samples, preprocessing), wanted),
+        preprocessing.size,
+        preprocessing.highest,
     )
 
 
 def begin_for(samples: NDArray[np.floating], preprocessing: Preprocessing) -> int:
-    """Which of ``samples``, at most LENGTH of them, is the first that the network hears: that of the sound for one
-    that hears LENGTH; for one that hears less, such that the word is in the middle."""
+    """Which of ``samples``, at most LENGTH of them, is the first that the network hears: that of the sound
+    for one that hears LENGTH; for one that hears less, such that the word is in the middle."""
     wanted = preprocessing.size * HOP
     return 0 if wanted >= LENGTH else begin_of(samples, wanted)
 
@@ -63,8 +69,8 @@ register(
         spent=later("sound to tensor {prepare} ms, network with capture {forward} ms, all {total} ms"),
         strength=later("Strength of the colours over the sound"),
         fresh=later(
-            "Fresh networks of {depth} blocks with the same initial weights, this sound at 32×32 pixels, batch norm "
-            "{norms}<span class='clock'>; {milliseconds} ms for both</span>."
+            "Fresh networks of {depth} blocks with the same initial weights, this sound at 32×32 pixels,"
+            " batch norm {norms}<span class='clock'>; {milliseconds} ms for both</span>."
         ),
         invitation=later(
             "This network listens: record a sound or take an example in the panel “Sound” below."

@@ -144,7 +144,8 @@ def _check(rate: int, channels: int) -> None:
     if not 1 <= channels <= MAX_CHANNELS:
         raise SoundError(
             later(
-                "The sound has {channels} channels; at most {most} are allowed: please save it with one or two.",
+                "The sound has {channels} channels; at most {most} are allowed: please save it with one or"
+                " two.",
                 channels=channels,
                 most=MAX_CHANNELS,
             )
@@ -152,7 +153,8 @@ def _check(rate: int, channels: int) -> None:
     if not RATES[0] <= rate <= RATES[1]:
         raise SoundError(
             later(
-                "The sound has {rate} samples a second; {low} to {high} are allowed: please save it with 44100.",
+                "The sound has {rate} samples a second; {low} to {high} are allowed: please save it with"
+                " 44100.",
                 rate=rate,
                 low=RATES[0],
                 high=RATES[1],

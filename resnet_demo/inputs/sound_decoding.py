@@ -1,15 +1,15 @@
 """From the bytes of a sound that a stranger uploads or records to what the network that listens takes.
 
-``open_sound`` gives mono samples at 16 kHz, or one clear sentence. A server opens those of strangers in a process
-of its own, see ``decoding.py``. Which files are sounds, and how their samples are reached, is in
+``open_sound`` gives mono samples at 16 kHz, or one clear sentence. A server opens those of strangers in a
+process of its own, see ``decoding.py``. Which files are sounds, and how their samples are reached, is in
 ``sound_containers.py``. Rules:
     * What the header says is checked before a sample is decoded, and never more than the first
       MOST_SECONDS is.
-    * Channels are averaged; where they cancel each other, as in stereo whose one cable was wired the wrong way
-      round, the loudest is taken instead.
-    * Of a longer sound 1.92 s are used: of the stretches that hold at least nineteen twentieths of the energy of
-      the one that holds most, in steps of 20 ms, the middle one of the first that lie together, so that a word
-      stands in its middle. A shorter one is followed by silence.
+    * Channels are averaged; where they cancel each other, as in stereo whose one cable was wired the wrong
+      way round, the loudest is taken instead.
+    * Of a longer sound 1.92 s are used: of the stretches that hold at least nineteen twentieths of the
+      energy of the one that holds most, in steps of 20 ms, the middle one of the first that lie together,
+      so that a word stands in its middle. A shorter one is followed by silence.
     * Samples that are no numbers are refused; what lies beyond -1..1 is not, since level does not matter.
 """
 
@@ -79,7 +79,8 @@ def open_recording(source: FileSource) -> Recording:
     if largest * scale < SILENT:
         raise SoundError(
             later(
-                "The sound is silent: please check that the right microphone is chosen and not muted, and record again."
+                "The sound is silent: please check that the right microphone is chosen and not muted, and"
+                " record again."
             )
         )
     found = resample(stretch / largest, rate)
@@ -143,7 +144,8 @@ def resample(samples: NDArray[np.float64], rate: int) -> NDArray[np.float64]:
 
 
 def mixed(channels: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Channels (N, C), finite, as one (N,): their mean, or the loudest where the mean keeps less than CANCELLED of it."""
+    """Channels (N, C), finite, as one (N,): their mean, or the loudest where the mean keeps less than
+    CANCELLED of it."""
     mean = channels.mean(axis=1, dtype=np.float64)
     if channels.shape[1] == 1 or not len(mean):
         return mean

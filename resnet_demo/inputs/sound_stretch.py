@@ -16,8 +16,8 @@ class Recording:
     """A sound that was opened.
 
     Attributes:
-        samples: float32 at RATE samples a second, one channel, finite, -1..1: the stretch that is used, at most LENGTH
-            and no longer than the sound.
+        samples: float32 at RATE samples a second, one channel, finite, -1..1: the stretch that is used, at
+            most LENGTH and no longer than the sound.
         begin: seconds before it.
         seconds: how long the sound is, as far as it was looked at.
         outline: (OUTLINE,) float32, 0..1: how loud each part of the whole is, the loudest 1.
@@ -34,7 +34,8 @@ class Recording:
 
 
 def middle_of(samples: NDArray[np.floating]) -> float:
-    """The middle of the part that holds all but TAIL of the energy at either end, in samples; 0 for silence."""
+    """The middle of the part that holds all but TAIL of the energy at either end, in samples; 0 for
+    silence."""
     energy = np.cumsum(np.square(samples, dtype=np.float64))
     if not len(energy) or energy[-1] <= 0:
         return 0.0
@@ -43,8 +44,8 @@ def middle_of(samples: NDArray[np.floating]) -> float:
 
 
 def begin_of(samples: NDArray[np.floating], wanted: int) -> int:
-    """Where the stretch of ``wanted`` samples begins that a network for words hears: the word in its middle. It may
-    lie before the first sample."""
+    """Where the stretch of ``wanted`` samples begins that a network for words hears: the word in its
+    middle. It may lie before the first sample."""
     return round(middle_of(samples) - wanted / 2)
 
 

@@ -47,7 +47,9 @@ register(
         code='read_text("A sentence."',
         axes="letters",
         side=lambda preprocessing: (1, min(USUAL, preprocessing.size)),
-        fits=lambda shape, preprocessing: shape[0] == 1 and 0 < shape[1] <= preprocessing.size and shape[2:] == (3,),
+        fits=lambda shape, preprocessing: (
+            shape[0] == 1 and 0 < shape[1] <= preprocessing.size and shape[2:] == (3,)
+        ),
         letters=text_of,
         noun=later("text"),
         taken=later("as read"),
@@ -60,7 +62,9 @@ register(
         spent=later("text to tensor {prepare} ms, network with capture {forward} ms, all {total} ms"),
         strength=later("Strength of the colours over the text"),
         fresh=later("Fresh networks of {depth} blocks, batch norm {norms}; {milliseconds} ms for both."),
-        invitation=later("This network reads: write a sentence in the panel “Text” below, or take an example there."),
+        invitation=later(
+            "This network reads: write a sentence in the panel “Text” below, or take an example there."
+        ),
         refusal=later("{name} reads and cannot see or hear: give it a text, or choose another network."),
         missing=later("No network here reads: put the network for languages and its card into weights/."),
     )

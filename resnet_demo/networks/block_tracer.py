@@ -1,8 +1,8 @@
 """Find ``x + F(x)`` in what a module does, for blocks of classes that nobody described.
 
-The module's own ``forward`` is traced by ``torch.fx`` with its children as black boxes: no photo is needed and
-nothing is computed. What is found says which of its additions is the sum, and which side is the shortcut; the
-values themselves are taken while the module's real code runs (``analysis/sum_taps``).
+The module's own ``forward`` is traced by ``torch.fx`` with its children as black boxes: no photo is needed
+and nothing is computed. What is found says which of its additions is the sum, and which side is the shortcut;
+the values themselves are taken while the module's real code runs (``analysis/sum_taps``).
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ _found: WeakKeyDictionary[nn.Module, tuple[Hashable, TracedSum | None]] = WeakKe
 
 
 def trace_sum(module: nn.Module) -> TracedSum | None:
-    """The sum of a branch and a shortcut in the ``forward`` of ``module``; None if there is not exactly that."""
+    """The sum of a branch and a shortcut in the ``forward`` of ``module``; None if there is not exactly
+    that."""
     if isinstance(module, (*CONTAINERS, torch.jit.ScriptModule)):
         return None
     state = _state(module)
@@ -62,7 +63,8 @@ def trace_sum(module: nn.Module) -> TracedSum | None:
 
 
 def _state(module: nn.Module) -> Hashable:
-    """What the course of ``forward`` can depend on: its code, the kinds of the children, numbers and switches."""
+    """What the course of ``forward`` can depend on: its code, the kinds of the children, numbers and
+    switches."""
     plain = tuple(
         (name, value)
         for name, value in vars(module).items()
@@ -80,7 +82,8 @@ def _trace(module: nn.Module) -> TracedSum | None:
         fixed = {option.name: option.default for option in options if option.default is not option.empty}
         graph = _OwnForward().trace(module, fixed)
         return _find_sum(module, graph)
-    except Exception:  # noqa: BLE001 whatever a stranger's forward raises when it is given a stand-in for a tensor
+    # whatever a stranger's forward raises when it is given a stand-in for a tensor
+    except Exception:  # noqa: BLE001
         return None
     finally:
         module.training = was
@@ -127,8 +130,8 @@ def _follow_changes(nodes: list[fx.Node]) -> None:
 
 
 def _depths(module: nn.Module, nodes: list[fx.Node], start: fx.Node) -> dict[fx.Node, int]:
-    """How much lies on the longest way from ``start`` to each node that depends on it: LAYER for each projection
-    (1x1 convolution, linear layer), ONE_LAYER for each convolution of a larger kernel."""
+    """How much lies on the longest way from ``start`` to each node that depends on it: LAYER for each
+    projection (1x1 convolution, linear layer), ONE_LAYER for each convolution of a larger kernel."""
     depth: dict[fx.Node, int] = {start: 0}
     for node in nodes:
         before = [depth[other] for other in node.all_input_nodes if other in depth]

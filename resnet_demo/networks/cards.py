@@ -16,15 +16,18 @@ from resnet_demo.i18n import known, later
 from resnet_demo.records import Preprocessing
 
 IMAGENET = later(
-    "This network has seen the 1,000 classes of ImageNet, from goldfish to toilet paper; people are none of them."
+    "This network has seen the 1,000 classes of ImageNet, from goldfish to toilet paper; people are none of"
+    " them."
 )
 KNOWN = (
     later("This network has seen only cats and dogs, and must call everything one of them."),
     later(
-        "Trained only on sounds that this project's own program made; it must call every sound one of its ten kinds."
+        "Trained only on sounds that this project's own program made; it must call every sound one of its ten"
+        " kinds."
     ),
     later(
-        "This network has seen the ten classes of CIFAR-10, 32 by 32 pixels small, and must call everything one of them."
+        "This network has seen the ten classes of CIFAR-10, 32 by 32 pixels small, and must call everything"
+        " one of them."
     ),
 )  # in cards
 ABOUT = (
@@ -58,8 +61,8 @@ class Card:
 
     Attributes:
         network: name on the menu.
-        config: rebuilds the network, see ``families.Family.build``; the dataclass of a family is taken as well.
-            None for a network that is not rebuilt from its card.
+        config: rebuilds the network, see ``families.Family.build``; the dataclass of a family is taken as
+            well. None for a network that is not rebuilt from its card.
         preprocessing: how a photo becomes its input.
         classes: in the order of the logits; a binary network (one logit) names two, the
             second being the one that a positive logit means.
@@ -107,7 +110,8 @@ class Card:
             raise ValueError(f"the temperature must be positive, got {self.temperature}")
 
     def _check_config(self, config: Any) -> None:
-        """Raises TypeError or ValueError if it cannot be one, as far as that can be seen without its family."""
+        """Raises TypeError or ValueError if it cannot be one, as far as that can be seen without its
+        family."""
         if not isinstance(config, Mapping) or not all(isinstance(key, str) for key in config):
             raise TypeError("the configuration of a card is an object")
         if "widths" in config and not config["widths"]:
@@ -265,8 +269,8 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 
 def is_card(path: Path) -> bool:
-    """Whether the file at ``path`` means to be one of our cards, whatever is wrong with it: a ``mine.json`` of
-    something else beside ``mine.safetensors`` is none."""
+    """Whether the file at ``path`` means to be one of our cards, whatever is wrong with it: a ``mine.json``
+    of something else beside ``mine.safetensors`` is none."""
     try:
         found = json.loads(read_bytes(path, MAX_HEADER))
     except (CheckpointError, ValueError, RecursionError):
@@ -285,7 +289,8 @@ def named_by(checkpoint: Path) -> str:
 
 
 def read_checkpoint(checkpoint: Path, blocks: int = 0) -> MenuEntry:
-    """The entry of a network of one's own: from its card if it has one; else ``blocks`` says how many it has."""
+    """The entry of a network of one's own: from its card if it has one; else ``blocks`` says how many it
+    has."""
     try:
         return entry_of(read_card(checkpoint))
     except CheckpointError:

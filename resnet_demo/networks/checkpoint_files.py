@@ -1,7 +1,7 @@
 """A file that people bring to what it holds, and what to say of those that hold no state dict.
 
-Nothing in a file is executed: safetensors are numbers, and pickles are read through ``weights_only``, with inert
-stand-ins for whatever else lies beside the tensors (options, callbacks).
+Nothing in a file is executed: safetensors are numbers, and pickles are read through ``weights_only``, with
+inert stand-ins for whatever else lies beside the tensors (options, callbacks).
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def read_checkpoint_file(path: Path, allow_pickle: bool) -> Any:
     if not allow_pickle:
         raise CheckpointError(
             later(
-                "{file} is in PyTorch's pickle format: allow its tensors to be read with --allow-pth, or convert it "
-                "to .safetensors.",
+                "{file} is in PyTorch's pickle format: allow its tensors to be read with --allow-pth, or"
+                " convert it to .safetensors.",
                 file=name,
             )
         )
@@ -92,7 +92,8 @@ def refusal(name: str, kind: str, remedy: str) -> CheckpointError:
 
 
 def _check_archive(name: str, payload: bytes) -> None:
-    """Refuse archives that are no checkpoints of PyTorch, and those that would unpack to more than they say."""
+    """Refuse archives that are no checkpoints of PyTorch, and those that would unpack to more than they
+    say."""
     try:
         with zipfile.ZipFile(io.BytesIO(payload)) as archive:
             entries = archive.infolist()

@@ -85,7 +85,8 @@ def load_checkpoint(path: Path) -> tuple[Any, Card]:
     if digest != card.sha256:
         raise CheckpointError(
             later(
-                "{file} is not the file its card describes (SHA-256 {found}…, not {wanted}…); fetch it again.",
+                "{file} is not the file its card describes (SHA-256 {found}…, not {wanted}…); fetch it"
+                " again.",
                 file=path.name,
                 found=digest[:8],
                 wanted=card.sha256[:8],
@@ -138,8 +139,8 @@ def read_tensors(name: str, payload: bytes) -> dict[str, Tensor]:
 def load_strictly(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
     """Put ``tensors`` into ``model``, which must have exactly these names and shapes, all finite.
 
-    As in ``load_state_dict``, counters of training steps (``num_batches_tracked``) may be missing: files of before
-    2018, and torchvision's published ones, have none, and nothing is computed from them.
+    As in ``load_state_dict``, counters of training steps (``num_batches_tracked``) may be missing: files of
+    before 2018, and torchvision's published ones, have none, and nothing is computed from them.
 
     Raises:
         CheckpointError: names the first thing that does not fit; ``model`` is then unchanged.

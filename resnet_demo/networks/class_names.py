@@ -48,15 +48,16 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     except (ValueError, TypeError, RecursionError, csv.Error):
         raise CheckpointError(
             later(
-                "{names} is no list of class names: a JSON list, a text file of one name a line, or a JSON object "
-                "of numbers and names is read.",
+                "{names} is no list of class names: a JSON list, a text file of one name a line, or a JSON"
+                " object of numbers and names is read.",
                 names=path.name,
             )
         ) from None
 
 
 def names_from(found: Any) -> tuple[str, ...]:
-    """The names in an object that was read from JSON or from a checkpoint. Raises ValueError or TypeError if none."""
+    """The names in an object that was read from JSON or from a checkpoint. Raises ValueError or TypeError if
+    none."""
     return _checked(_from_json(found))
 
 
@@ -67,7 +68,8 @@ def _checked(names: list[str]) -> tuple[str, ...]:
 
 
 def decode_text(payload: bytes, name: str) -> str:
-    """Text in UTF-8 or UTF-16, with or without a byte order mark; else in Latin-1, as old Windows programs write.
+    """Text in UTF-8 or UTF-16, with or without a byte order mark; else in Latin-1, as old Windows programs
+    write.
 
     Raises:
         CheckpointError: it is no text.
@@ -146,7 +148,8 @@ def _from_lines(text: str) -> list[str]:
 
 
 def _from_columns(rows: list[list[str]]) -> list[str]:
-    """Names from rows of a number and a name in either order, with or without a heading; [] if they are not such."""
+    """Names from rows of a number and a name in either order, with or without a heading; [] if they are not
+    such."""
     if not rows or any(len(row) != 2 for row in rows):
         return []
     for number, name in ((0, 1), (1, 0)):

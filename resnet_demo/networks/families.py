@@ -52,12 +52,12 @@ class Family:
 
     Attributes:
         name: in the cards.
-        network: class of its networks, whose instances carry their configuration, a dataclass, as ``config``; or
-            the module and name of a library's class, which is not imported for it.
+        network: class of its networks, whose instances carry their configuration, a dataclass, as ``config``;
+            or the module and name of a library's class, which is not imported for it.
         build: the network that a card's configuration describes, with fresh parameters. Raises TypeError or
             ValueError if it describes none.
-        recognize: what is made of a state dict, or None if it is not one of this family's; it is also given the
-            config.json of timm or transformers beside the file, or {}, and the file's name for sentences.
+        recognize: what is made of a state dict, or None if it is not one of this family's; it is also given
+            the config.json of timm or transformers beside the file, or {}, and the file's name for sentences.
             Raises CheckpointError for a network of this family that cannot be built.
         stem: what comes before the residual blocks, as one module.
         head: what comes after them, as one module.

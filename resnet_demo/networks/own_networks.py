@@ -1,7 +1,7 @@
 """Networks that people bring: a checkpoint of any family, with whatever lies beside it.
 
-Class names, preprocessing and the configuration of timm or transformers are taken from the files named, or from
-those that lie beside the checkpoint; what nobody says is assumed, and the card says so.
+Class names, preprocessing and the configuration of timm or transformers are taken from the files named, or
+from those that lie beside the checkpoint; what nobody says is assumed, and the card says so.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class OwnNetwork:
         path: the checkpoint.
         classes: file of its class names; what lies beside the checkpoint when None.
         allow_pickle: whether .pth and the like are read, as tensors alone.
-        preprocessing: file that says how a photo becomes the input; what lies beside the checkpoint when None.
+        preprocessing: file that says how a photo becomes the input; what lies beside the checkpoint when
+        None.
     """
 
     name: str
@@ -116,7 +117,8 @@ def recognize(
         raise refusal(name, kind, later("only residual networks with convolutions can be shown"))
     raise CheckpointError(
         later(
-            "{file} is not the state dict of a ResNet that is known here: its tensors are called {key} and so on.",
+            "{file} is not the state dict of a ResNet that is known here: its tensors are called {key} and"
+            " so on.",
             file=name,
             key=f"{next(iter(tensors))!r:.60}",
         )
@@ -233,8 +235,8 @@ def _preprocessing(
     """How a photo becomes the input, and what was assumed of it.
 
     Raises:
-        CheckpointError: the file that was named, or is called like the checkpoint, does not say it, or says it for
-            another number of channels.
+        CheckpointError: the file that was named, or is called like the checkpoint, does not say it, or says
+            it for another number of channels.
     """
     usual = recognized.preprocessing
     data = "CIFAR-10" if usual.mean == CIFAR_10.mean else "ImageNet"
@@ -265,8 +267,8 @@ def _preprocessing(
         return chosen, ()
     return usual, (
         later(
-            "Assumed, since nothing beside the file tells: {size} pixels a side, {share} % of the short side, "
-            "normalised as for {data}: say otherwise with --preprocessing.",
+            "Assumed, since nothing beside the file tells: {size} pixels a side, {share} % of the short side,"
+            " normalised as for {data}: say otherwise with --preprocessing.",
             size=usual.size,
             share=f"{100 * usual.crop_share:g}",
             data=data,

@@ -36,8 +36,8 @@ def read_preprocessing(path: Path, usual: Preprocessing) -> Preprocessing:
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise CheckpointError(
             later(
-                "{file} does not say how a photo becomes the input ({reason}): size, crop_share, mean and std are "
-                "read.",
+                "{file} does not say how a photo becomes the input ({reason}): size, crop_share, mean and std"
+                " are read.",
                 file=path.name,
                 reason=f"{error!s:.120}",
             )
@@ -45,7 +45,8 @@ def read_preprocessing(path: Path, usual: Preprocessing) -> Preprocessing:
 
 
 def preprocessing_from(found: Mapping[str, Any], usual: Preprocessing) -> Preprocessing:
-    """The recipe in an object of any of the three forms. Raises ValueError, TypeError or LookupError if there is none."""
+    """The recipe in an object of any of the three forms. Raises ValueError, TypeError or LookupError if there
+    is none."""
     if isinstance(found.get("pretrained_cfg"), Mapping):
         return _from_timm(found["pretrained_cfg"], usual)
     if "input_size" in found or ("crop_pct" in found and "image_mean" not in found):
@@ -74,13 +75,14 @@ def _from_timm(found: Mapping[str, Any], usual: Preprocessing) -> Preprocessing:
     mode = found.get("crop_mode", "center")
     if mode not in ("center", "squash", "border"):
         raise ValueError(f"crop_mode {mode!r:.20}")
+    interpolation = PILLOW.get(found.get("interpolation", usual.interpolation), "bilinear")
     return Preprocessing(
         size=int(size[1]),
         resize={"center": "crop", "squash": "squash", "border": "pad"}[mode],  # type: ignore[arg-type]
         mean=tuple(found.get("mean", usual.mean)),
         std=tuple(found.get("std", usual.std)),
         crop_share=float(share),
-        interpolation=PILLOW.get(found.get("interpolation", usual.interpolation), "bilinear"),  # type: ignore[arg-type]
+        interpolation=interpolation,  # type: ignore[arg-type]
     )
 
 
@@ -108,7 +110,8 @@ def _from_transformers(found: Mapping[str, Any], usual: Preprocessing) -> Prepro
     if not found.get("do_rescale", True):
         raise ValueError("values of 0 to 255 are not offered")
     interpolation = PILLOW.get(found.get("resample", usual.interpolation), "bilinear")
-    return Preprocessing(size, resize, mean, std, crop_share=share, interpolation=interpolation)  # type: ignore[arg-type]
+    kinds = {"crop_share": share, "interpolation": interpolation}
+    return Preprocessing(size, resize, mean, std, **kinds)  # type: ignore[arg-type]
 
 
 SQUASHED_FROM = 384  # pixels: ConvNeXt's processor squashes from there on

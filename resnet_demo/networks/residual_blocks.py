@@ -1,9 +1,9 @@
 """Residual blocks of any class: where F(x), the shortcut, their sum and the activation are found in each.
 
 A block computes ``activation(F(x) + shortcut(x))`` (He et al. 2015, https://arxiv.org/abs/1512.03385) or
-``F(x) + shortcut(x)`` (He et al. 2016, https://arxiv.org/abs/1603.05027). A ``BlockKind`` says, for one class,
-which of its modules hold these values; of a class without a kind the sum is looked for in what its ``forward``
-does (``block_tracer``). This is the one place where classes of blocks are told apart.
+``F(x) + shortcut(x)`` (He et al. 2016, https://arxiv.org/abs/1603.05027). A ``BlockKind`` says, for one
+class, which of its modules hold these values; of a class without a kind the sum is looked for in what its
+``forward`` does (``block_tracer``). This is the one place where classes of blocks are told apart.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ Activation = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class BlockKind:
-    """Where the values of one class of residual block are; each place is a dotted name or a function of the block.
+    """Where the values of one class of residual block are; each place is a dotted name or a function of the
+    block.
 
     Attributes:
         residual: the module whose last output is F(x) as it enters the sum: after any pooling and scaling.
@@ -59,7 +60,8 @@ _KINDS: dict[str, BlockKind] = {}  # by the class's module and name: a class nee
 
 
 def register_block(block: type[nn.Module] | str, kind: BlockKind) -> None:
-    """Say where the values of a class of block are, for ``capture_blocks``, gates and all that builds on them.
+    """Say where the values of a class of block are, for ``capture_blocks``, gates and all that builds on
+    them.
 
     Subclasses have the same kind unless they have a ``forward`` of their own. The first capture checks that
     the values add up.
@@ -70,7 +72,8 @@ def register_block(block: type[nn.Module] | str, kind: BlockKind) -> None:
 
     Example::
 
-        register_block(MyBlock, BlockKind(residual="norm2", shortcut="project", takes_sum="act", activation="act"))
+        register_block(MyBlock, BlockKind(residual="norm2", shortcut="project", takes_sum="act",
+        activation="act"))
     """
     _KINDS[block if isinstance(block, str) else _name(block)] = kind
 
@@ -135,8 +138,8 @@ def activation_of(block: nn.Module) -> Activation:
 def residual_blocks(model: nn.Module) -> dict[str, nn.Module]:
     """The residual blocks of ``model`` by name, in the order in which it holds them.
 
-    Blocks of a registered kind are taken as they are. Elsewhere a module is a block if its own ``forward`` adds
-    F(x) and a shortcut; of blocks within a block the outer one counts, unless it holds several.
+    Blocks of a registered kind are taken as they are. Elsewhere a module is a block if its own ``forward``
+    adds F(x) and a shortcut; of blocks within a block the outer one counts, unless it holds several.
     """
     found: dict[str, nn.Module] = {}
     _search("", model, found)

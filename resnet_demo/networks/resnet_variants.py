@@ -1,9 +1,9 @@
 """The ResNets that people train, as one family: what torchvision, timm, transformers and CIFAR code build.
 
-Basic and bottleneck blocks (He et al. 2015, https://arxiv.org/abs/1512.03385), wide and grouped ones, stems of
-one 7x7 or 3x3 convolution or of three, shortcuts by projection, by average pool and projection (He et al. 2018,
-https://arxiv.org/abs/1812.01187) or without parameters (option A), squeeze-and-excitation (Hu et al. 2018,
-https://arxiv.org/abs/1709.01507), efficient channel attention (Wang et al. 2020,
+Basic and bottleneck blocks (He et al. 2015, https://arxiv.org/abs/1512.03385), wide and grouped ones, stems
+of one 7x7 or 3x3 convolution or of three, shortcuts by projection, by average pool and projection (He et al.
+2018, https://arxiv.org/abs/1812.01187) or without parameters (option A), squeeze-and-excitation (Hu et al.
+2018, https://arxiv.org/abs/1709.01507), efficient channel attention (Wang et al. 2020,
 https://arxiv.org/abs/1910.03151) and blur pools (Zhang 2019, https://arxiv.org/abs/1904.11486).
 
 Parameters are named as in torchvision and timm, so that their state dicts fit as they are.

@@ -106,7 +106,8 @@ def _without_tensors(found: Mapping[Any, Any], name: str) -> str:
 def strip_prefix(
     tensors: Mapping[str, Tensor], first: str, last: str, name: str = ""
 ) -> dict[str, Tensor] | None:
-    """The tensors that share the prefix of those called ``first`` and ``last``, without it; None if there are none.
+    """The tensors that share the prefix of those called ``first`` and ``last``, without it; None if there are
+    none.
 
     Raises:
         CheckpointError: there are several.

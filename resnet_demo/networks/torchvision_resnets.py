@@ -1,7 +1,7 @@
 """torchvision's five ResNets with the weights that it publishes, IMAGENET1K_V1.
 
-They are fetched on first use into torch's own cache, where torchvision keeps them too. A file of the right hash
-that lies there, or in the cache of the Hugging Face hub, is taken as it is.
+They are fetched on first use into torch's own cache, where torchvision keeps them too. A file of the right
+hash that lies there, or in the cache of the Hugging Face hub, is taken as it is.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def load_field(network: FieldNetwork, progress: Progress = nothing) -> tuple[nn.
 
 
 def _in_hub_cache(file: str, sha256: str) -> Iterator[Path]:
-    """Files of this hash in the cache of the Hugging Face hub, whose files are named by it, or of this name."""
+    """Files of this hash in the cache of the Hugging Face hub, whose files are named by it, or of this
+    name."""
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     hub = Path(os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or home / "hub")
     for pattern in (f"models--*/blobs/{sha256}*", f"models--*/snapshots/*/{file}"):

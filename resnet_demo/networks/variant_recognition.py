@@ -117,17 +117,16 @@ def _read_config(shapes: Shapes, hints: Mapping[str, Any], blur: bool) -> Varian
         shortcut_kernel=shortcut_kernel,
         stride_first=bool(hints.get("downsample_in_bottleneck", False)),
         attention="se" if se else "eca" if eca else "",
-        antialias="blur"
-        if blur
-        else ANTIALIAS[found[2]]
-        if (found := ANTIALIASED.search(architecture))
-        else "",
+        antialias=(
+            "blur" if blur else ANTIALIAS[found[2]] if (found := ANTIALIASED.search(architecture)) else ""
+        ),
         norm="batch" if "bn1.running_mean" in shapes else "group",
     )
 
 
 def _architecture_in(name: str) -> Mapping[str, str]:
-    """The architecture in a file's name such as resnetaa50_a1h-4cf422b3.pth, where the tensors cannot tell it."""
+    """The architecture in a file's name such as resnetaa50_a1h-4cf422b3.pth, where the tensors cannot tell
+    it."""
     found = ANTIALIASED.search(name.lower())
     return {"architecture": found.group()} if found else {}
 
@@ -257,8 +256,8 @@ def _assumed(
     elif not {"downsample_in_bottleneck", "architecture"} & hints.keys():
         found.append(
             later(
-                "Assumed, since the file cannot tell: strides, pools and activations as in torchvision's ResNets, "
-                "without timm's blurred (blur) or averaged (aa) strides."
+                "Assumed, since the file cannot tell: strides, pools and activations as in torchvision's"
+                " ResNets, without timm's blurred (blur) or averaged (aa) strides."
             )
         )
     if config.pool == "none":

@@ -1,8 +1,8 @@
 """To whom the page answers: under which names it may be reached, and which other pages may use or frame it.
 
-A browser lets any site send requests to 127.0.0.1 or, by giving its own name another address (DNS rebinding), read
-the answers. The name in ``Host`` gives it away: a page that is bound to this machine answers to the names of this
-machine only. Behind a proxy it answers to the names that it is told.
+A browser lets any site send requests to 127.0.0.1 or, by giving its own name another address (DNS rebinding),
+read the answers. The name in ``Host`` gives it away: a page that is bound to this machine answers to the
+names of this machine only. Behind a proxy it answers to the names that it is told.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class Access:
         return self.numbers and is_number(name)
 
     def trusts(self, origin: str, host: str, forwarded: str | None = None) -> bool:
-        """Whether a page from ``origin`` may call this one, which was reached as ``host``: itself, or a told name."""
+        """Whether a page from ``origin`` may call this one, which was reached as ``host``: itself, or a told
+        name."""
         if not self.answers_to(host):
             return False
         found = urlsplit(origin)

@@ -1,7 +1,8 @@
 """Scripts, styles and pictures: ES modules under one address, one style sheet, and the pictures of answers.
 
-Modules lie under their place in the package, so that ``import '../../page/shared.js'`` means the same on disk and in
-the browser. The address holds a hash of them all: browsers keep them for good, and fetch them anew when one changes.
+Modules lie under their place in the package, so that ``import '../../page/shared.js'`` means the same on disk
+and in the browser. The address holds a hash of them all: browsers keep them for good, and fetch them anew
+when one changes.
 """
 
 from __future__ import annotations

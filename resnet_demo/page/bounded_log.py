@@ -1,4 +1,5 @@
-"""What strangers cause is not written to the log without end: so much a minute, then only how much was left out."""
+"""What strangers cause is not written to the log without end: so much a minute, then only how much was left
+out."""
 
 from __future__ import annotations
 

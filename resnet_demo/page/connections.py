@@ -1,7 +1,9 @@
-"""Connections that are not worth keeping: heads that never end, readers that never read, more than the system can hold.
+"""Connections that are not worth keeping: heads that never end, readers that never read, more than the system
+can hold.
 
-uvicorn has no time limit for a request's head, and none for a client that does not read its answer. A connection
-of ours is uvicorn's own with three timers; bodies are timed in ``middleware``, where they are read.
+uvicorn has no time limit for a request's head, and none for a client that does not read its answer. A
+connection of ours is uvicorn's own with three timers; bodies are timed in ``middleware``, where they are
+read.
 """
 
 from __future__ import annotations
@@ -144,7 +146,8 @@ def timed(
 
 @contextmanager
 def bounded_connections(files: int | None = None) -> Iterator[None]:
-    """A server that is launched inside gives its connections the limits of this module, from the first one on.
+    """A server that is launched inside gives its connections the limits of this module, from the first one
+    on.
 
     Gradio makes uvicorn's configuration itself and leaves the protocol to uvicorn's choice, ``auto``.
 

@@ -1,4 +1,5 @@
-"""The named endpoints of the API: a photo or a sound in, plain numbers out. Each is one experiment of the page."""
+"""The named endpoints of the API: a photo or a sound in, plain numbers out. Each is one experiment of the
+page."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ def offer(page: Page) -> None:
 
 
 def answering(page: Page, function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` as Gradio calls it: errors are sentences, and a parameter ``run`` is a photo and a network."""
+    """``function`` as Gradio calls it: errors are sentences, and a parameter ``run`` is a photo and a
+    network."""
     if inspect.isasyncgenfunction(function):
         return function  # one that streams; it says its own errors
     parameters = list(inspect.signature(function).parameters.values())

@@ -1,7 +1,8 @@
-"""What happens on the page: a new input, another network, another block, another panel, a link that is opened.
+"""What happens on the page: a new input, another network, another block, another panel, a link that is
+opened.
 
-An input runs once; everything that only changes how the run is drawn takes the visitor's own run from the run cache
-and never touches the engine. Each event fans out to the panels through ``Page``.
+An input runs once; everything that only changes how the run is drawn takes the visitor's own run from the run
+cache and never touches the engine. Each event fans out to the panels through ``Page``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The queue: every group of events has seats of its own, and every visitor a share of them.
 
-Gradio's queue is one line for all: whoever fills it keeps the others out. Here the next event is always one of the
-address, and there of the session, that has the fewest under way; none may have more than its share. What changes
-one visitor's page happens one after the other: Gradio reads the states that an event starts from when it starts.
+Gradio's queue is one line for all: whoever fills it keeps the others out. Here the next event is always one
+of the address, and there of the session, that has the fewest under way; none may have more than its share.
+What changes one visitor's page happens one after the other: Gradio reads the states that an event starts from
+when it starts.
 """
 
 from __future__ import annotations
@@ -141,13 +142,14 @@ class FairQueue(Queue):
         return found
 
     def _share(self, address: str, limit: float) -> float:
-        """Events of a group that ``address`` may have under way: all seats while it is alone, else a share of half."""
+        """Events of a group that ``address`` may have under way: all seats while it is alone, else a share of
+        half."""
         others = self.others(address)
         return max(RUNNING_EACH_SESSION, limit // (2 * (1 + others))) if others else limit
 
     def forget_idle(self) -> None:
-        """Called from time to time: forget the sessions of which nothing is pending any more, now and the last time, and
-        the oldest of those whose answers nobody fetches."""
+        """Called from time to time: forget the sessions of which nothing is pending any more, now and the
+        last time, and the oldest of those whose answers nobody fetches."""
         pending = self.pending_event_ids_session
         idle = {session for session, events in pending.items() if not events}
         for session in idle & self._idle:

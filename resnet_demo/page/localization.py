@@ -1,8 +1,9 @@
-"""Every visitor in a language of their own: the page as it is laid out in theirs, the answers of its events too.
+"""Every visitor in a language of their own: the page as it is laid out in theirs, the answers of its events
+too.
 
-The page is laid out once for each language. What Gradio serves is always the first, the English one: its components,
-events and API. For a visitor of another language only the texts in its configuration are exchanged, on the server,
-before the page is sent, so that nothing flashes or jumps in the browser.
+The page is laid out once for each language. What Gradio serves is always the first, the English one: its
+components, events and API. For a visitor of another language only the texts in its configuration are
+exchanged, on the server, before the page is sent, so that nothing flashes or jumps in the browser.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from resnet_demo.page.faults import as_told
 TEXTS = ("label", "value", "placeholder", "choices", "info")  # of a component, what may be said
 PAGES = ("/", "/config")
 STATIC = Path(__file__).resolve().parents[1]
-SAID = re.compile(r"\bsay\(\s*'((?:[^'\\]|\\.)*)'")
+# one literal, or several with + between them
+SAID = re.compile(r"\bsay\(\s*'((?:[^'\\]|\\.|'\s*\+\s*')*)'(?!\s*\+)")
+JOINT = re.compile(r"'\s*\+\s*'")
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -114,14 +117,15 @@ def script(language: str) -> str:
 def said_by_scripts() -> tuple[str, ...]:
     """Every sentence that the scripts of the page may say."""
     scripts = (path.read_text(encoding="utf-8") for path in sorted(STATIC.rglob("*.js")))
-    return tuple(sentence for text in scripts for sentence in SAID.findall(text))
+    return tuple(JOINT.sub("", sentence) for text in scripts for sentence in SAID.findall(text))
 
 
 class Interpreter:
     """ASGI middleware: the page is asked for in some language; that one is spoken while it is made.
 
-    Where it is not English, or not the browser's, the page says so in its first bytes: ``<html lang>`` is set, and
-    Gradio's own words (on the upload area, in the footer) follow too, which otherwise go by the browser alone.
+    Where it is not English, or not the browser's, the page says so in its first bytes: ``<html lang>`` is
+    set, and Gradio's own words (on the upload area, in the footer) follow too, which otherwise go by the
+    browser alone.
     """
 
     def __init__(self, app: App) -> None:
@@ -140,7 +144,8 @@ class Interpreter:
 
 
 def marked(send: Send, language: str) -> Send:
-    """``send`` for a page of HTML, which is told its language before it leaves; anything else passes unchanged."""
+    """``send`` for a page of HTML, which is told its language before it leaves; anything else passes
+    unchanged."""
     start: list[Message] = []
     body = bytearray()
 

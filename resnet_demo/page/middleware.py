@@ -1,7 +1,8 @@
-"""What stands between the network and Gradio: which requests pass, how large they may be, what every answer carries.
+"""What stands between the network and Gradio: which requests pass, how large they may be, what every answer
+carries.
 
-Plain ASGI, around everything of Gradio's. The limits are in ``routes``, the names in ``access``, the shares in
-``shares``; ``SECURITY.md`` beside this file says them all in half a page.
+Plain ASGI, around everything of Gradio's. The limits are in ``routes``, the names in ``access``, the shares
+in ``shares``; ``SECURITY.md`` beside this file says them all in half a page.
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ SLOWEST_BODY = 20_000  # bytes a second; with IDLE_BODY_S the time that a whole 
 READING_EACH = 32  # bodies of one address that are read at a time; the others wait
 READING = 128  # of all
 POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; media-src 'self' data: blob: mediastream:; font-src 'self' data:; "
-    "worker-src 'self' blob:; connect-src 'self' data: blob:; object-src 'none'; base-uri 'self'; form-action 'self'"
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self'"
+    " 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' data: blob: mediastream:; font-src 'self'"
+    " data:; worker-src 'self' blob:; connect-src 'self' data: blob:; object-src 'none'; base-uri 'self';"
+    " form-action 'self'"
 )
 
 
@@ -60,7 +62,8 @@ def headers(on_spaces: bool, access: Access | None = None) -> list[tuple[bytes, 
 
 
 class Guard:
-    """ASGI middleware: refuses what the page does not answer to, counts bodies as they arrive, adds the headers.
+    """ASGI middleware: refuses what the page does not answer to, counts bodies as they arrive, adds the
+    headers.
 
     Args:
         app: what it wraps.
@@ -140,7 +143,8 @@ class Guard:
             await app(scope, receive, send)
             return
         body = Body(receive, length_of(given), route.most)
-        # while many of one address are being read the others wait; a seat is free again when the body has arrived
+        # while many of one address are being read the others wait; a seat is free again when the body has
+        # arrived
         seat = self.reading.take(address)
         await seat.__aenter__()
         body.when_done = seat

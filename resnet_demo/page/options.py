@@ -16,7 +16,10 @@ def access_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="a name under which a proxy or a network reaches the page, such as demo.example.org; may be repeated",
+        help=(
+            "a name under which a proxy or a network reaches the page, such as demo.example.org; may be"
+            " repeated"
+        ),
     )
     more.add_argument(
         "--proxy",

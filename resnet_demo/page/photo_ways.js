@@ -1,4 +1,5 @@
-// More ways to give a photo: pasted with nothing focused; dropped from another page; once more when its run was lost.
+// More ways to give a photo: pasted with nothing focused; dropped from another page; once more when its
+// run was lost.
 import { say } from './shared.js';
 
 const photo = () => document.getElementById('photo');
@@ -27,7 +28,8 @@ function tell(sentence) {
 
 document.addEventListener('paste', (event) => {
   const at = document.activeElement;
-  if (at?.isContentEditable || at?.matches('input:not([type=file], [type=radio], [type=range]), textarea')) return;
+  if (at?.isContentEditable || at?.matches('input:not([type=file], [type=radio], [type=range]), textarea'))
+    return;
   const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith('image/'));
   if (file && give(file)) {
     event.preventDefault();
@@ -38,7 +40,10 @@ document.addEventListener('paste', (event) => {
 const overPhoto = (event) => event.target instanceof Element && event.target.closest('#photo, #photo-note');
 const onlyAddress = ({ dataTransfer }) => {
   const types = [...(dataTransfer?.types ?? [])];
-  return !types.includes('Files') && types.some((type) => ['text/uri-list', 'text/html', 'text/plain'].includes(type));
+  return (
+    !types.includes('Files') &&
+    types.some((type) => ['text/uri-list', 'text/html', 'text/plain'].includes(type))
+  );
 };
 
 for (const kind of ['dragenter', 'dragover', 'drop']) {
@@ -55,7 +60,8 @@ for (const kind of ['dragenter', 'dragover', 'drop']) {
       if (kind !== 'drop') return;
       tell(
         say(
-          'The other page gave only an address, and nothing is fetched from addresses. Save the picture and drop the file, or copy the picture itself and paste it here.',
+          'The other page gave only an address, and nothing is fetched from addresses. Save the picture and ' +
+            'drop the file, or copy the picture itself and paste it here.',
         ),
       );
     },

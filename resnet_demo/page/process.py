@@ -1,4 +1,5 @@
-"""How the app ends: at Ctrl-C and at a stop by the system alike, quietly, and with no visitor's photo left behind.
+"""How the app ends: at Ctrl-C and at a stop by the system alike, quietly, and with no visitor's photo left
+behind.
 
 A process that is killed cannot tidy up; the next one that starts removes what it left.
 """
@@ -50,7 +51,8 @@ def writable(folder: Path) -> Path:
 
 @contextmanager
 def own_folder() -> Iterator[Path]:
-    """Inside the ``with``, Gradio keeps its files in a temporary folder of this process, which goes at the end.
+    """Inside the ``with``, Gradio keeps its files in a temporary folder of this process, which goes at the
+    end.
 
     A folder that the environment names is used as it is, and stays.
 
@@ -96,7 +98,8 @@ def remove_left() -> list[Path]:
 
 
 def stop_when_asked() -> None:
-    """From now on Ctrl-C and a stop by the system raise SystemExit(0) in the main thread; a second one ends at once."""
+    """From now on Ctrl-C and a stop by the system raise SystemExit(0) in the main thread; a second one ends
+    at once."""
 
     def stop(number: int, _frame: object) -> NoReturn:
         for again in (signal.SIGINT, signal.SIGTERM):

@@ -1,7 +1,7 @@
 """Every address that the page answers to: who may call it, with how large a body, and what a call weighs.
 
-What is not in ``OPEN`` does not exist for the network, whatever Gradio offers behind it. ``CLOSED`` names Gradio's
-other routes and why they are shut, so that a test can tell a new route from a known one.
+What is not in ``OPEN`` does not exist for the network, whatever Gradio offers behind it. ``CLOSED`` names
+Gradio's other routes and why they are shut, so that a test can tell a new route from a known one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Route:
         path: a regular expression for the whole path.
         most: bytes of its body.
         weight: what it costs the server, in about a millisecond of one core; see ``shares.Rates``.
-        who: "page": a browser that shows the page; "script": also programs; "anyone": it says nothing of anybody.
+        who: "page": a browser that shows the page; "script": also programs; "anyone": it says nothing of
+        anybody.
         answered_here: which of our own answers it gets instead of Gradio's, or "".
     """
 
@@ -83,7 +84,9 @@ TOOLS = Route("GET POST DELETE", rf"{API}/mcp(/.*)?", MAX_JSON, 5, "script")  # 
 CLOSED = {
     r"/(login|logout)/?": "the page knows no users",
     rf"{API}/(user|token)/?": "the page knows no users",
-    r"/openapi\.json|/docs.*|/redoc": "describes Gradio's routes; the page's own are in /gradio_api/openapi.json",
+    r"/openapi\.json|/docs.*|/redoc": (
+        "describes Gradio's routes; the page's own are in /gradio_api/openapi.json"
+    ),
     rf"{API}/(run|api)/.+": "goes around the queue",
     rf"{API}/dev/reload": "a stream without an end, for whoever writes a page",
     rf"{API}/runs/?|{API}/run-history/.+": "the page remembers no runs",

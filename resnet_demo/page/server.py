@@ -1,4 +1,5 @@
-"""Puts the wall up: what ``launch`` is given so that the app is guarded before its first request, and what follows it."""
+"""Puts the wall up: what ``launch`` is given so that the app is guarded before its first request, and what
+follows it."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ async def icon(scope: Any, receive: Any, send: Any) -> None:
 
 
 def manifest(title: Callable[[], str]) -> Any:
-    """The app behind ``/manifest.json``: its addresses are relative, so that they hold below a path of a proxy."""
+    """The app behind ``/manifest.json``: its addresses are relative, so that they hold below a path of a
+    proxy."""
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         icons = [
@@ -65,7 +67,8 @@ def manifest(title: Callable[[], str]) -> Any:
 
 
 def guarded(access: Access | None = None) -> dict[str, Any]:
-    """``app_kwargs`` for ``launch``: the guard around all of Gradio, sessions with shares, errors in one sentence."""
+    """``app_kwargs`` for ``launch``: the guard around all of Gradio, sessions with shares, errors in one
+    sentence."""
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:

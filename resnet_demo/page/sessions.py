@@ -1,7 +1,9 @@
-"""Visitors' sessions: one exists once an event of it was taken into the queue, and stays for far more than a crowd.
+"""Visitors' sessions: one exists once an event of it was taken into the queue, and stays for far more than a
+crowd.
 
-Gradio makes a session for every hash that anybody sends and throws out the oldest at its capacity, whoever they
-belong to. Here a hash that did nothing real costs nothing, and an address that opens too many loses its own.
+Gradio makes a session for every hash that anybody sends and throws out the oldest at its capacity, whoever
+they belong to. Here a hash that did nothing real costs nothing, and an address that opens too many loses its
+own.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ CLOSED_S = 3600  # seconds that a session stays whose page was closed
 
 
 class Session(SessionState):
-    """What Gradio keeps for one visitor, without a second copy of the page: that is for links that we do not offer."""
+    """What Gradio keeps for one visitor, without a second copy of the page: that is for links that we do not
+    offer."""
 
     def __init__(self, blocks: Any) -> None:
         self.blocks_config = copy(blocks.default_config)
@@ -97,7 +100,8 @@ class Sessions(StateHolder):
         return session_id in self._lost
 
     def delete_all_expired_state(self) -> None:
-        """Called every second: looks at the next few sessions, and takes out those that are closed and empty."""
+        """Called every second: looks at the next few sessions, and takes out those that are closed and
+        empty."""
         names = list(self.session_data)
         start = self._next if self._next < len(names) else 0
         self._next = start + CHECKED
@@ -112,7 +116,8 @@ class Sessions(StateHolder):
                 forget(state)
 
     def _oldest(self, address: str) -> str:
-        """The session of ``address`` that was used least recently; one whose page is closed before any other."""
+        """The session of ``address`` that was used least recently; one whose page is closed before any
+        other."""
         own = [name for name in self.session_data if self._address.get(name) == address]
         return next((name for name in own if self.session_data[name].is_closed), own[0])
 

@@ -1,4 +1,5 @@
-// What the scripts of several panels share: sentences, the place under the pointer, the chosen channel, the address.
+// What the scripts of several panels share: sentences, the place under the pointer, the chosen channel,
+// the address.
 
 // A sentence in the language of the page; `spoken` is missing from an English one.
 export const say = (sentence, values = {}) =>

@@ -1,7 +1,7 @@
 """What one visitor may take while others are there: requests in a second, and things under way at a time.
 
-A visitor is an address here: a session's name costs nothing to make up. While only one address asks for anything it
-may have nearly all; a school behind one address is not slowed down by itself.
+A visitor is an address here: a session's name costs nothing to make up. While only one address asks for
+anything it may have nearly all; a school behind one address is not slowed down by itself.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ class Rates:
 
 
 class Seats:
-    """So many at a time for each address, and in all; the others wait in line. Used from the event loop alone."""
+    """So many at a time for each address, and in all; the others wait in line. Used from the event loop
+    alone."""
 
     def __init__(self, each: int, in_all: int) -> None:
         self._each = each

@@ -1,4 +1,5 @@
-"""The folder in which visitors' files lie until their runs are made: so much in all, and so much from one address."""
+"""The folder in which visitors' files lie until their runs are made: so much in all, and so much from one
+address."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class FolderFullError(OSError):
 
 
 def safe_name(name: str) -> str:
-    """What a file that a visitor calls ``name`` is called here: no path, no control signs, no dot in front."""
+    """What a file that a visitor calls ``name`` is called here: no path, no control signs, no dot in
+    front."""
     name = name.replace("\\", "/").rpartition("/")[2]
     name = "".join(sign for sign in name if sign.isprintable() and sign not in FORBIDDEN)
     stem, dot, ending = name.rpartition(".")
@@ -106,7 +108,8 @@ class UploadFolder:
             raise FolderFullError("no room for uploads")
 
     def tidy(self, now: float | None = None) -> None:
-        """Look at the whole folder: remove what was cut off, and the oldest of what Gradio put there if it is too much."""
+        """Look at the whole folder: remove what was cut off, and the oldest of what Gradio put there if it is
+        too much."""
         self._looked = time.monotonic()
         now = time.time() if now is None else now
         self.path.mkdir(parents=True, exist_ok=True)

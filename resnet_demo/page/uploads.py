@@ -1,4 +1,5 @@
-"""Uploads, answered here instead of by Gradio: the whole request is counted, its parts too, and what is cut off goes.
+"""Uploads, answered here instead of by Gradio: the whole request is counted, its parts too, and what is cut
+off goes.
 
 The answer is Gradio's: a JSON list of the paths under which the files lie on the server.
 """

@@ -1,8 +1,9 @@
 """A place on the page as part of its address, so that a lesson can link to "block 3, shortcut off".
 
-``?network=ResNet-50&block=3&panel=off&channels=16&order=mean&channel=12&gates=1-1_1-0&example=lion``: each is a
-``Property``, those of the page and those of its panels. ``url_state.js`` writes them by the same list, and opens the
-panel; here they are read. A photo or a recording is never part of an address, only the name of an example.
+``?network=ResNet-50&block=3&panel=off&channels=16&order=mean&channel=12&gates=1-1_1-0&example=lion``: each is
+a ``Property``, those of the page and those of its panels. ``url_state.js`` writes them by the same list, and
+opens the panel; here they are read. A photo or a recording is never part of an address, only the name of an
+example.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ EXAMPLE = Property(
 
 @dataclass(frozen=True)
 class Linked:
-    """Gates that an address asked for: they hold for what opening it puts into the page, and for nothing else.
+    """Gates that an address asked for: they hold for what opening it puts into the page, and for nothing
+    else.
 
     However often the browser says that its photo has changed, it is the same photo.
 
@@ -44,7 +46,8 @@ class Linked:
 
 
 def mark_of(given: Any) -> str:
-    """A short name of what was given, the same for the same photo or sound: a file's path, or the hash of an array."""
+    """A short name of what was given, the same for the same photo or sound: a file's path, or the hash of an
+    array."""
     return given if isinstance(given, str) else blake2b(given.tobytes(), digest_size=16).hexdigest()
 
 

@@ -1,4 +1,5 @@
-"""The panels of the page, one stem each, in a folder a chapter; ``PANELS`` names them in the order of the page."""
+"""The panels of the page, one stem each, in a folder a chapter; ``PANELS`` names them in the order of the
+page."""
 
 from __future__ import annotations
 

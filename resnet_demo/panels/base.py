@@ -115,8 +115,8 @@ def one_of(choices: Iterable[Any], text: str) -> Any | None:
 class Panel:
     """One tab of the page. A subclass fills in the class variables and ``render``; the rest as it needs.
 
-    Beside ``name.py`` may stand ``name.html``, its template; ``name.js``, an ES module whose default export is called
-    with the drawing's ``{ element, trigger, watch, server }``; and ``name.css``.
+    Beside ``name.py`` may stand ``name.html``, its template; ``name.js``, an ES module whose default export
+    is called with the drawing's ``{ element, trigger, watch, server }``; and ``name.css``.
     """
 
     id: ClassVar[str]  # of its tab, and its name in addresses
@@ -229,11 +229,13 @@ class Panel:
         return ()
 
     def arguments(self) -> Mapping[str, Component]:
-        """Components that describe parameters of its endpoints other than ``photo``, ``network`` and ``run``."""
+        """Components that describe parameters of its endpoints other than ``photo``, ``network`` and
+        ``run``."""
         return {}
 
     def restore(self, asked: Mapping[str, Any], network: MenuEntry) -> Values:
-        """Its controls as an address asks that opened the page; ``asked`` holds, by name, what could be read."""
+        """Its controls as an address asks that opened the page; ``asked`` holds, by name, what could be
+        read."""
         return {}
 
     def restored(self) -> Components:
@@ -241,7 +243,8 @@ class Panel:
         return set()
 
     def endpoints(self) -> Iterable[Callable[..., Json]]:
-        """What the API offers: each one's name and docstring are the API's, its parameters are looked up by name.
+        """What the API offers: each one's name and docstring are the API's, its parameters are looked up by
+        name.
 
         ``run`` is the run of a photo through a network, both sent by the caller.
         """

@@ -57,7 +57,8 @@ class Giver:
 
 
 class Page:
-    """The page around the panels: what runs photos, the visitor's states, and the fan-out of a new run or view.
+    """The page around the panels: what runs photos, the visitor's states, and the fan-out of a new run or
+    view.
 
     Attributes:
         engine: built when first needed; the page appears before it is.
@@ -176,7 +177,8 @@ class Page:
     def on(
         self, triggers: Any, handler: Callable[..., Any], outputs: Components, reads: Any = (), **options: Any
     ) -> Any:
-        """An event whose handler gets the values of ``inputs`` and ``reads`` as a dict, and answers with one."""
+        """An event whose handler gets the values of ``inputs`` and ``reads`` as a dict, and answers with
+        one."""
         return gr.on(triggers, handler, self.inputs.union(reads), outputs, **{**PRIVATE, **options})
 
     def takes(self, modality: str, component: Component, read: Callable[[Any], Any]) -> None:

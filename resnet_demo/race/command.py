@@ -1,8 +1,8 @@
 """A race in the terminal: a network with shortcuts and its plain twin learn side by side.
 
-``python -m resnet_demo race --blocks 20 --steps 80 --seed 0`` draws both losses while they fall, writes curves.png and
-curves.csv with ``--out DIR``, and ends with one line of JSON. The same settings give the same numbers on the same
-machine, to the last bit; the seconds alone differ.
+``python -m resnet_demo race --blocks 20 --steps 80 --seed 0`` draws both losses while they fall, writes
+curves.png and curves.csv with ``--out DIR``, and ends with one line of JSON. The same settings give the same
+numbers on the same machine, to the last bit; the seconds alone differ.
 """
 
 from __future__ import annotations

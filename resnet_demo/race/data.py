@@ -1,7 +1,8 @@
 """What the networks of a race learn from: small grey pictures of ten kinds, and which of them are held out.
 
 - digits: 1,797 handwritten digits of 8x8, the "Optical Recognition of Handwritten Digits" data of the UCI
-  repository (Alpaydin and Kaynak 1998, https://doi.org/10.24432/C50P49, CC BY 4.0), as scikit-learn carries them
+  repository (Alpaydin and Kaynak 1998, https://doi.org/10.24432/C50P49, CC BY 4.0), as scikit-learn carries
+  them
 - pictures: 16x16, drawn by formula here, another one for every number
 - sounds: the project's synthetic sounds as mel pictures of 16x16, kept in ``sounds.npz``, which
   ``python -m resnet_demo.race.data`` makes anew
@@ -115,7 +116,8 @@ def batches(count: int, steps: int, seed: int) -> NDArray[np.int64]:
 
 
 def picture(index: int, first: int = 0) -> tuple[Grey, int]:
-    """Picture number ``index`` drawn by formula: (16, 16) float32 in 0..1, and its class; classes take turns."""
+    """Picture number ``index`` drawn by formula: (16, 16) float32 in 0..1, and its class; classes take
+    turns."""
     label = index % len(KINDS)
     rng = np.random.default_rng([first, label, index])
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float64)

@@ -1,9 +1,9 @@
 """A block is added in the middle of training.
 
-With a shortcut, a block whose branch starts at zero changes nothing: the network answers as before, to the last bit.
-Without one, a fresh block stands in the way of everything. Net2Net (Chen et al. 2016,
-https://arxiv.org/abs/1511.05641) gives a plain network a block that is built to hand on what it is given: kernels
-with a single 1, and a batch norm that undoes itself.
+With a shortcut, a block whose branch starts at zero changes nothing: the network answers as before, to the
+last bit. Without one, a fresh block stands in the way of everything. Net2Net (Chen et al. 2016,
+https://arxiv.org/abs/1511.05641) gives a plain network a block that is built to hand on what it is given:
+kernels with a single 1, and a batch norm that undoes itself.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The identity task: give back what came in.
 
-Sixteen handwritten digits come in as the sixteen channels of one picture, and should come out again. There is no stem
-and no linear layer, only blocks. With shortcuts and branches that start at zero the network is the identity before
-it has learned anything (He et al. 2015, § 3.1, https://arxiv.org/abs/1512.03385: "if an identity mapping were
-optimal, it would be easier to push the residual to zero than to fit an identity mapping"); without them it has to
-learn what a block does to every channel.
+Sixteen handwritten digits come in as the sixteen channels of one picture, and should come out again. There is
+no stem and no linear layer, only blocks. With shortcuts and branches that start at zero the network is the
+identity before it has learned anything (He et al. 2015, § 3.1, https://arxiv.org/abs/1512.03385: "if an
+identity mapping were optimal, it would be easier to push the residual to zero than to fit an identity
+mapping"); without them it has to learn what a block does to every channel.
 """
 
 from __future__ import annotations

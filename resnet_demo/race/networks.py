@@ -8,7 +8,8 @@ what goes around a block and what F(x) is multiplied by:
 - rezero: relu(a F(x) + x) with a learned a that starts at 0 (ReZero, Bachlechner et al. 2020,
   https://arxiv.org/abs/2003.04887; SkipInit, De and Smith 2020, https://arxiv.org/abs/2002.10444)
 - stochastic_depth: relu(b F(x) + x), b = 0 or 1 drawn anew for every batch, its chance of 1 falling evenly
-  to 0.5 at the last block; b is that chance when testing (Huang et al. 2016, https://arxiv.org/abs/1603.09382)
+  to 0.5 at the last block; b is that chance when testing (Huang et al. 2016,
+  https://arxiv.org/abs/1603.09382)
 """
 
 from __future__ import annotations
@@ -138,7 +139,8 @@ def race_block(kind: str, norms: bool, survives: float) -> RaceBlock:
 
 
 def build(kind: str, blocks: int, seed: int, *, norms: bool = True, stride: int = 1) -> RaceNetwork:
-    """A fresh network; the same seed gives every kind the same weights. The global generator stays as it was."""
+    """A fresh network; the same seed gives every kind the same weights. The global generator stays as it
+    was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return RaceNetwork(kind, blocks, norms=norms, stride=stride)

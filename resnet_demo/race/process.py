@@ -1,8 +1,8 @@
 """Who trains when: a line of visitors before a few training processes, without torch in this one.
 
-``TrainingQueue.join`` gives a ticket; ``Ticket.poll`` tells what has happened since, at once: the place in the
-line, or what the training process has told. A ticket that nobody polls for a while is given up, whatever became of
-its visitor: one who leaves holds up nobody.
+``TrainingQueue.join`` gives a ticket; ``Ticket.poll`` tells what has happened since, at once: the place in
+the line, or what the training process has told. A ticket that nobody polls for a while is given up, whatever
+became of its visitor: one who leaves holds up nobody.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ class Ticket:
     def poll(self) -> list[Event]:
         """What has happened since the last poll, without waiting.
 
-        "waiting" comes with a "place", 1 being the next, and only when that has changed. The last event is "end"
-        or "failed".
+        "waiting" comes with a "place", 1 being the next, and only when that has changed. The last event is
+        "end" or "failed".
         """
         self.seen = time.monotonic()
         self._line.turn()
@@ -255,7 +255,8 @@ class TrainingQueue:
                     ticket.worker.send({"settings": ticket.settings.to_json()})
 
     def leave(self, ticket: Ticket) -> None:
-        """Take a ticket out; its process waits for the next if its race ended well, and is ended otherwise."""
+        """Take a ticket out; its process waits for the next if its race ended well, and is ended
+        otherwise."""
         with self._lock:
             if ticket not in self._tickets:
                 return

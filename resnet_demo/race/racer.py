@@ -37,7 +37,8 @@ class Racer:
         loss = self.loss(output, wanted)
         self.network.zero_grad()
         loss.backward()
-        gates = [float(block.gate.detach()) for block in self.network.blocks]  # type: ignore[operator, union-attr]
+        blocks = self.network.blocks
+        gates = [float(block.gate.detach()) for block in blocks]  # type: ignore[operator, union-attr]
         self._descend(rate)
         with torch.no_grad():
             ratios = [_ratio(stage.branch.norm(), stage.x.norm()) for stage in stages]
@@ -57,7 +58,8 @@ class Racer:
         return share(output.argmax(1) != wanted)
 
     def _descend(self, rate: float) -> None:
-        """SGD with momentum, as ``torch.optim.SGD``, which would import torch's compiler on its first step."""
+        """SGD with momentum, as ``torch.optim.SGD``, which would import torch's compiler on its first
+        step."""
         with torch.no_grad():
             for parameter in self.network.parameters():
                 if parameter.grad is not None:

@@ -1,7 +1,7 @@
 """The races of ten seeds at four depths, stored for the page: ``python -m resnet_demo.race.seeds``.
 
-What is there already is kept, so it may be interrupted. It also stores one race step by step, which the page shows
-before anybody has pressed a button.
+What is there already is kept, so it may be interrupted. It also stores one race step by step, which the page
+shows before anybody has pressed a button.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ KINDS = ("residual", "plain")
 
 @cache
 def ten_seeds() -> dict[str, Any]:
-    """depth -> network -> seed -> {"train_error", "test_accuracy", "loss" of every step, "held_out" [step, error]}."""
+    """depth -> network -> seed -> {"train_error", "test_accuracy", "loss" of every step, "held_out" [step,
+    error]}."""
     found: dict[str, Any] = json.loads(STORED.read_text(encoding="utf-8"))
     return found
 
@@ -50,7 +51,8 @@ def accuracies(depth: int, kind: str) -> list[float]:
 
 
 def wins(depth: int) -> int:
-    """In how many of the races the network with shortcuts answered more held-out digits right than its twin."""
+    """In how many of the races the network with shortcuts answered more held-out digits right than its
+    twin."""
     pairs = zip(accuracies(depth, "residual"), accuracies(depth, "plain"), strict=True)
     return sum(residual > plain for residual, plain in pairs)
 

@@ -1,4 +1,5 @@
-"""Networks that visitors have just trained, kept for a while so that they can be asked about a picture of one's own."""
+"""Networks that visitors have just trained, kept for a while so that they can be asked about a picture of
+one's own."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ KEPT = 16  # races; 50 blocks take 2 MB
 
 
 class TrainedRaces:
-    """The weights of the last few races: the ticket's id -> its settings, and a safetensors file for each network."""
+    """The weights of the last few races: the ticket's id -> its settings, and a safetensors file for each
+    network."""
 
     def __init__(self, most: int = KEPT) -> None:
         self.most = most

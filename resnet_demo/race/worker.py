@@ -1,8 +1,8 @@
 """The process in which races are run: settings come in as lines of JSON, what happens goes out the same way.
 
 Torch and the digits are loaded before the first settings arrive, so that a race begins at once. It ends when
-nobody has asked for a race for a while, and when the process that started it is gone. It is nice: whoever serves
-the page comes first.
+nobody has asked for a race for a while, and when the process that started it is gone. It is nice: whoever
+serves the page comes first.
 
 Lines out are ``{"event": "ready"}``, then for every race "start", "state" (at most ten a second), "trained"
 (followed by as many raw bytes as it says) and "end", or "failed". Lines in are ``{"settings": …}`` and
@@ -68,7 +68,8 @@ def tell(out: BinaryIO, event: dict[str, Any], raw: bytes = b"") -> None:
 
 
 def shorter(value: Any) -> Any:
-    """Floats inside ``value`` at DIGITS significant digits; those that are no numbers become None, as in JSON."""
+    """Floats inside ``value`` at DIGITS significant digits; those that are no numbers become None, as in
+    JSON."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if abs(value) < float("inf") else None
     if isinstance(value, list | tuple):

@@ -1,4 +1,5 @@
-"""The page in a process of its own, and a visitor's script: for the benchmark, the walkthrough and the tests."""
+"""The page in a process of its own, and a visitor's script: for the benchmark, the walkthrough and the
+tests."""
 
 from __future__ import annotations
 
@@ -81,8 +82,8 @@ class Server:
 
 
 class Visitor:
-    """One person's script over plain HTTP, for use from one thread: uploads a photo, asks an endpoint, reads the
-    answer. The connection is kept."""
+    """One person's script over plain HTTP, for use from one thread: uploads a photo, asks an endpoint, reads
+    the answer. The connection is kept."""
 
     def __init__(self, url: str) -> None:
         self.host = urlsplit(url).netloc

@@ -1,4 +1,5 @@
-"""Which files of the folders on a command line are photos: by their ending, and without one by how they begin."""
+"""Which files of the folders on a command line are photos: by their ending, and without one by how they
+begin."""
 
 from __future__ import annotations
 
@@ -78,8 +79,8 @@ def ending(name: str) -> str:
 
 
 def is_photo(path: Path) -> bool:
-    """Whether to look at a file: by its ending, or without one by its first bytes. One that cannot be read counts if its
-    ending says so, since whoever looks at it says what is wrong."""
+    """Whether to look at a file: by its ending, or without one by its first bytes. One that cannot be read
+    counts if its ending says so, since whoever looks at it says what is wrong."""
     kind = ending(path.name)
     if kind and kind not in ENDINGS:
         return False
@@ -94,8 +95,8 @@ def is_photo(path: Path) -> bool:
 def find_photos(arguments: Iterable[Path], out: Path | None = None) -> Found:
     """The photos among ``arguments``: files as they are, and what lies in folders and below.
 
-    A folder that is reached twice, as by a link to a folder above it, is searched once; ``out``, where results go, not
-    at all unless it is named.
+    A folder that is reached twice, as by a link to a folder above it, is searched once; ``out``, where
+    results go, not at all unless it is named.
     """
     found, listed, arguments = Found(), dict[Path, None](), list(arguments)
     seen = {_identity(out)} if out is not None else set()

@@ -13,7 +13,8 @@ def run_benchmark(module: str, argv: Sequence[str] | None) -> int:
     """Run ``tests/benchmarks/<module>.py``; its exit code, or 2 where there is no checkout that holds it."""
     if not IS_CHECKOUT:
         print(
-            "The benchmarks are in the project's repository, in tests/benchmarks/: run this from a checkout of it.",
+            "The benchmarks are in the project's repository, in tests/benchmarks/: run this from a checkout"
+            " of it.",
             file=sys.stderr,
         )
         return 2

@@ -1,8 +1,9 @@
 """Run photos from the command line: ``python -m resnet_demo run photo.jpg folder/ --out DIR``.
 
-One line of JSON a photo on standard output; a progress bar, errors and a count at the end on standard error. With
-``--out`` also every stream, as ``.npz`` in the folders of the photos. Files are read while the network runs on a batch,
-and opened then too if it runs on a GPU; without ``--out`` nothing of a stream but its norms leaves the device.
+One line of JSON a photo on standard output; a progress bar, errors and a count at the end on standard error.
+With ``--out`` also every stream, as ``.npz`` in the folders of the photos. Files are read while the network
+runs on a batch, and opened then too if it runs on a GPU; without ``--out`` nothing of a stream but its norms
+leaves the device.
 """
 
 from __future__ import annotations
@@ -60,10 +61,11 @@ def shown(path: Path) -> str:
 def run_all(
     engine: Engine, paths: Iterable[Path], network: str | None = None, streams: bool = True
 ) -> Iterator[tuple[Path, Run | Exception]]:
-    """Each photo with its run, or with what was wrong with it, in order; without ``streams`` only its numbers."""
+    """Each photo with its run, or with what was wrong with it, in order; without ``streams`` only its
+    numbers."""
     preprocessing = engine.network(network).card.preprocessing
-    # a CPU opens photos between the passes, on all cores: a pass whose threads wait for one that opens a photo
-    # takes longer than both after each other; its disk need not wait
+    # a CPU opens photos between the passes, on all cores: a pass whose threads wait for one that opens a
+    # photo takes longer than both after each other; its disk need not wait
     in_turn = engine.device.type == "cpu"
     decoding.use_all_cores()
 
@@ -108,8 +110,8 @@ def run_all(
 def write_lines(
     engine: Engine, paths: Sequence[Path], network: str | None, files: StreamFiles | None, to: TextIO
 ) -> int:
-    """A line of JSON on ``to`` for every photo, its streams in ``files`` if there are any; what is wrong with a photo
-    goes to standard error.
+    """A line of JSON on ``to`` for every photo, its streams in ``files`` if there are any; what is wrong with
+    a photo goes to standard error.
 
     Returns:
         How many photos could not be run.
@@ -277,7 +279,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not found.photos:
                 counted = told_skipped(found)
                 raise StoppedError(
-                    f"No photos were found in {', '.join(map(shown, args.photos))}{counted and '; ' + counted}."
+                    "No photos were found in"
+                    f" {', '.join(map(shown, args.photos))}{counted and '; ' + counted}."
                 )
             return (run_on_ray if args.engine == "ray" else run_here)(args, config, found)
     except KeyboardInterrupt:

@@ -241,8 +241,8 @@ def weights_of(config: EngineConfig, network: str) -> str:
 def prepared(
     photos: Sequence[Path], out: Path, network: str | None, config: EngineConfig, per_part: int
 ) -> tuple[Path, list[str], str, Preprocessing]:
-    """The photos' common folder, their paths in it, the network's name and how it takes photos; the folder of the
-    results is ready for them.
+    """The photos' common folder, their paths in it, the network's name and how it takes photos; the folder of
+    the results is ready for them.
 
     Raises:
         EngineError: one sentence that says why they cannot be run.
@@ -276,7 +276,8 @@ def run_folder(
 
     Args:
         config: device, and a network of one's own; every machine of a cluster has to see its file.
-        address: of a Ray cluster whose machines all see the photos under the same path; None to start one here.
+        address: of a Ray cluster whose machines all see the photos under the same path; None to start one
+        here.
 
     Returns:
         0; 1 if photos have no answer.

@@ -1,4 +1,5 @@
-"""Where the folder command puts a photo's streams: in the photos' own folders, one file a photo, none twice."""
+"""Where the folder command puts a photo's streams: in the photos' own folders, one file a photo, none
+twice."""
 
 from __future__ import annotations
 
@@ -22,12 +23,13 @@ MAX_NAME = 255  # bytes that file systems take
 class StreamFiles:
     """The ``.npz`` files below ``folder``.
 
-    ``cat/001.jpg`` becomes ``cat/001.npz``. Where that belongs to another photo, of this run or an earlier one, it
-    becomes ``cat/001-2.npz``; the same photo again takes the place of its own file.
+    ``cat/001.jpg`` becomes ``cat/001.npz``. Where that belongs to another photo, of this run or an earlier
+    one, it becomes ``cat/001-2.npz``; the same photo again takes the place of its own file.
 
     Args:
         folder: where they go.
-        arguments: the files and folders of the command line; folders below what these have in common are kept.
+        arguments: the files and folders of the command line; folders below what these have in common are
+        kept.
     """
 
     def __init__(self, folder: Path, arguments: Iterable[Path]) -> None:

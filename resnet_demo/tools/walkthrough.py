@@ -49,7 +49,9 @@ FLAGS = (
 INSTALLED = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MACS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 STILL = """
-*, *::before, *::after { animation: none !important; transition: none !important; caret-color: transparent !important; }
+*, *::before, *::after {
+  animation: none !important; transition: none !important; caret-color: transparent !important;
+}
 .clock { visibility: hidden; }
 .examples img { image-rendering: pixelated; }
 """
@@ -131,13 +133,14 @@ def settle(page: Page) -> None:
     page.wait_for_timeout(700)
     page.wait_for_function(
         """() => [...document.images].every(i => i.complete)
-        && ![...document.querySelectorAll('[data-testid=status-tracker]')].some(t => /generating|pending/.test(t.className))"""
+        && ![...document.querySelectorAll('[data-testid=status-tracker]')]
+          .some(t => /generating|pending/.test(t.className))"""
     )
     page.evaluate("() => document.fonts.ready")
 
 
 def still(page: Page, show: str | None) -> bytes:
-    """The picture (PNG) of what ``show`` selects, or of the screen: taken again until nothing changes any more."""
+    """The picture (PNG) of what ``show`` selects, or of the screen: taken again until nothing changes."""
     last = b""
     for _ in range(20):
         shot = page.locator(show).first.screenshot() if show else page.screenshot()
@@ -158,7 +161,8 @@ def take(page: Page, url: str, steps: Sequence[Step], out: Path) -> list[str]:
     page.goto(url)
     settle(page)
     for number, step in enumerate(tqdm(steps, desc="pictures", disable=None), 1):
-        name = f"{number:02}-{'-'.join(''.join(c if c.isalnum() else ' ' for c in step.title.lower()).split())}.png"
+        words = "".join(c if c.isalnum() else " " for c in step.title.lower()).split()
+        name = f"{number:02}-{'-'.join(words)}.png"
         try:
             for action, wanted in step.do:
                 act(page, url, action, wanted)

@@ -34,7 +34,8 @@ def deletion_record(
     labels: NDArray[np.int64],
     preprocessing: Preprocessing,
 ) -> dict[str, Any]:
-    """What was found on photos (N, S, S, 3), as JSON: "network", "n", "whole_error" and "errors" by block, 0..1."""
+    """What was found on photos (N, S, S, 3), as JSON: "network", "n", "whole_error" and "errors" by block,
+    0..1."""
     model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     batch = max(8, PIXELS // (pixels.shape[1] * pixels.shape[2]))
     starts = tqdm(range(0, len(pixels), batch), desc=network, unit="batch", disable=None)

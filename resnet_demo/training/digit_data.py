@@ -1,6 +1,7 @@
 """Spoken digits: recordings by speaker, and random views of them.
 
-A recording is named ``digit_speaker_take.wav``, as in the Free Spoken Digit Dataset. Speakers are held out, never
+A recording is named ``digit_speaker_take.wav``, as in the Free Spoken Digit Dataset. Speakers are held out,
+never
 takes: a network knows a voice that it was trained on.
 """
 
@@ -59,7 +60,9 @@ def read_recordings(archive: Path) -> list[Recording]:
                 name = PurePosixPath(member.name).stem
                 digit, _, speaker = name.rpartition("_")[0].partition("_")
                 if not speaker or digit not in map(str, range(10)):
-                    raise DataError(f"{archive.name} holds {member.name!r}; wanted is digit_speaker_take.wav.")
+                    raise DataError(
+                        f"{archive.name} holds {member.name!r}; wanted is digit_speaker_take.wav."
+                    )
                 file = tar.extractfile(member)
                 assert file is not None
                 found[name] = Recording(int(digit), speaker, open_recording(file.read()).samples)
@@ -77,7 +80,8 @@ def plain_picture(samples: NDArray[np.floating]) -> NetworkInput:
 
 
 def random_picture(samples: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """One random view of a recording, (64, 64) uint8: another pitch and tempo, a room, a microphone, noise."""
+    """One random view of a recording, (64, 64) uint8: another pitch and tempo, a room, a microphone,
+    noise."""
     voice = _resampled(samples.astype(np.float64), float(np.exp(rng.uniform(-PITCH, PITCH))))
     hop = HOP * float(np.exp(rng.uniform(-TEMPO, TEMPO)))
     wanted = int(np.ceil(WANTED * hop / HOP)) + 1
@@ -133,7 +137,9 @@ def _noise(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     noise = np.fft.irfft(spectrum, count)
     noise /= np.sqrt(np.square(noise).mean()) + 1e-12
     if rng.random() < 0.2:
-        noise += rng.uniform(0.3, 2) * np.sin(2 * np.pi * rng.choice([50, 60, 100, 120]) * np.arange(count) / RATE)
+        noise += rng.uniform(0.3, 2) * np.sin(
+            2 * np.pi * rng.choice([50, 60, 100, 120]) * np.arange(count) / RATE
+        )
     return noise
 
 
@@ -151,7 +157,8 @@ def _by_a_microphone(samples: NDArray[np.float64], rng: np.random.Generator) -> 
 
 
 def labelled_recordings(folder: Path) -> Iterator[tuple[Path, int]]:
-    """The sound files of a folder that holds a folder a digit, "zero" to "nine" or "0" to "9", and their digits.
+    """The sound files of a folder that holds a folder a digit, "zero" to "nine" or "0" to "9", and their
+    digits.
 
     Raises:
         DataError: none of them, or only empty ones.

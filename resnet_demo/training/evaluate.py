@@ -106,8 +106,8 @@ def summarise(logits: NDArray[np.float32], labels: NDArray[np.int64], temperatur
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """The temperature that minimises the negative log-likelihood of ``logits`` (N,), (N, 1) or (N, K), within 0.2 … 10
-    (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+    """The temperature that minimises the negative log-likelihood of ``logits`` (N,), (N, 1) or (N, K), within
+    0.2 … 10 (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
 
     1 if every answer is right: there is no smallest loss then, and the network would claim to be certain.
     """
@@ -184,7 +184,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         called = sorted(zip(row.tolist(), card.classes, strict=True), key=lambda pair: -pair[0])
         print(f"  {name:>10}: " + ", ".join(f"{n} called {c}" for n, c in called if n))
     print(
-        f"expected calibration error {100 * result.calibration_error:.2f} % at temperature {card.temperature:.3f}"
+        f"expected calibration error {100 * result.calibration_error:.2f} % at temperature"
+        f" {card.temperature:.3f}"
     )
     print(json.dumps({"accuracy": result.accuracy, "n": result.n, "network": card.network}))
     return 0

@@ -1,7 +1,9 @@
-"""Write trained CIFAR networks as checkpoints: ``python -m resnet_demo export_cifar --work DIR --until N --decay M``
+"""Write trained CIFAR networks as checkpoints: ``python -m resnet_demo export_cifar --work DIR --until N
+--decay M``
 
 The ends of the decayed runs of ``train_cifar`` become float16 weights with their cards (accuracy on all test
-pictures as shipped, interval, temperature, recipe), golden tensors, and one file with all curves for the page.
+pictures as shipped, interval, temperature, recipe), golden tensors, and one file with all curves for the
+page.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ from resnet_demo.training.golden import save_golden
 from resnet_demo.training.train_cifar import NETWORKS, CifarRecipe, load_state
 
 CURVES = "cifar10-curves.json"
-KNOWS = "This network has seen the ten classes of CIFAR-10, 32 by 32 pixels small, and must call everything one of them."
+KNOWS = (
+    "This network has seen the ten classes of CIFAR-10, 32 by 32 pixels small, and must call everything one"
+    " of them."
+)
 ABOUT = {
     "resnet-20": "ten kinds of things, 32 px · 9 blocks, identity shortcuts",
     "resnet-56": "ten kinds of things, 32 px · 27 blocks, identity shortcuts",
@@ -67,7 +72,8 @@ def curve_of(records: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
 def export(
     network: str, state_path: Path, recipe: CifarRecipe, work: Path, data: Path, directory: Path
 ) -> tuple[Path, dict[str, list[float]]]:
-    """Write one network's checkpoint, card and golden tensors; returns the checkpoint's path and its curve."""
+    """Write one network's checkpoint, card and golden tensors; returns the checkpoint's path and its
+    curve."""
     state, _ = load_state(state_path, network, recipe)
     pixels, labels = load(data, "test", work / "cache")
     photos = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))

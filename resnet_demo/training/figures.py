@@ -11,9 +11,9 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 20, 46, 48
 COLOURS = {"resnet-56": "#a3271f", "resnet-20": "#d9822b", "plain-56": "#1f4e79", "plain-20": "#4f9bc9"}
 OTHER = "#555555"
 STYLE = (
-    "<style>text{font:13px sans-serif;fill:#333}.title{font-size:15px}.grid{stroke:#ddd}"
-    ".whole{stroke-dasharray:5 4;fill:none}path{fill:none;stroke-width:1.8}.training{stroke-dasharray:4 3;stroke-width:1.2}"
-    "</style>"
+    "<style>text{font:13px"
+    " sans-serif;fill:#333}.title{font-size:15px}.grid{stroke:#ddd}.whole{stroke-dasharray:5"
+    " 4;fill:none}path{fill:none;stroke-width:1.8}.training{stroke-dasharray:4 3;stroke-width:1.2}</style>"
 )
 
 
@@ -40,9 +40,10 @@ class Frame:
                 f'<text x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>'
             )
         return (
-            f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/><text class="title" x="{LEFT}" y="19">{escape(title)}</text>'
-            f'{"".join(lines)}<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 9}" text-anchor="middle">{escape(across)}</text>'
-            f'<text transform="translate(15 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">{escape(up)}</text>'
+            f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/><text class="title" x="{LEFT}"'
+            f' y="19">{escape(title)}</text>{"".join(lines)}<text x="{(LEFT + WIDTH - RIGHT) / 2}"'
+            f' y="{HEIGHT - 9}" text-anchor="middle">{escape(across)}</text><text transform="translate(15'
+            f' {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">{escape(up)}</text>'
         )
 
 

@@ -1,4 +1,5 @@
-"""Golden tensors: what a shipped network gave for a fixed input when it was trained, to be compared for ever."""
+"""Golden tensors: what a shipped network gave for a fixed input when it was trained, to be compared for
+ever."""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ def text_logits(model: nn.Module, texts: Sequence[str], preprocessing: Preproces
 
 
 def labelled_texts(folder: Path, classes: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """The texts of a folder that holds ``xx.txt`` for languages ``xx`` among ``classes``, a text a line, and their
-    labels. Languages may be missing, empty lines are passed over.
+    """The texts of a folder that holds ``xx.txt`` for languages ``xx`` among ``classes``, a text a line,
+    and their labels. Languages may be missing, empty lines are passed over.
 
     Raises:
         DataError: no such file, one of another language, or no text.
@@ -58,7 +58,9 @@ def labelled_texts(folder: Path, classes: Sequence[str]) -> tuple[list[str], NDA
         texts += read
         labels += [list(classes).index(file.stem)] * len(read)
     if not texts:
-        raise DataError(f"{folder} must hold xx.txt, a text a line, for languages such as {classes[0]}; it has none.")
+        raise DataError(
+            f"{folder} must hold xx.txt, a text a line, for languages such as {classes[0]}; it has none."
+        )
     return texts, np.array(labels, np.int64)
 
 

@@ -1,8 +1,8 @@
 """The training loop that photos, sounds and texts share; what differs between them is a ``Task``.
 
-AdamW without decay on norms and biases, warm-up and cosine, label smoothing, an exponential moving average of the
-weights with fresh batch-norm statistics. It can be stopped at any moment; called again, it goes on from the last
-finished epoch and ends with the result of an unbroken run.
+AdamW without decay on norms and biases, warm-up and cosine, label smoothing, an exponential moving average of
+the weights with fresh batch-norm statistics. It can be stopped at any moment; called again, it goes on from
+the last finished epoch and ends with the result of an unbroken run.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ class Task(Protocol):
     def views(
         self, chosen: NDArray[np.int64], epoch: int, device: torch.device, generator: torch.Generator
     ) -> Tensor:
-        """Random views of the ``chosen`` examples, normalised, (B, C, H, W); ``generator`` is the only chance."""
+        """Random views of the ``chosen`` examples, normalised, (B, C, H, W); ``generator`` is the only
+        chance."""
 
     def prepare(self, model: ResNet) -> None:
         """Change how ``model`` computes while it is trained, never what: the same sums for views as these."""
@@ -119,7 +120,8 @@ class Task(Protocol):
         """Mean loss of logits (B, K), float32."""
 
     def plain(self, count: int, epoch: int) -> Iterable[Tensor]:
-        """Some ``count`` examples as they are judged, not as they are trained on: batches (B, C, H, W), normalised."""
+        """Some ``count`` examples as they are judged, not as they are trained on: batches (B, C, H, W),
+        normalised."""
 
     def judge(self, model: ResNet, epoch: int) -> dict[str, Any]:
         """How good the averaged network is: "accuracy", and what else the record of the epoch should hold."""
@@ -173,9 +175,9 @@ def plain_pictures(
 def shortcuts_as_products(model: ResNet) -> None:
     """Compute every 1x1 shortcut as the matrix product it is, on every second pixel.
 
-    The same sums under the same parameter names. In channels_last on the CPU a step is faster so than with contiguous
-    tensors, and oneDNN's backward pass of strided 1x1 convolutions there corrupts the heap (seen with torch 2.13 and
-    2.15).
+    The same sums under the same parameter names. In channels_last on the CPU a step is faster so than with
+    contiguous tensors, and oneDNN's backward pass of strided 1x1 convolutions there corrupts the heap (seen
+    with torch 2.13 and 2.15).
     """
 
     def forward(shortcut: nn.Conv2d, x: Tensor) -> Tensor:
@@ -213,7 +215,8 @@ class Training:
             shortcuts_as_products(self.model)
         task.prepare(self.model)
         self.average = Averaged(self.model, self.recipe.averaging)
-        self.average.model.to(self.accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        layout = torch.channels_last
+        self.average.model.to(self.accelerator.device, memory_format=layout)  # type: ignore[call-overload]
         self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.wrapped, self.optimizer = self.accelerator.prepare(
             self.model, optimiser(self.model, self.recipe)

@@ -1,8 +1,9 @@
-"""Texts by language: the archive to sentences and word pairs, the split, the alphabet, and spans of equal length.
+"""Texts by language: the archive to sentences and word pairs, the split, the alphabet, and spans of equal
+length.
 
-The archive holds ``lingua/sentences/xx.txt`` and ``lingua/word-pairs/xx.txt``, a text a line. Every tenth line of each
-file is validation; everything is chosen there. The Universal Declaration of Human Rights in the same archive is the
-test, which nothing here reads; see ``udhr.py``.
+The archive holds ``lingua/sentences/xx.txt`` and ``lingua/word-pairs/xx.txt``, a text a line. Every tenth
+line of each file is validation; everything is chosen there. The Universal Declaration of Human Rights in
+the same archive is the test, which nothing here reads; see ``udhr.py``.
 """
 
 from __future__ import annotations
@@ -53,7 +54,11 @@ def read_archive(archive: Path) -> dict[str, Texts]:
         with tarfile.open(archive) as tar:
             for member in tar:
                 path = PurePosixPath(member.name)
-                if member.isfile() and path.parent.name in ("sentences", "word-pairs") and path.suffix == ".txt":
+                if (
+                    member.isfile()
+                    and path.parent.name in ("sentences", "word-pairs")
+                    and path.suffix == ".txt"
+                ):
                     file = tar.extractfile(member)
                     assert file is not None
                     lines = map(normalise, file.read().decode().splitlines())
@@ -64,13 +69,15 @@ def read_archive(archive: Path) -> dict[str, Texts]:
     if not languages:
         raise DataError(f"{archive} holds no sentences/xx.txt.")
     return {
-        name: Texts(found.get((name, "sentences"), ()), found.get((name, "word-pairs"), ())) for name in languages
+        name: Texts(found.get((name, "sentences"), ()), found.get((name, "word-pairs"), ()))
+        for name in languages
     }
 
 
 def choose_channels(texts: Mapping[str, Texts]) -> tuple[str, ...]:
-    """The channels for these languages: the space; every character that makes up FREQUENT of one of them, if it is
-    no letter of a script that writes one language alone (the script then tells the language); every script; KINDS."""
+    """The channels for these languages: the space; every character that makes up FREQUENT of one of them,
+    if it is no letter of a script that writes one language alone (the script then tells the language);
+    every script; KINDS."""
     shares = {name: _shares("".join((*t.sentences, *t.pairs))) for name, t in texts.items()}
     most: Counter[str] = Counter()
     writes: Counter[str] = Counter()
@@ -86,7 +93,8 @@ def choose_channels(texts: Mapping[str, Texts]) -> tuple[str, ...]:
     own = [
         character
         for character, part in most.items()
-        if part >= FREQUENT and (kind_of(character) in ("punctuation", "marks") or writes[kind_of(character)] > 1)
+        if part >= FREQUENT
+        and (kind_of(character) in ("punctuation", "marks") or writes[kind_of(character)] > 1)
     ]
     return (" ", *sorted(own), *sorted(scripts), *KINDS)
 
@@ -96,8 +104,8 @@ def _shares(text: str) -> dict[str, float]:
 
 
 class Spans:
-    """Pieces of texts of one exact length, so that a batch needs no padding: what a network sees in training is what
-    it sees on the page, a text with a space at either end and nothing beyond.
+    """Pieces of texts of one exact length, so that a batch needs no padding: what a network sees in
+    training is what it sees on the page, a text with a space at either end and nothing beyond.
 
     Args:
         texts: of each language, in the order of the classes.
@@ -114,11 +122,12 @@ class Spans:
         self._starts: dict[tuple[int, int], NDArray[np.int32]] = {}
 
     def starts(self, language: int, length: int) -> NDArray[np.int32]:
-        """Where spans of ``length`` may begin: at a space, and up to SHORT letters such that they end at one too."""
+        """Where spans of ``length`` may begin: at a space, and up to SHORT letters such that they end at
+        one too."""
         key = language, length if length <= SHORT else 0
         if key not in self._starts:
             spaces = self.streams[language] == self.space
-            if 0 < key[1]:
+            if key[1]:
                 spaces = spaces[: 1 - length] & spaces[length - 1 :]
             self._starts[key] = np.flatnonzero(spaces).astype(np.int32)
         found = self._starts[key]

@@ -1,7 +1,7 @@
 """Train the network from scratch: ``python -m resnet_demo train --shards …`` or ``--data DIR``.
 
-Progressive resizing; the rest of the recipe is in ``loop.py``. Stop it at any moment; the same command goes on from
-the last finished epoch. Several GPUs: ``accelerate launch -m resnet_demo.train …``.
+Progressive resizing; the rest of the recipe is in ``loop.py``. Stop it at any moment; the same command goes
+on from the last finished epoch. Several GPUs: ``accelerate launch -m resnet_demo.train …``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Train the network that hears spoken digits: ``python -m resnet_demo train_digits --archive FILE``.
 
-The same ``ResNet`` with one input channel, on the mel pictures of recordings; see ``digit_data.py``. One training a
-``--held-out`` speaker, whom that network never hears; ``--held-out nobody`` trains on all. Stop it at any moment; the
-same command goes on from the last finished epoch.
+The same ``ResNet`` with one input channel, on the mel pictures of recordings; see ``digit_data.py``. One
+training a ``--held-out`` speaker, whom that network never hears; ``--held-out nobody`` trains on all. Stop
+it at any moment; the same command goes on from the last finished epoch.
 """
 
 from __future__ import annotations
@@ -153,9 +153,14 @@ def held_out_figures(checkpoints: Path, names: Iterable[str]) -> dict[str, Any]:
 
 
 def export(
-    model: ResNet, history: list[dict[str, Any]], settings: DigitRecipe, held_out: dict[str, Any], directory: Path
+    model: ResNet,
+    history: list[dict[str, Any]],
+    settings: DigitRecipe,
+    held_out: dict[str, Any],
+    directory: Path,
 ) -> Path:
-    """Write the network that has heard all, with a card whose figures are those of the speakers held out in turn."""
+    """Write the network that has heard all, with a card whose figures are those of the speakers held out in
+    turn."""
     confusion = np.sum([np.array(f["confusion"]) for f in held_out.values()], axis=0)
     n, right = int(confusion.sum()), int(np.trace(confusion))
     card = Card(
@@ -181,11 +186,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     base = DigitRecipe()
     parser = argparse.ArgumentParser(prog="python -m resnet_demo train_digits", description=__doc__)
     parser.add_argument("--archive", type=Path, required=True, help="tar file of digit_speaker_take.wav")
-    parser.add_argument("--held-out", nargs="+", default=[NOBODY], help="speakers, one training each (default nobody)")
+    parser.add_argument(
+        "--held-out", nargs="+", default=[NOBODY], help="speakers, one training each (default nobody)"
+    )
     parser.add_argument("--epochs", type=int, default=base.recipe.epochs, help="(default %(default)s)")
     parser.add_argument("--seed", type=int, default=base.recipe.seed)
     parser.add_argument("--checkpoints", type=Path, default=Path("runs/digits"), help="for resuming")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after the epoch that passes this")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="stop after the epoch that passes this"
+    )
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the finished weights go")
     args = parser.parse_args(argv)
     recipe = Recipe(

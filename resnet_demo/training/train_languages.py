@@ -1,7 +1,7 @@
 """Train the network that tells languages apart: ``python -m resnet_demo train_languages --archive FILE``.
 
-The same ``ResNet`` with a channel for each character, on spans of texts; see ``text_data.py``. Stop it at any moment;
-the same command goes on from the last finished epoch.
+The same ``ResNet`` with a channel for each character, on spans of texts; see ``text_data.py``. Stop it at
+any moment; the same command goes on from the last finished epoch.
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ class LanguageTask:
     def views(
         self, chosen: NDArray[np.int64], epoch: int, device: torch.device, generator: torch.Generator
     ) -> Tensor:
-        """Random spans, of one length in a batch: the channels of their letters (B, 1, 1, L), see ``prepare``."""
+        """Random spans, of one length in a batch: the channels of their letters (B, 1, 1, L), see
+        ``prepare``."""
         seed = int(torch.randint(2**62, (1,), generator=generator))
         rng = np.random.default_rng(seed)
         letters = self.draw(chosen % len(self.classes), rng, self.settings.blurred)
@@ -144,8 +145,9 @@ class LanguageTask:
 
 
 def letters_as_lookups(model: ResNet) -> None:
-    """Let the first block of ``model`` take the channels of letters, (B, 1, 1, L) whole numbers, instead of a 1 among
-    zeros, (B, channels, 1, L): what the first convolution and the first shortcut add up is then looked up."""
+    """Let the first block of ``model`` take the channels of letters, (B, 1, 1, L) whole numbers, instead of
+    a 1 among zeros, (B, channels, 1, L): what the first convolution and the first shortcut add up is then
+    looked up."""
 
     def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
         length = x.shape[3]
@@ -178,7 +180,8 @@ def train(
 
 @torch.no_grad()
 def without_unused_rows(model: ResNet) -> ResNet:
-    """A copy whose kernels are zero in the rows above and below the middle one, which meet nothing but padding in a
+    """A copy whose kernels are zero in the rows above and below the middle one, which meet nothing but
+    padding in a
     picture one pixel high: the answers are the same."""
     copied = copy.deepcopy(model)
     for block in copied.blocks:
@@ -187,9 +190,7 @@ def without_unused_rows(model: ResNet) -> ResNet:
     return copied
 
 
-def export(
-    task: LanguageTask, model: ResNet, history: list[dict[str, Any]], directory: Path
-) -> Path:
+def export(task: LanguageTask, model: ResNet, history: list[dict[str, Any]], directory: Path) -> Path:
     """Judge the network as shipped (float16) on validation and write it with its card."""
     model = without_unused_rows(model)
     shipped = copy.deepcopy(model).half().float()
@@ -221,12 +222,18 @@ def export(
 def main(argv: Sequence[str] | None = None) -> int:
     base = LanguageRecipe()
     parser = argparse.ArgumentParser(prog="python -m resnet_demo train_languages", description=__doc__)
-    parser.add_argument("--archive", type=Path, required=True, help="tar file of sentences/xx.txt and word-pairs/xx.txt")
-    parser.add_argument("--spans", type=int, default=base.spans, help="of a language an epoch (default %(default)s)")
+    parser.add_argument(
+        "--archive", type=Path, required=True, help="tar file of sentences/xx.txt and word-pairs/xx.txt"
+    )
+    parser.add_argument(
+        "--spans", type=int, default=base.spans, help="of a language an epoch (default %(default)s)"
+    )
     parser.add_argument("--epochs", type=int, default=base.recipe.epochs, help="(default %(default)s)")
     parser.add_argument("--seed", type=int, default=base.recipe.seed)
     parser.add_argument("--checkpoints", type=Path, default=Path("runs/languages"), help="for resuming")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after the epoch that passes this")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="stop after the epoch that passes this"
+    )
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the finished weights go")
     args = parser.parse_args(argv)
     recipe = Recipe(stages=((LONGEST, args.epochs),), dropout=base.recipe.dropout, seed=args.seed)

@@ -34,7 +34,10 @@ from resnet_demo.training.data import DataError
 from resnet_demo.training.evaluate import fit_temperature, logits_of, summarise
 from resnet_demo.training.loop import Recipe, plain_pictures, train_task
 
-KNOWS = "Trained only on sounds that this project's own program made; it must call every sound one of its ten kinds."
+KNOWS = (
+    "Trained only on sounds that this project's own program made; it must call every sound one of its ten"
+    " kinds."
+)
 SHOWN = Preprocessing(size=BANDS, resize="squash", mean=(0.25,), std=(0.25,), modality="sound")
 WIDTHS = (16, 32, 64, 128, 256)
 VALIDATED = 1_000  # sounds judged after every epoch; the temperature is fitted on them

@@ -1,4 +1,5 @@
-"""The ledger of paths is exact: against sums, against lengths, and against an independent walk along every path."""
+"""The ledger of paths is exact: against sums, against lengths, and against an independent walk along every
+path."""
 
 from __future__ import annotations
 

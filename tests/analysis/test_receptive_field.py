@@ -15,7 +15,8 @@ SIDE = 97
 
 
 def transparent(model: nn.Module) -> nn.Module:
-    """The same windows, but every pixel inside one counts: positive weights, averages for maxima, no norms."""
+    """The same windows, but every pixel inside one counts: positive weights, averages for maxima, no
+    norms."""
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Conv2d):
             nn.init.uniform_(module.weight, 0.5, 1.0)

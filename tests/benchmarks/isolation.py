@@ -1,4 +1,5 @@
-"""What it costs that strangers' files are opened in processes of their own: time a photo, and memory in all."""
+"""What it costs that strangers' files are opened in processes of their own: time a photo, and memory in
+all."""
 
 from __future__ import annotations
 

@@ -52,7 +52,8 @@ def commit() -> str:
 
 
 def last_on(machine: Mapping[str, Any], history: Path = HISTORY) -> dict[str, Any] | None:
-    """The latest line of ``history`` that was measured on the same processor, cores and GPU; None if there is none."""
+    """The latest line of ``history`` that was measured on the same processor, cores and GPU; None if there is
+    none."""
     if not history.is_file():
         return None
     lines = [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -72,7 +73,8 @@ def keep(figures: Mapping[str, float], conditions: Mapping[str, Any], history: P
 
 
 def compared(figures: Mapping[str, float], before: Mapping[str, Any] | None) -> dict[str, str]:
-    """For each figure what it was before and the change in per cent, ready to be printed; empty without a line before."""
+    """For each figure what it was before and the change in per cent, ready to be printed; empty without a
+    line before."""
     told = {}
     for name, value in figures.items():
         old = (before or {}).get(name)

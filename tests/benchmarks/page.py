@@ -62,22 +62,28 @@ MEANING = {
     "gated_ms": "a gated re-run with everything that follows on the page",
     "lesions_ms": "every branch and shortcut knocked out and all paths",
     "gradient_50_ms": "gradient flow over 50 blocks, with shortcuts and without",
-    "http_over_forward": "/predict of that JPEG through the real server, one client over plain HTTP / reference",
+    "http_over_forward": (
+        "/predict of that JPEG through the real server, one client over plain HTTP / reference"
+    ),
     "gradio_client_over_forward": "the same through gradio_client / reference",
     "live_fps": "webcam frames a second, road map and one block, a script sending the frames",
     "live_ms": "from sending a live frame to having its pictures",
     "live_fairness": "frames of the slowest of four live viewers / of the fastest",
     "photos_per_second": f"through /predict with {CLIENTS} clients",
     "concurrent_efficiency": f"photos a second through /predict with {CLIENTS} clients x reference",
-    "folder_over_batched": "photos a second of python -m resnet_demo run on a folder of JPEGs, once it has started / "
-    "of the bare network on the same batches, already opened; higher is better",
+    "folder_over_batched": (
+        "photos a second of python -m resnet_demo run on a folder of JPEGs, once it has started / "
+        "of the bare network on the same batches, already opened; higher is better"
+    ),
     "import_gradio_s": "import gradio, alone in a fresh process",
     "import_s": "import torch and gradio, alone in a fresh process",
     "first_page_s": "python app.py until the page is served",
     "first_answer_s": "python app.py until the first photo is answered",
     **isolation.MEANING,
     "rss_idle_mb": "resident memory of the server after its first answer",
-    "rss_after_1000_mb": "resident memory eight seconds after as many photos as 'photos' says (1000 unless told)",
+    "rss_after_1000_mb": (
+        "resident memory eight seconds after as many photos as 'photos' says (1000 unless told)"
+    ),
 }
 
 
@@ -257,7 +263,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def report(figures: Mapping[str, float], conditions: Mapping[str, Any]) -> None:
-    """Print the figures, what they were in the last line of the history from the same machine, and all as JSON."""
+    """Print the figures, what they were in the last line of the history from the same machine, and all as
+    JSON."""
     before = machine.last_on(conditions)
     changes = machine.compared(figures, before)
     if before:

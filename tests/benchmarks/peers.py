@@ -1,6 +1,8 @@
-"""The nearest thing to our page that other tools do, on the same network and photo, for the benchmark's ``--peers``.
+"""The nearest thing to our page that other tools do, on the same network and photo, for the benchmark's
+``--peers``.
 
-Needs ``pip install -r .ci/requirements-peers.txt``. One that is not installed, or fails, is left out with a word.
+Needs ``pip install -r .ci/requirements-peers.txt``. One that is not installed, or fails, is left out with a
+word.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ MEANING = {
     "captum_over_forward": "captum, LayerActivation of every block, no pictures / reference",
     "grad_cam_over_forward": "pytorch-grad-cam, a map of every block over the photo / reference",
     "mmengine_over_forward": f"mmengine draw_featmap, {SHOWN} channels of every block / reference",
-    "matplotlib_over_forward": f"forward hooks and matplotlib, {SHOWN} channels of every block as PNG / reference",
+    "matplotlib_over_forward": (
+        f"forward hooks and matplotlib, {SHOWN} channels of every block as PNG / reference"
+    ),
     "ours_over_forward": f"road map and {SHOWN} channels of four streams of every block, encoded / reference",
 }
 
@@ -109,7 +113,8 @@ def matplotlib(model: nn.Module, x: Tensor, photo: Any) -> Callable[[], Any]:
 
 
 def things(data: bytes, reference: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
-    """What to measure, "forward" being the reference: a bare pass of an input of shape ``reference`` (1, 3, H, W)."""
+    """What to measure, "forward" being the reference: a bare pass of an input of shape ``reference`` (1, 3,
+    H, W)."""
     torch.manual_seed(0)
     model = ResNet(3).eval()
     fast = ResNet(3).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]

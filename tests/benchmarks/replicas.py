@@ -1,8 +1,9 @@
-"""How much do replicas carry? ``python -m resnet_demo bench_ray`` (after ``pip install -r requirements-ray.txt``).
+"""How much do replicas carry? ``python -m resnet_demo bench_ray`` (after ``pip install -r
+requirements-ray.txt``).
 
-The engine in this process, one replica and two, asked in turn by the same clients with the same JPEG; then a folder
-on Ray Data and without; then what that makes of a classroom, a viral Space and ten million photos a day. Prints the
-tables of docs/scaling.md; the last line is JSON.
+The engine in this process, one replica and two, asked in turn by the same clients with the same JPEG; then a
+folder on Ray Data and without; then what that makes of a classroom, a viral Space and ten million photos a
+day. Prints the tables of docs/scaling.md; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -151,7 +152,10 @@ def sizing(figures: dict[str, float], here: int) -> str:
     a_core = figures["ray_2_photos_per_s"] / here
     in_folder = figures.get("folder_ray_photos_per_s", figures["ray_2_photos_per_s"]) / here
     lines = [
-        "| case | photos/s | cores for the networks | replicas of 2 cores | page processes | Gbit/s of runs |",
+        (
+            "| case | photos/s | cores for the networks | replicas of 2 cores | page processes | Gbit/s of"
+            " runs |"
+        ),
         "|---|---|---|---|---|---|",
     ]
     for what, people, each in CASES:

@@ -164,6 +164,7 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         ratio = f"{row.ours / row.milliseconds:8.2f}" if row.milliseconds else " " * 8
         lines.append(
-            f"{row.what:10}{row.size:6}{row.work / 1e9:9.2f}{row.milliseconds:12.1f}{row.ours:10.1f}{ratio}{row.megabytes:8.2f}"
+            f"{row.what:10}{row.size:6}{row.work / 1e9:9.2f}{row.milliseconds:12.1f}{row.ours:10.1f}{ratio}"
+            f"{row.megabytes:8.2f}"
         )
     return "\n".join(lines)

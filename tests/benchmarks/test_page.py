@@ -1,4 +1,5 @@
-"""The benchmark measures what it says and ends in JSON. No test here is timed: times are the benchmark's business."""
+"""The benchmark measures what it says and ends in JSON. No test here is timed: times are the benchmark's
+business."""
 
 from __future__ import annotations
 

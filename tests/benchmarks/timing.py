@@ -25,8 +25,8 @@ def jpeg() -> bytes:
 
 
 def interleaved(things: dict[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:
-    """Median milliseconds of each, measured in turn so that drift meets all alike, and in another order every time, so
-    that none always finds what the same other one has left in the caches."""
+    """Median milliseconds of each, measured in turn so that drift meets all alike, and in another order every
+    time, so that none always finds what the same other one has left in the caches."""
     dice = random.Random(0)
     spent: dict[str, list[float]] = {name: [] for name in things}
     for thing in things.values():

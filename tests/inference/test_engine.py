@@ -242,8 +242,14 @@ ARRAYS = {  # what is given, the picture that it is
     "grey": lambda photo: (np.asarray(photo.convert("L")), photo.convert("L")),
     "grey, one channel": lambda photo: (np.asarray(photo.convert("L"))[:, :, None], photo.convert("L")),
     "RGBA": lambda photo: (np.asarray(photo.convert("RGBA")), photo),
-    "mirrored, not contiguous": lambda photo: (np.asarray(photo)[:, ::-1], photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
-    "read-only": lambda photo: (np.frombuffer(photo.tobytes(), np.uint8).reshape(*photo.size[::-1], 3), photo),
+    "mirrored, not contiguous": lambda photo: (
+        np.asarray(photo)[:, ::-1],
+        photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    ),
+    "read-only": lambda photo: (
+        np.frombuffer(photo.tobytes(), np.uint8).reshape(*photo.size[::-1], 3),
+        photo,
+    ),
 }  # fmt: skip
 
 

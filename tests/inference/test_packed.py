@@ -1,4 +1,5 @@
-"""Weights in oneDNN's order change answers by rounding alone, and a network that cannot have them works without."""
+"""Weights in oneDNN's order change answers by rounding alone, and a network that cannot have them works
+without."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The networks on Ray Serve: the local engine's answers, and nobody notices a replica that dies.
 
-Run on its own, after ``pip install -r requirements-ray.txt``: Ray starts processes that the other tests' fixtures
-know nothing of.
+Run on its own, after ``pip install -r requirements-ray.txt``: Ray starts processes that the other tests'
+fixtures know nothing of.
 """
 
 # ruff: noqa: E402

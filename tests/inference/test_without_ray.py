@@ -30,16 +30,12 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_page_and_a_photo_through_the_local_engine() -> None:
     done = python(
-        "from resnet_demo import app\nimport numpy as np\n"
-        "from PIL import Image\n"
-        "engine = app.defer_engine('cpu')\n"
-        "app.build_demo(engine)\n"
-        "photo = Image.fromarray(np.full((60, 80, 3), 90, np.uint8))\n"
-        "assert engine.get().run(photo).prediction.label in ('cat', 'dog')\n"
-        "assert engine.get().info().blocks == 5\n"
-        "assert not {'ray', 'resnet_demo.inference.ray_engine', 'resnet_demo.inference.ray_cluster'} & set(sys.modules)\n"
-        "ours = [n for n in NoRay.asked if n.startswith('ray')]\n"
-        "assert not ours, ours\n"
+        "from resnet_demo import app\nimport numpy as np\nfrom PIL import Image\nengine ="
+        " app.defer_engine('cpu')\napp.build_demo(engine)\nphoto = Image.fromarray(np.full((60, 80, 3), 90,"
+        " np.uint8))\nassert engine.get().run(photo).prediction.label in ('cat', 'dog')\nassert"
+        " engine.get().info().blocks == 5\nassert not {'ray', 'resnet_demo.inference.ray_engine',"
+        " 'resnet_demo.inference.ray_cluster'} & set(sys.modules)\nours = [n for n in NoRay.asked if"
+        " n.startswith('ray')]\nassert not ours, ours\n"
     )
     assert done.returncode == 0, done.stderr
 

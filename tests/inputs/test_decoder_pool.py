@@ -173,7 +173,8 @@ def test_two_hundred_requests_around_those_that_break(broken: DecoderPool) -> No
         for one in asked:
             one.result(120)
     print(
-        f"200 photos around 10 that break: median {statistics.median(late) * 1e3:.1f} ms, slowest {max(late):.2f} s"
+        f"200 photos around 10 that break: median {statistics.median(late) * 1e3:.1f} ms, "
+        f"slowest {max(late):.2f} s"
     )
     assert not wrong and len(late) == 201
     assert max(late) < 3.0 + statistics.median(late)
@@ -306,7 +307,8 @@ def test_a_sentence_survives_the_way_through_the_pipe() -> None:
 )
 def test_an_answer_that_is_none_breaks_nothing(message: bytes) -> None:
     code = (
-        f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); from resnet_demo.inputs.decoder import read, write; "
+        f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); "
+        "from resnet_demo.inputs.decoder import read, write; "
         f"write(1, {{'ready': 1}}); read(0); os.write(1, {message!r}); os.read(0, 1)"
     )
     pool = DecoderPool(arguments=[sys.executable, "-c", code], seconds=20)
@@ -325,7 +327,8 @@ from resnet_demo.records import Preprocessing
 buffer = io.BytesIO()
 Image.new("RGB", (90, 70), "red").save(buffer, "JPEG")
 def ask():
-    return decoding.decode_photo(buffer.getvalue(), Preprocessing(size=20)).pixels.mean(axis=(0, 1)).round().tolist()
+    pixels = decoding.decode_photo(buffer.getvalue(), Preprocessing(size=20)).pixels
+    return pixels.mean(axis=(0, 1)).round().tolist()
 print(ask(), *decoding.pool().processes(), flush=True)
 """
 
@@ -419,7 +422,8 @@ def test_it_works_where_standard_streams_are_closed_or_changed(tmp_path: Path) -
 def test_a_decoder_is_lean() -> None:
     code = (
         "import sys, resnet_demo.inputs.decoder; "
-        "print({'torch', 'gradio', 'soundfile', 'av', 'pillow_heif', 'matplotlib', 'pandas'} & set(sys.modules))"
+        "heavy = {'torch', 'gradio', 'soundfile', 'av', 'pillow_heif', 'matplotlib', 'pandas'}; "
+        "print(heavy & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "set()"

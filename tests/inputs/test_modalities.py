@@ -35,10 +35,12 @@ def rows(given, preprocessing):
         picture[ord(letter) % SIDE, column] = 255
     return picture
 
-WORDS = ("noun taken as_seen as_taken of_run title block silent spent strength fresh invitation refusal missing")
-words = {word: later("letters: " + word) for word in WORDS.split()}
+WORDS = "noun taken as_seen as_taken of_run title block silent spent".split()
+WORDS += "strength fresh invitation refusal missing".split()
+words = {word: later("letters: " + word) for word in WORDS}
 words["refusal"] = later("{name} reads letters: write it some.")
-register(Modality(name="letters", to_picture=rows, extent=lambda size: f"{size} letters", code='run("a"', **words))
+extent = lambda size: f"{size} letters"
+register(Modality(name="letters", to_picture=rows, extent=extent, code='run("a"', **words))
 """
 
 

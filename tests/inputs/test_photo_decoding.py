@@ -98,7 +98,8 @@ def checked(error: PhotoError) -> str:
 
 
 def expected_of(row: dict[str, str]) -> set[str]:
-    """What may become of a file of the corpus, whose table was written by a Pillow without a reader of HEIC."""
+    """What may become of a file of the corpus, whose table was written by a Pillow without a reader of
+    HEIC."""
     if row["file"].startswith("exif_samples/heic") and opens_heic():  # whole; the others in HEIC are damaged
         return {"predict"}
     return {row["expect"]} if row["expect"] in ("predict", "message") else {"predict", "message"}

@@ -1,5 +1,5 @@
-"""Kinds of photos that other programs write: lossless and arithmetic JPEGs, RLE bitmaps, HEIC, JPEG XL, profiles,
-fewer bits than the file has room for."""
+"""Kinds of photos that other programs write: lossless and arithmetic JPEGs, RLE bitmaps, HEIC, JPEG XL,
+profiles, fewer bits than the file has room for."""
 
 from __future__ import annotations
 
@@ -259,7 +259,8 @@ def test_jpeg_xl_opens_where_the_plug_in_is() -> None:
 def icc(
     red: tuple[float, float], green: tuple[float, float], blue: tuple[float, float], gamma: float
 ) -> bytes:
-    """A matrix profile of RGB with these primaries (CIE xy), white D65 adapted to D50 (Bradford), one gamma."""
+    """A matrix profile of RGB with these primaries (CIE xy), white D65 adapted to D50 (Bradford), one
+    gamma."""
 
     def xyz(x: float, y: float) -> NDArray[np.float64]:
         return np.array([x / y, 1, (1 - x - y) / y])

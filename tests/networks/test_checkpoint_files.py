@@ -1,4 +1,5 @@
-"""Files that people bring: nothing in them is run, and damaged or foreign ones are told apart in one sentence."""
+"""Files that people bring: nothing in them is run, and damaged or foreign ones are told apart in one
+sentence."""
 
 from __future__ import annotations
 

@@ -54,7 +54,11 @@ FORMS: list[tuple[str, bytes, tuple[str, ...]]] = [
     ("lines with a byte order mark", LINES.encode("utf-8-sig"), NAMES),
     ("lines in UTF-16", LINES.encode("utf-16"), NAMES),
     ("lines with empty ones", b"\n ant \n\nbee\ncat\t\ndog\n\n", NAMES),
-    ("lines with commas", b"tench, Tinca tinca\ngoldfish, C. auratus\n", ("tench, Tinca tinca", "goldfish, C. auratus")),
+    (
+        "lines with commas",
+        b"tench, Tinca tinca\ngoldfish, C. auratus\n",
+        ("tench, Tinca tinca", "goldfish, C. auratus"),
+    ),
     ("lines in Latin-1", "canapé\nmaïs\n".encode("latin-1"), ("canapé", "maïs")),
     ("lines in UTF-8", "猫\nñandú\n".encode(), ("猫", "ñandú")),
     ("numbered lines", b"0 ant\n1 bee\n2 cat\n3 dog\n", NAMES),
@@ -67,7 +71,7 @@ FORMS: list[tuple[str, bytes, tuple[str, ...]]] = [
     ("CSV with semicolons, out of order", b"id;name\n1;goldfish\n0;tench\n", TWO),
     ("CSV with tabs", b"0\ttench\n1\tgoldfish\n", TWO),
     ("CSV with quotes", b'0,"tench, Tinca tinca"\n1,"ray"\n', ("tench, Tinca tinca", "ray")),
-]  # fmt: skip
+]
 
 NO_FORMS: list[tuple[str, bytes]] = [
     ("an empty file", b""),
@@ -109,11 +113,15 @@ BESIDE: list[tuple[str, dict[str, bytes], tuple[str, ...]]] = [
     ("of the same stem, as text", {"mine.classes.txt": LINES.encode()}, NAMES),
     ("labels.txt", {"labels.txt": LINES.encode()}, NAMES),
     ("config.json of transformers", {"config.json": CONFIG}, NAMES),
-    ("the stem before config.json", {"config.json": CONFIG, "mine.classes.txt": b"e\nf\ng\nh"}, tuple("efgh")),
+    (
+        "the stem before config.json",
+        {"config.json": CONFIG, "mine.classes.txt": b"e\nf\ng\nh"},
+        tuple("efgh"),
+    ),
     ("labels.txt of another network", {"labels.txt": b"a\nb\n"}, NUMBERED),
     ("an unrelated mine.json", {"mine.json": as_json({"lr": 0.1})}, NUMBERED),
     ("a mine.json that is a list", {"mine.json": b"[1, 2]"}, NUMBERED),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("what", "files", "wanted"), BESIDE, ids=[case[0] for case in BESIDE])

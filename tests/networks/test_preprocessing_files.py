@@ -25,19 +25,96 @@ TIMM = {"input_size": [3, 160, 160], "crop_pct": 0.95, "interpolation": "bicubic
 # what it is, the file, what is made of it: all else as torchvision has it
 FORMS: list[tuple[str, Any, dict[str, Any]]] = [
     ("size alone", {"size": 128}, {"size": 128}),
-    ("all of ours", {"size": 96, "crop_share": 1, "mean": HALF, "std": HALF, "resize": "pad"}, {"size": 96, "crop_share": 1, "mean": HALF, "std": HALF, "resize": "pad"}),
+    (
+        "all of ours",
+        {"size": 96, "crop_share": 1, "mean": HALF, "std": HALF, "resize": "pad"},
+        {"size": 96, "crop_share": 1, "mean": HALF, "std": HALF, "resize": "pad"},
+    ),
     ("grey", {"mean": [0.5], "std": [0.25]}, {"mean": (0.5,), "std": (0.25,)}),
-    ("squashed, bicubic", {"resize": "squash", "interpolation": "bicubic"}, {"resize": "squash", "interpolation": "bicubic"}),
-    ("timm's config.json", {"architecture": "resnet18", "pretrained_cfg": TIMM}, {"size": 160, "crop_share": 0.95, "interpolation": "bicubic", "mean": HALF, "std": HALF}),
-    ("timm's pretrained_cfg alone", TIMM, {"size": 160, "crop_share": 0.95, "interpolation": "bicubic", "mean": HALF, "std": HALF}),
-    ("timm's, other size for tests", TIMM | {"test_input_size": [3, 224, 224], "test_crop_pct": 1.0}, {"size": 224, "crop_share": 1.0, "interpolation": "bicubic", "mean": HALF, "std": HALF}),
-    ("timm's, squashed", TIMM | {"crop_mode": "squash"}, {"size": 160, "crop_share": 0.95, "resize": "squash", "interpolation": "bicubic", "mean": HALF, "std": HALF}),
-    ("transformers' for ResNet", {"do_resize": True, "size": {"shortest_edge": 224}, "crop_pct": 0.875, "resample": 3, "image_mean": HALF, "image_std": HALF}, {"interpolation": "bicubic", "mean": HALF, "std": HALF}),
-    ("transformers' of old", {"do_resize": True, "size": 224, "crop_pct": None, "resample": 2, "image_mean": HALF, "image_std": HALF}, {"crop_share": 1.0, "resize": "squash", "mean": HALF, "std": HALF}),
-    ("transformers', crop", {"do_resize": True, "size": {"shortest_edge": 256}, "do_center_crop": True, "crop_size": {"height": 224, "width": 224}, "resample": 3}, {"interpolation": "bicubic"}),
-    ("transformers', square", {"do_resize": True, "size": {"height": 224, "width": 224}, "resample": 2, "image_mean": HALF, "image_std": HALF}, {"resize": "squash", "crop_share": 1.0, "mean": HALF, "std": HALF}),
-    ("transformers', not normalised", {"do_resize": True, "size": {"height": 64, "width": 64}, "do_normalize": False}, {"size": 64, "resize": "squash", "crop_share": 1.0, "mean": (0, 0, 0), "std": (1, 1, 1)}),
-]  # fmt: skip
+    (
+        "squashed, bicubic",
+        {"resize": "squash", "interpolation": "bicubic"},
+        {"resize": "squash", "interpolation": "bicubic"},
+    ),
+    (
+        "timm's config.json",
+        {"architecture": "resnet18", "pretrained_cfg": TIMM},
+        {"size": 160, "crop_share": 0.95, "interpolation": "bicubic", "mean": HALF, "std": HALF},
+    ),
+    (
+        "timm's pretrained_cfg alone",
+        TIMM,
+        {"size": 160, "crop_share": 0.95, "interpolation": "bicubic", "mean": HALF, "std": HALF},
+    ),
+    (
+        "timm's, other size for tests",
+        TIMM | {"test_input_size": [3, 224, 224], "test_crop_pct": 1.0},
+        {"size": 224, "crop_share": 1.0, "interpolation": "bicubic", "mean": HALF, "std": HALF},
+    ),
+    (
+        "timm's, squashed",
+        TIMM | {"crop_mode": "squash"},
+        {
+            "size": 160,
+            "crop_share": 0.95,
+            "resize": "squash",
+            "interpolation": "bicubic",
+            "mean": HALF,
+            "std": HALF,
+        },
+    ),
+    (
+        "transformers' for ResNet",
+        {
+            "do_resize": True,
+            "size": {"shortest_edge": 224},
+            "crop_pct": 0.875,
+            "resample": 3,
+            "image_mean": HALF,
+            "image_std": HALF,
+        },
+        {"interpolation": "bicubic", "mean": HALF, "std": HALF},
+    ),
+    (
+        "transformers' of old",
+        {
+            "do_resize": True,
+            "size": 224,
+            "crop_pct": None,
+            "resample": 2,
+            "image_mean": HALF,
+            "image_std": HALF,
+        },
+        {"crop_share": 1.0, "resize": "squash", "mean": HALF, "std": HALF},
+    ),
+    (
+        "transformers', crop",
+        {
+            "do_resize": True,
+            "size": {"shortest_edge": 256},
+            "do_center_crop": True,
+            "crop_size": {"height": 224, "width": 224},
+            "resample": 3,
+        },
+        {"interpolation": "bicubic"},
+    ),
+    (
+        "transformers', square",
+        {
+            "do_resize": True,
+            "size": {"height": 224, "width": 224},
+            "resample": 2,
+            "image_mean": HALF,
+            "image_std": HALF,
+        },
+        {"resize": "squash", "crop_share": 1.0, "mean": HALF, "std": HALF},
+    ),
+    (
+        "transformers', not normalised",
+        {"do_resize": True, "size": {"height": 64, "width": 64}, "do_normalize": False},
+        {"size": 64, "resize": "squash", "crop_share": 1.0, "mean": (0, 0, 0), "std": (1, 1, 1)},
+    ),
+]
 
 NO_FORMS: list[tuple[str, str]] = [
     ("a list", "[224]"),
@@ -111,7 +188,11 @@ def test_a_grey_network_takes_one_mean_and_others_are_refused(tmp_path: Path) ->
     _model, card = load_own(brought(tmp_path, 1))
     assert card.preprocessing.mean == (0.449,)
     with pytest.raises(CheckpointError, match="pictures of 1 channels, but the preprocessing has 3 means"):
-        load_own(brought(tmp_path, 1, preprocessor_config={"do_resize": True, "image_mean": HALF, "image_std": HALF}))  # fmt: skip
+        load_own(
+            brought(
+                tmp_path, 1, preprocessor_config={"do_resize": True, "image_mean": HALF, "image_std": HALF}
+            )
+        )
     for channels in (2, 4, 12):
         with pytest.raises(CheckpointError, match=f"pictures of {channels} channels; photos have three"):
             load_own(brought(tmp_path, channels))

@@ -1,4 +1,5 @@
-"""The ResNets that timm, torchvision and transformers build, from their state dicts: same answers, same streams."""
+"""The ResNets that timm, torchvision and transformers build, from their state dicts: same answers, same
+streams."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ class Layers(nn.Module):
 
 
 class Functional(Layers):
-    """As in the CIFAR networks that people copy: activations are functions, the shortcut an empty Sequential."""
+    """As in the CIFAR networks that people copy: activations are functions, the shortcut an empty
+    Sequential."""
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.branch(x)

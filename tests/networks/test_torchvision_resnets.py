@@ -104,7 +104,8 @@ def test_a_network_that_cannot_be_fetched_says_so_and_the_others_go_on(
 
 
 def published(model: torch.nn.Module, path: Path) -> str:
-    """Write ``model`` as torchvision publishes its files: without counters of steps, in the form of 2021. The hash."""
+    """Write ``model`` as torchvision publishes its files: without counters of steps, in the form of 2021. The
+    hash."""
     state = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
     torch.save(state, path)
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -112,7 +113,8 @@ def published(model: torch.nn.Module, path: Path) -> str:
 
 @pytest.mark.parametrize("name", list(FILES))
 def test_the_five_in_their_published_form_answer_as_torchvision_does(name: str, tmp_path: Path) -> None:
-    """Fetched, loaded, and asked about 20 photos that torchvision's own recipe prepares for its own network."""
+    """Fetched, loaded, and asked about 20 photos that torchvision's own recipe prepares for its own
+    network."""
     from torchvision import models
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms._presets import ImageClassification

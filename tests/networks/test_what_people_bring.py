@@ -1,4 +1,5 @@
-"""What people bring, one line a case, and what must happen: it answers as their own code does, or one sentence.
+"""What people bring, one line a case, and what must happen: it answers as their own code does, or one
+sentence.
 
 Every file is written by the library that people use, or by what their training scripts do.
 """
@@ -202,7 +203,8 @@ def plain(state: State) -> Any:
     return state
 
 
-# what is brought: the name of the file, the network, what its owner did with the state dict, what the page says
+# what is brought: the name of the file, the network, what its owner did with the state dict, what the page
+# says
 LOADS: list[tuple[str, str, Callable[[], nn.Module], Callable[[State], Any], str]] = [
     ("torchvision, as safetensors", "a.safetensors", basic, plain, "as in torchvision"),
     ("torchvision, as .pth", "a.pth", basic, plain, "as in torchvision"),

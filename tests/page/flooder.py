@@ -1,4 +1,5 @@
-"""One client that asks without end, in a process of its own: ``python flooder.py HOST SOURCE METHOD PATH FILE KIND``."""
+"""One client that asks without end, in a process of its own: ``python flooder.py HOST SOURCE METHOD PATH FILE
+KIND``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The app in a process of its own, and people who do not use a browser: requests as bytes, floods, half-sent heads."""
+"""The app in a process of its own, and people who do not use a browser: requests as bytes, floods, half-sent
+heads."""
 
 from __future__ import annotations
 

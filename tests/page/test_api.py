@@ -67,8 +67,8 @@ def test_predict_describes_the_answer_and_every_block(client: Client, engine: En
 
 
 def interleaved(server: str, count: int, request: Callable[[Client, int], Any], people: int = 4) -> list[Any]:
-    """The answers to ``count`` requests of as many people at once, each one's own requests one after the other:
-    a client of Gradio's gives an answer up when two threads use it while its stream closes."""
+    """The answers to ``count`` requests of as many people at once, each one's own requests one after the
+    other: a client of Gradio's gives an answer up when two threads use it while its stream closes."""
 
     def all_of(person: int) -> dict[int, Any]:
         client = Client(server, verbose=False)

@@ -74,15 +74,36 @@ def test_the_icons_of_the_manifest_are_there(quiet: Attacked) -> None:
 CHUNK = b"10000\r\n" + b"[" * 0x10000 + b"\r\n"
 
 
-@pytest.mark.parametrize("path", [JOIN, UPLOAD, "/gradio_api/call/predict", "/gradio_api/component_server",
-                                  "/gradio_api/cancel", "/gradio_api/reset"])  # fmt: skip
-@pytest.mark.parametrize("lengths", [
-    "Content-Length: 5\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 5",
-    "Transfer-Encoding: chunked", "transfer-encoding: Chunked\r\ncontent-length: 5", "Content-Length: -1",
-    "Content-Length: 5, 6", "Content-Length: 0x10", "Content-Length: 99999999999",
-    "Content-Length: 5\r\nContent-Length: 6"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        JOIN,
+        UPLOAD,
+        "/gradio_api/call/predict",
+        "/gradio_api/component_server",
+        "/gradio_api/cancel",
+        "/gradio_api/reset",
+    ],
+)
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Transfer-Encoding: chunked",
+        "transfer-encoding: Chunked\r\ncontent-length: 5",
+        "Content-Length: -1",
+        "Content-Length: 5, 6",
+        "Content-Length: 0x10",
+        "Content-Length: 99999999999",
+        "Content-Length: 5\r\nContent-Length: 6",
+    ],
+)
 def test_a_body_without_one_honest_length_is_refused(attacked: Attacked, path: str, lengths: str) -> None:
-    head = f"POST {path} HTTP/1.1\r\nHost: {attacked.host}\r\nContent-Type: application/json\r\n{lengths}\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {attacked.host}\r\nContent-Type:"
+        f" application/json\r\n{lengths}\r\n\r\n"
+    )
     answer = raw(attacked.host, head.encode() + CHUNK * 40 + b"0\r\n\r\n")
     assert status_of(answer) in (400, 411, 413), answer[:200]
 
@@ -140,9 +161,28 @@ def test_what_was_cut_off_is_removed(quiet: Attacked) -> None:
     assert sorted(files_in(quiet.folder)) == before
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "/", "..jpg", ".hidden.jpg", "....", "a/b/../../../c.jpg", "C:\\x\\y.jpg",
-                                  "\\\\host\\share\\z.jpg", "con.jpg", "x" * 4000 + ".jpg", "é" * 300 + ".jpg", "a\tb.jpg",
-                                  " .jpg", "%2e%2e%2fz.jpg", "photo"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "/",
+        "..jpg",
+        ".hidden.jpg",
+        "....",
+        "a/b/../../../c.jpg",
+        "C:\\x\\y.jpg",
+        "\\\\host\\share\\z.jpg",
+        "con.jpg",
+        "x" * 4000 + ".jpg",
+        "é" * 300 + ".jpg",
+        "a\tb.jpg",
+        " .jpg",
+        "%2e%2e%2fz.jpg",
+        "photo",
+    ],
+)
 def test_a_file_may_be_called_anything(quiet: Attacked, name: str) -> None:
     photo = jpeg()
     body, kind = multipart(("files", name, photo))
@@ -182,9 +222,17 @@ def test_an_upload_that_is_no_form_gets_a_sentence(quiet: Attacked, body: bytes)
         assert status in (200, 400, 431), (kind[:60], status)
 
 
-CLOSED = ["/gradio_api/run/predict", "/gradio_api/run/predict/", "/gradio_api/api/predict", "/gradio_api/run/on_gradients",
-          "/gradio_api/api/gradient_flow", "/login", "/gradio_api/process_recording", "/gradio_api/vibe-edit",
-          "/gradio_api/stream/x"]  # fmt: skip
+CLOSED = [
+    "/gradio_api/run/predict",
+    "/gradio_api/run/predict/",
+    "/gradio_api/api/predict",
+    "/gradio_api/run/on_gradients",
+    "/gradio_api/api/gradient_flow",
+    "/login",
+    "/gradio_api/process_recording",
+    "/gradio_api/vibe-edit",
+    "/gradio_api/stream/x",
+]
 
 
 @pytest.mark.parametrize("path", CLOSED)
@@ -232,8 +280,22 @@ def test_the_server_connects_nowhere_for_anybody(quiet: Attacked) -> None:
     other.shutdown()
 
 
-@pytest.mark.parametrize("name", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "[::2]",
-                                  "evil.example:80", "", "127.0.0.1@evil.example", "127.0.0.1/x", "0.0.0.0", "a b"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "10.0.0.1",
+        "[::2]",
+        "evil.example:80",
+        "",
+        "127.0.0.1@evil.example",
+        "127.0.0.1/x",
+        "0.0.0.0",
+        "a b",
+    ],
+)
 def test_a_page_on_this_machine_answers_to_its_names_only(quiet: Attacked, name: str) -> None:
     for path in ("/", "/config", "/gradio_api/info"):
         answer = raw(quiet.host, f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
@@ -276,13 +338,28 @@ def test_another_site_reads_and_does_nothing(quiet: Attacked) -> None:
 
 
 FORGED = [
-    {"fn_index": 999_999}, {"fn_index": -1}, {"fn_index": None}, {"fn_index": "x"}, {"fn_index": 0, "data": []},
-    {"fn_index": 0, "data": [1] * 50}, {"fn_index": 0, "data": None}, {"fn_index": 7, "data": [{}] * 8},
-    {"fn_index": 8, "event_data": {"index": "x"}}, {"fn_index": 8, "event_data": [[]]}, {"fn_index": 12, "event_data": None},
-    {"fn_index": 14, "event_data": {"jpeg": 7}}, {"fn_index": 0, "trigger_id": "x"}, {"fn_index": 0, "trigger_id": 10**9},
-    {"fn_index": 0, "data": [{"path": None}] * 7}, {"fn_index": 0, "data": [{"path": ""}] * 7}, {"session_hash": "x" * 5000},
-    {"session_hash": 5}, {"event_id": "x", "fn_index": 3}, {"batched": True, "fn_index": 5}, {"simple_format": 7},
-]  # fmt: skip
+    {"fn_index": 999_999},
+    {"fn_index": -1},
+    {"fn_index": None},
+    {"fn_index": "x"},
+    {"fn_index": 0, "data": []},
+    {"fn_index": 0, "data": [1] * 50},
+    {"fn_index": 0, "data": None},
+    {"fn_index": 7, "data": [{}] * 8},
+    {"fn_index": 8, "event_data": {"index": "x"}},
+    {"fn_index": 8, "event_data": [[]]},
+    {"fn_index": 12, "event_data": None},
+    {"fn_index": 14, "event_data": {"jpeg": 7}},
+    {"fn_index": 0, "trigger_id": "x"},
+    {"fn_index": 0, "trigger_id": 10**9},
+    {"fn_index": 0, "data": [{"path": None}] * 7},
+    {"fn_index": 0, "data": [{"path": ""}] * 7},
+    {"session_hash": "x" * 5000},
+    {"session_hash": 5},
+    {"event_id": "x", "fn_index": 3},
+    {"batched": True, "fn_index": 5},
+    {"simple_format": 7},
+]
 
 
 @pytest.mark.parametrize("number", range(len(FORGED)))
@@ -301,23 +378,54 @@ def test_a_forged_event_gets_a_sentence_and_no_traceback(quiet: Attacked, number
         assert json.loads(answer)["detail"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b"{", b"\xff\xfe", b"[" * 100_000, b'{"data": 5}',
-                                  b'{"data": {}, "component_id": 99999, "session_hash": "s", "fn_name": "frame"}',
-                                  b'{"data": {}, "component_id": "x", "session_hash": "s", "fn_name": "__init__"}',
-                                  b'{"data": {}, "component_id": 56, "session_hash": null, "fn_name": "frame"}',
-                                  b'{"data": {}, "component_id": [1], "session_hash": [], "fn_name": 7}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"data": 5}',
+        b'{"data": {}, "component_id": 99999, "session_hash": "s", "fn_name": "frame"}',
+        b'{"data": {}, "component_id": "x", "session_hash": "s", "fn_name": "__init__"}',
+        b'{"data": {}, "component_id": 56, "session_hash": null, "fn_name": "frame"}',
+        b'{"data": {}, "component_id": [1], "session_hash": [], "fn_name": 7}',
+    ],
+)
 def test_a_forged_body_gets_a_status_and_no_traceback(quiet: Attacked, body: bytes) -> None:
     kind = {"Content-Type": "application/json"}
-    for path in (JOIN, "/gradio_api/component_server", "/gradio_api/call/predict", "/gradio_api/call/nothing",
-                 "/gradio_api/call/v2/predict", "/gradio_api/call/v2/nothing", "/gradio_api/cancel", "/gradio_api/reset"):  # fmt: skip
+    for path in (
+        JOIN,
+        "/gradio_api/component_server",
+        "/gradio_api/call/predict",
+        "/gradio_api/call/nothing",
+        "/gradio_api/call/v2/predict",
+        "/gradio_api/call/v2/nothing",
+        "/gradio_api/cancel",
+        "/gradio_api/reset",
+    ):
         status, _, _ = ask(quiet.host, "POST", path, body, kind)
         assert status < 500, (path, status)
     form, kind = multipart(("data", None, b"1"), ("component_id", None, b"x"))
     assert ask(quiet.host, "POST", "/gradio_api/component_server", form, kind)[0] < 500
 
 
-@pytest.mark.parametrize("query", ["lang=" + "x" * 70_000, "lang=" + "x" * 7_000, "lang=%ff%fe", "lang=../../etc/passwd",
-                                   "lang=en&lang=es", "__theme=" + "y" * 70_000, "deep_link=../../x", "page=zz"])  # fmt: skip
+@pytest.mark.parametrize(
+    "query",
+    [
+        "lang=" + "x" * 70_000,
+        "lang=" + "x" * 7_000,
+        "lang=%ff%fe",
+        "lang=../../etc/passwd",
+        "lang=en&lang=es",
+        "__theme=" + "y" * 70_000,
+        "deep_link=../../x",
+        "page=zz",
+    ],
+)
 def test_an_address_may_say_anything(quiet: Attacked, query: str) -> None:
     for path in ("/", "/config"):
         assert status_of(

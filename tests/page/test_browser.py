@@ -232,7 +232,7 @@ def test_nothing_is_wider_than_the_screen(page: Page, tmp_path: Path, width: int
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     small = page.evaluate(
         """() => [...document.querySelectorAll('#answer *, #roadmap *, #inside *')]
-            .filter(e => e.childNodes.length && [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()))
+            .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()))
             .filter(e => parseFloat(getComputedStyle(e).fontSize) < 13).map(e => e.outerHTML.slice(0, 80))"""
     )
     assert small == []
@@ -363,7 +363,8 @@ def test_two_photos_stand_side_by_side_with_the_same_channels(page: Page, tmp_pa
     expect(page.locator("#compare article")).to_have_count(2)
     assert page.locator("#compare article").first.locator("header").inner_text() == first
     channels = page.locator("#compare article").evaluate_all(
-        "all => all.map(a => [...a.querySelectorAll('.stream[data-stream=output] .tile')].map(t => t.dataset.channel))"
+        """all => all.map(a => [...a.querySelectorAll('.stream[data-stream=output] .tile')]
+            .map(t => t.dataset.channel))"""
     )
     assert channels[0] == channels[1]
     legends = page.locator("#compare .stream[data-stream=residual] .legend").all_inner_texts()

@@ -37,7 +37,8 @@ def process(tmp_path: Path) -> Iterator[Attacked]:
 
 
 class Pupil:
-    """One page of the class, without a browser: the events that its clicks would send, in a session of its own."""
+    """One page of the class, without a browser: the events that its clicks would send, in a session of its
+    own."""
 
     def __init__(self, server: str, config: dict[str, Any], number: int) -> None:
         self.server, self.session = server, f"pupil{number:05d}"
@@ -124,7 +125,8 @@ def class_of(count: int, clicks: int, server: Attacked) -> None:
 @pytest.mark.skipif(not LINUX, reason="reads /proc")
 @pytest.mark.timeout(280)
 def test_a_small_class_loses_no_run_while_others_make_up_sessions(process: Attacked) -> None:
-    """Forged sessions would have pushed visitors out: 300 hashes that do nothing, and 300 that send an event."""
+    """Forged sessions would have pushed visitors out: 300 hashes that do nothing, and 300 that send an
+    event."""
     done = threading.Event()
 
     def forge() -> None:
@@ -188,8 +190,11 @@ def test_one_flooding_client_leaves_the_others_their_answers(
     finally:
         flooder.kill()
         flooder.wait()
-    print(f"{way}: idle {idle * 1e3:.0f} ms; under {(tmp_path / 'sent').stat().st_size} answers to the other median "
-          f"{statistics.median(times) * 1e3:.0f} ms, slowest {max(times) / idle:.1f} x")  # fmt: skip
+    answers = (tmp_path / "sent").stat().st_size
+    print(
+        f"{way}: idle {idle * 1e3:.0f} ms; under {answers} answers to the other median "
+        f"{statistics.median(times) * 1e3:.0f} ms, slowest {max(times) / idle:.1f} x"
+    )
     assert (tmp_path / "sent").stat().st_size > 100
     assert sum(t <= 3 * idle for t in times) == 20, sorted(round(t / idle, 1) for t in times)
 

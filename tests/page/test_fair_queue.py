@@ -1,4 +1,5 @@
-"""Events that change one visitor's page run one after the other; those of others, and of the API, do not wait."""
+"""Events that change one visitor's page run one after the other; those of others, and of the API, do not
+wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""When something fails inside: no hook left, no lock held, no gate left set, no other visitor's answer changed."""
+"""When something fails inside: no hook left, no lock held, no gate left set, no other visitor's answer
+changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""On somebody's own machine: it starts beside another one, opens the browser, installs as an app, and leaves nothing."""
+"""On somebody's own machine: it starts beside another one, opens the browser, installs as an app, and leaves
+nothing."""
 
 from __future__ import annotations
 
@@ -186,7 +187,10 @@ def test_what_a_killed_process_left_goes_when_the_next_one_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("fcntl")
-    code = "import time\nfrom resnet_demo.page.process import own_folder\nwith own_folder() as f:\n print(f, flush=True)\n time.sleep(60)"
+    code = (
+        "import time\nfrom resnet_demo.page.process import own_folder\nwith own_folder() as f:\n print(f,"
+        " flush=True)\n time.sleep(60)"
+    )
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     environment.pop(leaving.FOLDER, None)
     processes = [

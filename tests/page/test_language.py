@@ -29,9 +29,11 @@ EVERYTHING = """() => {
   const said = [];
   const nodes = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (nodes.nextNode())
-    if (!nodes.currentNode.parentElement.closest('script, style, code, pre, .languages')) said.push(nodes.currentNode.data);
+    if (!nodes.currentNode.parentElement.closest('script, style, code, pre, .languages'))
+      said.push(nodes.currentNode.data);
   for (const name of ['aria-label', 'alt', 'title', 'placeholder'])
-    document.querySelectorAll(`[${name}]:not(.languages a)`).forEach((found) => said.push(found.getAttribute(name)));
+    document.querySelectorAll(`[${name}]:not(.languages a)`)
+      .forEach((found) => said.push(found.getAttribute(name)));
   return [document.title, ...said].map((text) => text.replace(/\\s+/g, ' ').trim()).filter(Boolean);
 }"""
 

@@ -97,9 +97,15 @@ def call(server: str, photo: object) -> str:
 
 def test_the_server_fetches_nothing_for_anyone(server: str, elsewhere: tuple[str, list[str]]) -> None:
     address, asked = elsewhere
-    for url in (f"{address}/a.jpg", address.replace("127.0.0.1", "localhost") + "/b.jpg", "HTTP://100.64.0.1/c.jpg",
-                "http://169.254.169.254/latest/meta-data", "file:///etc/passwd", "ftp://127.0.0.1/d",
-                f" {address}/e.jpg"):  # fmt: skip
+    for url in (
+        f"{address}/a.jpg",
+        address.replace("127.0.0.1", "localhost") + "/b.jpg",
+        "HTTP://100.64.0.1/c.jpg",
+        "http://169.254.169.254/latest/meta-data",
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/d",
+        f" {address}/e.jpg",
+    ):
         told = call(server, {"path": url, "meta": {"_type": "gradio.FileData"}})
         assert "error" in told, url
         assert "complete" not in told
@@ -135,8 +141,14 @@ def test_files_of_the_server_are_not_served(server: str) -> None:
         body = response.read()
         assert response.status in (403, 404), path
         assert b"root:" not in body
-    for path in ("/file=/etc/passwd", "/gradio_api/file/etc/passwd", "/static/../../app.py", "/assets/../../../app.py",
-                 "/gradio_api/proxy=http://127.0.0.1:9/", "/gradio_api/stream/../../etc/passwd"):  # fmt: skip
+    for path in (
+        "/file=/etc/passwd",
+        "/gradio_api/file/etc/passwd",
+        "/static/../../app.py",
+        "/assets/../../../app.py",
+        "/gradio_api/proxy=http://127.0.0.1:9/",
+        "/gradio_api/stream/../../etc/passwd",
+    ):
         connection.request("GET", path)
         response = connection.getresponse()
         body = response.read()

@@ -23,7 +23,8 @@ def opened(browser: Browser, server: str, width: int = 1280, theme: str = "light
 def show(page, panel: str) -> None:
     page.evaluate(
         """id => {
-          const label = window.gradio_config.components.find(c => c.type === 'tabitem' && c.props.id === id).props.label;
+          const tab = window.gradio_config.components.find(c => c.type === 'tabitem' && c.props.id === id);
+          const label = tab.props.label;
           [...document.querySelectorAll('#panels [role=tab], #panels .overflow-dropdown button')]
             .find(button => button.textContent.trim() === label).click();
         }""",
@@ -68,7 +69,8 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser: Browser,
         where, visible = page.evaluate(
             """() => {
               const at = document.activeElement, label = at.closest('label') || at;
-              const ring = (e) => getComputedStyle(e).outlineStyle !== 'none' && parseFloat(getComputedStyle(e).outlineWidth) >= 2;
+              const style = getComputedStyle;
+              const ring = (e) => style(e).outlineStyle !== 'none' && parseFloat(style(e).outlineWidth) >= 2;
               return [at.closest('[id]')?.id ?? at.tagName, ring(at) || ring(label)];
             }"""
         )

@@ -1,4 +1,5 @@
-"""A tab that was open while the server was started again: it comes back, and says in one sentence what is gone."""
+"""A tab that was open while the server was started again: it comes back, and says in one sentence what is
+gone."""
 
 from __future__ import annotations
 
@@ -59,8 +60,8 @@ def test_an_old_tab_says_what_to_do_and_takes_the_photo(
         server = Server(int(server.url.rsplit(":", 1)[1]))
         assert len(list((tmp_path / "tmp").glob(PREFIX + "*"))) == 1  # the new one's own
 
-        # Gradio's script finds a server that does not know the page, and loads it again; or it gets its answer, which
-        # of the two depends on the order in which two of its requests arrive
+        # Gradio's script finds a server that does not know the page, and loads it again; or it gets its
+        # answer, which of the two depends on the order in which two of its requests arrive
         page.locator("#block-3").click()
         told = page.get_by_text(RESTARTED).or_(
             page.get_by_text("it was sent again")

@@ -29,8 +29,18 @@ from resnet_demo.panels.own.export import FILES_AT_ONCE
 
 SECURITY = Path(routes.__file__).with_name("SECURITY.md").read_text(encoding="utf-8")
 # Gradio's answers to HEAD come with those to GET
-SAMPLES = {"path": "x/y.js", "session_hash": "abc", "event_id": "abc", "api_name": "predict", "path_or_url": "/x",
-           "name": "0" * 32, "size": "192", "url_path": "x", "key": "k", "place": "page/page.js"}  # fmt: skip
+SAMPLES = {
+    "path": "x/y.js",
+    "session_hash": "abc",
+    "event_id": "abc",
+    "api_name": "predict",
+    "path_or_url": "/x",
+    "name": "0" * 32,
+    "size": "192",
+    "url_path": "x",
+    "key": "k",
+    "place": "page/page.js",
+}
 
 
 def routes_of(app: Any) -> Iterator[tuple[str, str]]:
@@ -116,14 +126,20 @@ def test_the_document_says_what_the_code_does() -> None:
     for said in (
         f"JSON: at most {routes.MAX_JSON} bytes",
         f"notes (cancel, reset): {routes.MAX_NOTE}",
-        f"an upload: {routes.MAX_UPLOAD} in all, {routes.MAX_FILES} files of {MAX_BYTES} and {uploads.MAX_FIELDS} form fields",
+        (
+            f"an upload: {routes.MAX_UPLOAD} in all, {routes.MAX_FILES} files of {MAX_BYTES} and"
+            f" {uploads.MAX_FIELDS} form fields"
+        ),
         f"the `?`: {routes.MAX_QUERY}",
         f"may pause for {middleware.IDLE_BODY_S:g} s, a head may take {connections.HEAD_S:g} s",
         f"have {connections.MAX_HEAD} bytes",
         f"stall for {connections.STALLED_S:g} s",
         f"at most {upload_folder.MOST_BYTES} bytes or {upload_folder.SHARE_OF_DISK:.0%}".replace("%", " %"),
-        f"{fair_queue.FairQueue.waiting} may wait, {fair_queue.FairQueue.waiting_each} of one address, "
-        f"{fair_queue.WAITING_EACH_SESSION} of one session; {fair_queue.RUNNING_EACH_SESSION} of a session run at a time",
+        (
+            f"{fair_queue.FairQueue.waiting} may wait, {fair_queue.FairQueue.waiting_each} of one address,"
+            f" {fair_queue.WAITING_EACH_SESSION} of one session; {fair_queue.RUNNING_EACH_SESSION} of a"
+            " session run at a time"
+        ),
         f"within the last {shares.ACTIVE_S:g} s",
         f"weighs {shares.RATE:g} a second",
         f"{shares.BURST:g} saved up",

@@ -1,5 +1,5 @@
-"""Only what a visitor uploaded is opened, whatever path a request names, in every event and endpoint; and a decoder
-that breaks on one visitor's file is nobody else's business."""
+"""Only what a visitor uploaded is opened, whatever path a request names, in every event and endpoint; and a
+decoder that breaks on one visitor's file is nobody else's business."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def event(server: str, index: int, data: list[Any]) -> dict[str, Any]:
 
 
 def taking(config: dict[str, Any], elem_id: str) -> list[tuple[int, int, list[Any]]]:
-    """(event, place among its inputs, the inputs as the page starts) of every event that takes this component."""
+    """(event, place among its inputs, the inputs as the page starts) of every event that takes this
+    component."""
     values = {c["id"]: c["props"].get("value") for c in config["components"]}
     component = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == elem_id)
     return [

@@ -81,7 +81,10 @@ def test_the_snippet_makes_the_same_run(made: Run, engine: Engine, weights_dir: 
     code = snippet(gated, View(block=2))
     assert "Gate(0, 1), Gate()" in code
     draw_photo(1).save(tmp_path / "photo.jpg", format="PNG")
-    start = "import sys, functools\nfrom pathlib import Path\nimport resnet_demo.inference.engine as e, resnet_demo.networks.checkpoints as w\n"
+    start = (
+        "import sys, functools\nfrom pathlib import Path\nimport resnet_demo.inference.engine as e,"
+        " resnet_demo.networks.checkpoints as w\n"
+    )
     start += f"e.available_networks = lambda: w.available_networks(Path({str(weights_dir)!r}))\n"
     done = subprocess.run(
         [sys.executable, "-c", start + code],

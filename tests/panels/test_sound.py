@@ -1,4 +1,5 @@
-"""The network that listens, as it ships: how often it is right, what its blocks do, and the page around it."""
+"""The network that listens, as it ships: how often it is right, what its blocks do, and the page around
+it."""
 
 from __future__ import annotations
 

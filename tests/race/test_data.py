@@ -1,4 +1,5 @@
-"""What the races learn from: the parts are apart, every kind is there, the stored sounds are the project's."""
+"""What the races learn from: the parts are apart, every kind is there, the stored sounds are the
+project's."""
 
 from __future__ import annotations
 

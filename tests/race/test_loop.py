@@ -1,4 +1,4 @@
-"""A race against a loop written anew: curves, gradients, norms and gates; the twins differ in the shortcut alone."""
+"""A race against a loop written anew: curves, gradients, norms and gates; twins differ in the shortcut."""
 
 from __future__ import annotations
 
@@ -138,8 +138,12 @@ def test_the_same_seed_repeats_to_the_last_bit_and_leaves_the_global_generator()
         for kind, network in ours.networks.items():
             other = theirs.networks[kind]
             assert (network.loss, network.gradient, network.ratio, network.gate, network.answers) == (
-                other.loss, other.gradient, other.ratio, other.gate, other.answers,
-            )  # fmt: skip
+                other.loss,
+                other.gradient,
+                other.ratio,
+                other.gate,
+                other.answers,
+            )
     for kind, racer in race.racers.items():
         for ours, theirs in zip(
             racer.network.state_dict().values(), again.racers[kind].network.state_dict().values(), strict=True
@@ -208,12 +212,28 @@ def test_a_race_ends_when_asked_to_and_when_its_time_is_over() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"blocks": 1}, {"blocks": 51}, {"blocks": 5.0}, {"blocks": True}, {"steps": 0}, {"steps": 401},
-        {"steps": "9"}, {"seed": -1}, {"seed": 2**31}, {"data": "cats"}, {"data": ["digits"]}, {"networks": ()},
-        {"networks": ("plain", "plain")}, {"networks": ("plain", "residual", "rezero")}, {"networks": ("x",)},
-        {"rate": 0.0}, {"rate": float("nan")}, {"rate": 2}, {"rate": "1"}, {"norms": 1},
+        {"blocks": 1},
+        {"blocks": 51},
+        {"blocks": 5.0},
+        {"blocks": True},
+        {"steps": 0},
+        {"steps": 401},
+        {"steps": "9"},
+        {"seed": -1},
+        {"seed": 2**31},
+        {"data": "cats"},
+        {"data": ["digits"]},
+        {"networks": ()},
+        {"networks": ("plain", "plain")},
+        {"networks": ("plain", "residual", "rezero")},
+        {"networks": ("x",)},
+        {"rate": 0.0},
+        {"rate": float("nan")},
+        {"rate": 2},
+        {"rate": "1"},
+        {"norms": 1},
     ],
-)  # fmt: skip
+)
 def test_settings_out_of_range_are_refused_in_a_sentence(wrong: dict) -> None:
     with pytest.raises(ValueError, match=r"\.$"):
         RaceSettings(**wrong)

@@ -1,4 +1,5 @@
-"""The folder command: what it looks at, what it writes and where, and how it ends when something is in the way."""
+"""The folder command: what it looks at, what it writes and where, and how it ends when something is in the
+way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Training of the network that listens, small enough to run here: it learns, goes on, and ships a true card."""
+"""Training of the network that listens, small enough to run here: it learns, goes on, and ships a true
+card."""
 
 from __future__ import annotations
 

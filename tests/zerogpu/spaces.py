@@ -1,13 +1,14 @@
-"""An imitation of the package ``spaces`` as ZeroGPU has it, for a machine without a GPU; written after its version
-0.51.3 and as strict as that where the app could go wrong:
+"""An imitation of the package ``spaces`` as ZeroGPU has it, for a machine without a GPU; written after its
+version 0.51.3 and as strict as that where the app could go wrong:
 
 - a tensor can be moved to "cuda" only by the thread that imported this, and only until ``launch``;
 - at ``launch`` what was moved leaves this process: whoever runs on it afterwards gets NaN;
 - ``launch`` fails when no function has been decorated;
-- a decorated function runs in a fork, in a thread that is not the one that forked, one call after the other; the
-  fork is kept while it is idle, and another is made while it is not; arguments and results are pickled;
+- a decorated function runs in a fork, in a thread that is not the one that forked, one call after the other;
+  the fork is kept while it is idle, and another is made while it is not; arguments and results are pickled;
 - results must not hold tensors of the GPU; what is raised there arrives as a ``gr.Error``;
-- a photo that is asked for while the file ``$IMITATION/used-up`` exists is refused, as when a quota is used up.
+- a photo that is asked for while the file ``$IMITATION/used-up`` exists is refused, as when a quota is used
+up.
 
 Everything that happens is a line in ``$IMITATION/log``.
 """
@@ -122,7 +123,8 @@ class Worker:
         before = list(moved)
 
         def answer(given: bytes) -> bytes:
-            # in a thread of its own, as the package does it: the threads of OpenMP that the forking one had are gone
+            # in a thread of its own, as the package does it: the threads of OpenMP that the forking one had
+            # are gone
             with torch.no_grad():
                 while before:  # as it comes back from the disk
                     here, weight = before.pop()

@@ -25,7 +25,8 @@ GATES_SCHEMA = {
 
 
 def gates_of_address(text: str, blocks: int) -> tuple[Gate, ...] | None:
-    """ "1-1_0.5-0" as two gates; None unless there is a pair of numbers in 0..1 for every block, not all of them 1."""
+    """ "1-1_0.5-0" as two gates; None unless there is a pair of numbers in 0..1 for every block, not all of
+    them 1."""
     try:
         gates = tuple(
             Gate(float(residual), float(shortcut))
@@ -37,11 +38,13 @@ def gates_of_address(text: str, blocks: int) -> tuple[Gate, ...] | None:
 
 
 class AblationPanel(Panel):
-    """Sliders on every residual branch and shortcut; below them every branch and shortcut knocked out in turn."""
+    """Sliders on every residual branch and shortcut; below them every branch and shortcut knocked out in
+    turn."""
 
     id = "off"
     title = later("Switch it off")
-    intro = later("""<p>Turn a residual branch F(x) or a shortcut down and watch the answer, the road map and the later blocks
+    intro = later("""<p>Turn a residual branch F(x) or a shortcut down and watch the answer, the road map and
+    the later blocks
 follow. Very deep residual networks hardly notice one lost branch; the five blocks of cats-and-dogs also halve
 the picture, so each is worth more; choose a ResNet-50 for contrast
 (<a href="https://arxiv.org/abs/1605.06431" target="_blank" rel="noreferrer">Veit et al. 2016</a>).</p>""")
@@ -105,7 +108,8 @@ the picture, so each is worth more; choose a ResNet-50 for contrast
         page = self.page
 
         def switch_off(photo: str | None, network: str, gates: Any) -> dict[str, Any]:
-            """Run one photo with branches turned down: gates holds [residual, shortcut], each 0..1, for every block."""
+            """Run one photo with branches turned down: gates holds [residual, shortcut], each 0..1, for every
+            block."""
             blocks = page.engine.get().info(network).blocks
             try:
                 wanted = read_gates(gates, blocks)
@@ -114,7 +118,8 @@ the picture, so each is worth more; choose a ResNet-50 for contrast
             return run_as_dict(page.run_photo(photo, network, wanted))
 
         def knock_out(run: Run) -> dict[str, Any]:
-            """How sure the network is of its answer without each branch, each shortcut, and for every set of branches."""
+            """How sure the network is of its answer without each branch, each shortcut, and for every set of
+            branches."""
             found = page.engine.get().ablation(run)
             return {
                 "label": found.label,
@@ -128,7 +133,8 @@ the picture, so each is worth more; choose a ResNet-50 for contrast
 
 
 def gates_html(blocks: int, enabled: bool, gates: Sequence[Gate] = ()) -> str:
-    """A slider on the residual branch and one on the shortcut of every block, fully open without ``gates``."""
+    """A slider on the residual branch and one on the shortcut of every block, fully open without
+    ``gates``."""
     found = list(gates or [Gate()] * blocks)
     return fill("panels/cut/gates.html", gates=found, enabled=enabled, many=blocks > SHORT)
 
@@ -159,7 +165,8 @@ def lesions_html(found: Ablation | None, run: Run | None) -> str:
 
 
 def _dots(found: Ablation) -> list[tuple[float, float, str, float]]:
-    """One dot a set of branches kept: how many across, how sure of the whole network's answer up; its branches."""
+    """One dot a set of branches kept: how many across, how sure of the whole network's answer up; its
+    branches."""
     count = found.blocks
     step = 240 / count
     totals = [math.comb(count, k) for k in range(count + 1)]

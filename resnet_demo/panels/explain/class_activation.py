@@ -1,4 +1,5 @@
-"""Where it looks: each place's and each channel's share of the logit, over the photo (class activation mapping)."""
+"""Where it looks: each place's and each channel's share of the logit, over the photo (class activation
+mapping)."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class ClassActivationPanel(Panel):
 
     id = "looks"
     title = later("Where it looks")
-    intro = later("""<p>The network averages its last maps and adds them up with one weight a channel, so its logit can be split
+    intro = later("""<p>The network averages its last maps and adds them up with one weight a channel, so its
+    logit can be split
 exactly: every place of the picture has a share, and so has every channel. The shares add up to the logit
 (<a href="https://arxiv.org/abs/1512.04150" target="_blank" rel="noreferrer">Zhou et al. 2016</a>).</p>""")
 
@@ -54,7 +56,8 @@ exactly: every place of the picture has a share, and so has every channel. The s
 
 
 def activation_html(run: Run | None) -> str:
-    """Each place's share of the logit over the photo, at native resolution and smoothed; each channel's share."""
+    """Each place's share of the logit over the photo, at native resolution and smoothed; each channel's
+    share."""
     if run is None or run.activation is None:
         return fill(TEMPLATE, found=None)
     found = run.activation

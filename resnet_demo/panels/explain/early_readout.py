@@ -20,9 +20,11 @@ class EarlyReadoutPanel(Panel):
 
     id = "decides"
     title = later("Where it decides")
-    intro = later("""<p>If the network stopped after a block, what would it say? A linear read-out of its own was trained for every
-block on the block's averaged maps: watch from where on the answer is there, and how the early blocks are hardly better than
-a guess (<a href="https://arxiv.org/abs/1610.01644" target="_blank" rel="noreferrer">Alain and Bengio 2016</a>).</p>""")
+    intro = later("""<p>If the network stopped after a block, what would it say? A linear read-out of its own
+    was trained for every
+block on the block's averaged maps: watch from where on the answer is there, and how the early blocks are
+hardly better than a guess (<a href="https://arxiv.org/abs/1610.01644" target="_blank" rel="noreferrer">Alain
+and Bengio 2016</a>).</p>""")
 
     def render(self, visit: Visit) -> str:
         return decides_html(visit.run)

@@ -33,40 +33,93 @@ export default function start({ element, server }) {
   });
 
   const percent = (share) => `${Math.round(100 * share)} %`;
-  const tell = (words) => { find('.race-said').textContent = words; };
+  const tell = (words) => {
+    find('.race-said').textContent = words;
+  };
 
   // What the stored ten seeds have to do with the race on the screen.
   function bands() {
     const { blocks, data, networks, norms, rate, steps } = race.settings;
     const alike = data === 'digits' && norms && rate === 0.02 && steps === 80 && networks.includes('plain');
     const found = alike && stored?.bands[blocks];
-    return found ? Object.entries(found).map(([kind, points]) => ({ kind: KEYS[kind], points: points.map(([x, low, , high]) => [x, low, high]) })) : [];
+    return found
+      ? Object.entries(found).map(([kind, points]) => ({
+          kind: KEYS[kind],
+          points: points.map(([x, low, , high]) => [x, low, high]),
+        }))
+      : [];
   }
 
   function curves() {
     const x = [1, Math.max(2, race.settings.steps)];
-    const series = (column) => race.networks.map(([kind, network]) => ({ kind: KEYS[kind], points: network.points.filter((p) => p[column] !== null).map((p) => [p[0], p[column]]) }));
+    const series = (column) =>
+      race.networks.map(([kind, network]) => ({
+        kind: KEYS[kind],
+        points: network.points.filter((p) => p[column] !== null).map((p) => [p[0], p[column]]),
+      }));
     const firsts = race.networks.flatMap(([, network]) => network.points.slice(0, 4).map((p) => p[1] ?? 0));
     const words = race.networks.map(([kind]) => names[kind]).join(', ');
-    chart(find('.race-loss'), { series: series(1), x, y: [0, Math.min(6, Math.max(2.5, ...firsts))], across: say('step'), label: say('Training loss: {names}', { names: words }) });
+    chart(find('.race-loss'), {
+      series: series(1),
+      x,
+      y: [0, Math.min(6, Math.max(2.5, ...firsts))],
+      across: say('step'),
+      label: say('Training loss: {names}', { names: words }),
+    });
     const behind = bands();
-    chart(find('.race-error'), { series: series(3), bands: behind, x, y: [0, 1], percent: true, across: behind.length ? say('step (shaded: ten seeds)') : say('step'), label: say('Share of held-out pictures answered wrong: {names}', { names: words }) });
+    chart(find('.race-error'), {
+      series: series(3),
+      bands: behind,
+      x,
+      y: [0, 1],
+      percent: true,
+      across: behind.length ? say('step (shaded: ten seeds)') : say('step'),
+      label: say('Share of held-out pictures answered wrong: {names}', { names: words }),
+    });
   }
 
   function blocks() {
     const x = [1, Math.max(2, race.settings.blocks)];
-    const series = (key) => race.networks.map(([kind, network]) => ({ kind: KEYS[kind], points: (network[key] || []).map((v, i) => [i + 1, v]) }));
+    const series = (key) =>
+      race.networks.map(([kind, network]) => ({
+        kind: KEYS[kind],
+        points: (network[key] || []).map((v, i) => [i + 1, v]),
+      }));
     const across = say('block');
     const small = { x, across, height: 150 };
-    chart(find('.race-gradient'), { ...small, series: series('gradient'), logarithmic: true, label: say('Norm of the gradient at each block') });
-    chart(find('.race-ratio'), { ...small, series: series('ratio'), label: say('Norm of F(x) over norm of x at each block') });
+    chart(find('.race-gradient'), {
+      ...small,
+      series: series('gradient'),
+      logarithmic: true,
+      label: say('Norm of the gradient at each block'),
+    });
+    chart(find('.race-ratio'), {
+      ...small,
+      series: series('ratio'),
+      label: say('Norm of F(x) over norm of x at each block'),
+    });
     const cut = race.results && race.networks.every(([kind]) => race.results[kind].without_block.length);
-    find('.race-third-title').textContent = cut ? say('Held-out pictures right with one block taken out') : say('Gate on F(x)');
+    find('.race-third-title').textContent = cut
+      ? say('Held-out pictures right with one block taken out')
+      : say('Gate on F(x)');
     if (cut) {
-      const taken = race.networks.map(([kind]) => ({ kind: KEYS[kind], points: race.results[kind].without_block.map((v, i) => [i + 1, v]) }));
-      chart(find('.race-third'), { ...small, series: taken, y: [0, 1], percent: true, label: say('Held-out pictures right with one block taken out') });
+      const taken = race.networks.map(([kind]) => ({
+        kind: KEYS[kind],
+        points: race.results[kind].without_block.map((v, i) => [i + 1, v]),
+      }));
+      chart(find('.race-third'), {
+        ...small,
+        series: taken,
+        y: [0, 1],
+        percent: true,
+        label: say('Held-out pictures right with one block taken out'),
+      });
     } else {
-      chart(find('.race-third'), { ...small, series: series('gate'), label: say('Gate on F(x) at each block') });
+      chart(find('.race-third'), {
+        ...small,
+        series: series('gate'),
+        label: say('Gate on F(x) at each block'),
+      });
     }
   }
 
@@ -76,13 +129,20 @@ export default function start({ element, server }) {
       place.dataset.of = race.row;
       const bytes = Uint8Array.from(atob(race.row), (c) => c.charCodeAt(0));
       const size = race.side * race.side;
-      place.replaceChildren(...race.classes.map((name, i) => {
-        const cell = document.createElement('div');
-        const picture = document.createElement('canvas');
-        paint(picture, bytes.subarray(i * size, (i + 1) * size), race.side);
-        cell.append(picture, ...race.networks.map(([kind]) => Object.assign(document.createElement('span'), { className: `key-${KEYS[kind]}` })));
-        return cell;
-      }));
+      place.replaceChildren(
+        ...race.classes.map((name, i) => {
+          const cell = document.createElement('div');
+          const picture = document.createElement('canvas');
+          paint(picture, bytes.subarray(i * size, (i + 1) * size), race.side);
+          cell.append(
+            picture,
+            ...race.networks.map(([kind]) =>
+              Object.assign(document.createElement('span'), { className: `key-${KEYS[kind]}` }),
+            ),
+          );
+          return cell;
+        }),
+      );
     }
     race.networks.forEach(([, network], n) => {
       [...place.children].forEach((cell, i) => {
@@ -106,14 +166,21 @@ export default function start({ element, server }) {
   function begin(event) {
     race = { ...event, step: 0, networks: event.settings.networks.map((kind) => [kind, { points: [] }]) };
     find('.race-row').dataset.of = '';
-    const key = ([kind]) => Object.assign(document.createElement('span'), { className: `key-${KEYS[kind]}`, textContent: names[kind] });
+    const key = ([kind]) =>
+      Object.assign(document.createElement('span'), {
+        className: `key-${KEYS[kind]}`,
+        textContent: names[kind],
+      });
     find('.race-key').replaceChildren(...race.networks.map(key));
     find('.race-answers').replaceChildren();
   }
 
   function take(event) {
     if (event.event === 'start') begin(event);
-    else if (event.event === 'waiting') tell(say('You are number {place} in the line; what is shown is a stored race.', { place: event.place }));
+    else if (event.event === 'waiting')
+      tell(
+        say('You are number {place} in the line; what is shown is a stored race.', { place: event.place }),
+      );
     else if (event.event === 'state') {
       for (const [kind, network] of race.networks) {
         const { points, answers, ...rest } = event.networks[kind];
@@ -121,7 +188,13 @@ export default function start({ element, server }) {
         Object.assign(network, rest, answers.length ? { answers } : {});
       }
       race.step = event.step;
-      tell(say('Step {step} of {steps}: {words}', { step: event.step, steps: race.settings.steps, words: seconds() }));
+      tell(
+        say('Step {step} of {steps}: {words}', {
+          step: event.step,
+          steps: race.settings.steps,
+          words: seconds(),
+        }),
+      );
     } else if (event.event === 'end') {
       race.results = event.results;
       race.record = event.record;
@@ -134,15 +207,38 @@ export default function start({ element, server }) {
     }
   }
 
-  const seconds = () => race.networks.map(([kind, network]) => say('{name} {seconds} s', { name: names[kind], seconds: (network.seconds || 0).toFixed(1) })).join(', ');
+  const seconds = () =>
+    race.networks
+      .map(([kind, network]) =>
+        say('{name} {seconds} s', { name: names[kind], seconds: (network.seconds || 0).toFixed(1) }),
+      )
+      .join(', ');
 
   function verdict() {
     const right = race.networks.map(([kind]) => race.results[kind].test_accuracy);
-    const words = race.networks.map(([kind], i) => say('{name} {percent} of the held-out pictures right', { name: names[kind], percent: percent(right[i]) })).join('; ');
+    const words = race.networks
+      .map(([kind], i) =>
+        say('{name} {percent} of the held-out pictures right', {
+          name: names[kind],
+          percent: percent(right[i]),
+        }),
+      )
+      .join('; ');
     const better = right[0] === right[1] ? 'same' : right[0] > right[1] ? 'residual' : 'plain';
     const close = Math.abs(right[0] - right[1]) < 0.03;
-    const said = guess && (guess === better || (guess === 'same' && close) ? say('As you said.') : say('You said otherwise.'));
-    return [say('After {steps} steps and {blocks} blocks: {words}.', { steps: race.record.steps, blocks: race.record.blocks, words }), said].filter(Boolean).join(' ');
+    const said =
+      guess &&
+      (guess === better || (guess === 'same' && close) ? say('As you said.') : say('You said otherwise.'));
+    return [
+      say('After {steps} steps and {blocks} blocks: {words}.', {
+        steps: race.record.steps,
+        blocks: race.record.blocks,
+        words,
+      }),
+      said,
+    ]
+      .filter(Boolean)
+      .join(' ');
   }
 
   function done(state) {
@@ -155,10 +251,20 @@ export default function start({ element, server }) {
   function redraw() {
     if (waitsForFrame) return;
     waitsForFrame = true;
-    requestAnimationFrame(() => { waitsForFrame = false; draw(); });
+    requestAnimationFrame(() => {
+      waitsForFrame = false;
+      draw();
+    });
   }
 
-  const training = new Training(server, (event) => { take(event); redraw(); }, say('The server cannot be reached; try again.'));
+  const training = new Training(
+    server,
+    (event) => {
+      take(event);
+      redraw();
+    },
+    say('The server cannot be reached; try again.'),
+  );
 
   function train() {
     guess = find('.race-guess input:checked')?.value ?? null;
@@ -168,7 +274,8 @@ export default function start({ element, server }) {
     training.press(settings());
   }
 
-  // A digit of one's own: strokes, drawn again at the size and thickness of the data, counted in squares of 4x4.
+  // A digit of one's own: strokes, drawn again at the size and thickness of the data, counted in squares
+  // of 4x4.
   const pad = find('.race-draw canvas');
   const pen = pad.getContext('2d');
   function sketch() {
@@ -194,12 +301,16 @@ export default function start({ element, server }) {
     const context = canvas.getContext('2d');
     context.lineWidth = 4;
     context.lineCap = context.lineJoin = 'round';
-    const place = ([x, y]) => [SIDE / 2 + (x - left - width / 2) * scale, SIDE / 2 + (y - top - height / 2) * scale];
+    const place = ([x, y]) => [
+      SIDE / 2 + (x - left - width / 2) * scale,
+      SIDE / 2 + (y - top - height / 2) * scale,
+    ];
     for (const stroke of strokes) trace(context, stroke.map(place));
     const ink = context.getImageData(0, 0, SIDE, SIDE).data;
     return Array.from({ length: 64 }, (_, i) => {
       let sum = 0;
-      for (let k = 0; k < 16; k += 1) sum += ink[4 * ((4 * Math.floor(i / 8) + (k >> 2)) * SIDE + 4 * (i % 8) + (k & 3)) + 3];
+      for (let k = 0; k < 16; k += 1)
+        sum += ink[4 * ((4 * Math.floor(i / 8) + (k >> 2)) * SIDE + 4 * (i % 8) + (k & 3)) + 3];
       return sum / 16 / 255;
     });
   }
@@ -208,9 +319,23 @@ export default function start({ element, server }) {
     const place = find('.race-answers');
     if (!strokes.length) return place.replaceChildren();
     const seen = grey();
-    paint(find('.race-seen'), seen.map((v) => 255 * v), 8);
-    if (!race?.record) return place.replaceChildren(Object.assign(document.createElement('p'), { textContent: say('Press Train: the networks that you train will read it.') }));
-    if (race.settings.data !== 'digits') return place.replaceChildren(Object.assign(document.createElement('p'), { textContent: say('These networks were not trained on digits.') }));
+    paint(
+      find('.race-seen'),
+      seen.map((v) => 255 * v),
+      8,
+    );
+    if (!race?.record)
+      return place.replaceChildren(
+        Object.assign(document.createElement('p'), {
+          textContent: say('Press Train: the networks that you train will read it.'),
+        }),
+      );
+    if (race.settings.data !== 'digits')
+      return place.replaceChildren(
+        Object.assign(document.createElement('p'), {
+          textContent: say('These networks were not trained on digits.'),
+        }),
+      );
     asked += 1;
     const mine = asked;
     let found;
@@ -220,20 +345,30 @@ export default function start({ element, server }) {
       found = { error: say('The server cannot be reached; try again.') };
     }
     if (mine !== asked) return;
-    if (!found.answers) return place.replaceChildren(Object.assign(document.createElement('p'), { textContent: found.error }));
-    place.replaceChildren(...race.networks.map(([kind]) => {
-      const chances = found.answers[kind];
-      const best = chances.indexOf(Math.max(...chances));
-      const line = document.createElement('p');
-      line.className = `key-${KEYS[kind]}`;
-      line.textContent = say('{name}: {answer}, {percent} sure', { name: names[kind], answer: race.classes[best], percent: percent(chances[best]) });
-      return line;
-    }));
+    if (!found.answers)
+      return place.replaceChildren(Object.assign(document.createElement('p'), { textContent: found.error }));
+    place.replaceChildren(
+      ...race.networks.map(([kind]) => {
+        const chances = found.answers[kind];
+        const best = chances.indexOf(Math.max(...chances));
+        const line = document.createElement('p');
+        line.className = `key-${KEYS[kind]}`;
+        line.textContent = say('{name}: {answer}, {percent} sure', {
+          name: names[kind],
+          answer: race.classes[best],
+          percent: percent(chances[best]),
+        });
+        return line;
+      }),
+    );
   }
 
   const position = (event) => {
     const box = pad.getBoundingClientRect();
-    return [((event.clientX - box.left) * pad.width) / box.width, ((event.clientY - box.top) * pad.height) / box.height];
+    return [
+      ((event.clientX - box.left) * pad.width) / box.width,
+      ((event.clientY - box.top) * pad.height) / box.height,
+    ];
   };
   pad.addEventListener('pointerdown', (event) => {
     pad.setPointerCapture(event.pointerId);

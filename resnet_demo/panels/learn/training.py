@@ -1,6 +1,8 @@
-"""What the panels share that train networks while the visitor watches: a place in the line, and what comes of it.
+"""What the panels share that train networks while the visitor watches: a place in the line, and what comes of
+it.
 
-The script of such a panel presses with ``server.press``, asks ``server.news`` a few times a second, and draws.
+The script of such a panel presses with ``server.press``, asks ``server.news`` a few times a second, and
+draws.
 """
 
 from __future__ import annotations
@@ -93,7 +95,8 @@ class TrainingPanel(Panel):
         return {}
 
     def answer(self, request: Any) -> Json:
-        """{"language", "ticket", "grey"} to {"answers"}: network -> probability of every class; or {"error"}."""
+        """{"language", "ticket", "grey"} to {"answers"}: network -> probability of every class; or
+        {"error"}."""
         with speaking(language_in(request)):
             grey = request.get("grey") if isinstance(request, dict) else None
             if not (isinstance(grey, list) and len(grey) in (64, 256) and all(map(is_share, grey))):

@@ -28,14 +28,18 @@ class BlockDiagramPanel(Panel):
     id = "how"
     title = later("How it works")
     intro = later("""
-<p>A <b>residual block</b> lets its input go two ways: through the <b>residual branch</b> F, two 3×3 convolutions that
-can change it, and around them on the <b>shortcut</b>. The two meet in a sum: <i>output = ReLU(F(x) + shortcut(x))</i>.</p>
-<p>So the branch only has to learn the <i>difference</i> between what comes in and what should go out, doing nothing is easy
-to learn (F = 0), and the gradient has a way around every block, which is what made very deep networks trainable
-(<a href="https://arxiv.org/abs/1512.03385" target="_blank" rel="noreferrer">He et al. 2015</a>).</p>
-<p>In the network of cats and dogs every block also halves the picture: the branch ends in a max-pool, and the shortcut is a 1×1 convolution
-of stride 2, so with F = 0 what remains is a projection of the input, not the input itself. After five blocks the 512 maps are
-averaged, and one linear layer makes a single number of them, the <b>logit</b>: below zero cat, above zero dog.</p>
+<p>A <b>residual block</b> lets its input go two ways: through the <b>residual branch</b> F, two 3×3
+convolutions that can change it, and around them on the <b>shortcut</b>. The two meet in a sum: <i>output =
+ReLU(F(x) + shortcut(x))</i>.</p>
+<p>So the branch only has to learn the <i>difference</i> between what comes
+in and what should go out, doing nothing is easy to learn (F = 0), and the gradient has a way around every
+block, which is what made very deep networks trainable (<a href="https://arxiv.org/abs/1512.03385"
+target="_blank" rel="noreferrer">He et al. 2015</a>).</p>
+<p>In the network of cats and dogs every block also
+halves the picture: the branch ends in a max-pool, and the shortcut is a 1×1 convolution of stride 2, so with
+F = 0 what remains is a projection of the input, not the input itself. After five blocks the 512 maps are
+averaged, and one linear layer makes a single number of them, the <b>logit</b>: below zero cat, above zero
+dog.</p>
 """)
     follows = frozenset({"run", "view"})
 

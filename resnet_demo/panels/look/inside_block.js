@@ -18,14 +18,17 @@ function describe(tile, sound) {
       : say('<b>channel {channel}</b>: silent for this photo', { channel: number });
   }
   const zeros = Math.round(100 * Number(zero));
-  const words = say('<b>channel {channel}</b>: {low} to {high}<br>mean {mean} · norm {norm} · {zeros} % zeros', {
-    low,
-    high,
-    mean,
-    norm,
-    zeros,
-    channel: number,
-  });
+  const words = say(
+    '<b>channel {channel}</b>: {low} to {high}<br>mean {mean} · norm {norm} · {zeros} % zeros',
+    {
+      low,
+      high,
+      mean,
+      norm,
+      zeros,
+      channel: number,
+    },
+  );
   return `${words}<br>${say('colours end at {end}', { end })}`;
 }
 
@@ -73,7 +76,8 @@ function outline(stream, column, row) {
   const [left, right] = span(column, width);
   const [top, bottom] = span(row, height);
   frame.style.cssText = `display:block;left:${(100 * left) / width}%;top:${(100 * top) / height}%;width:${
-    (100 * (right - left + 1)) / width}%;height:${(100 * (bottom - top + 1)) / height}%`;
+    (100 * (right - left + 1)) / width
+  }%;height:${(100 * (bottom - top + 1)) / height}%`;
   const name = stream.getAttribute('aria-label').split(':')[0];
   const place = { row: row + 1, column: column + 1, stream: name };
   inside.querySelector('.seen + figcaption').textContent = inside.dataset.axes

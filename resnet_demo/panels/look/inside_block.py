@@ -42,9 +42,10 @@ class InsideBlockPanel(Panel):
 
     id = "inside"
     title = later("Inside a block")
-    intro = later("""<p>Follow one channel from left to right: what the residual branch F(x) adds (red) or takes away (blue), what came
-around on the shortcut, their sum, and what the ReLU lets through to the next block. Click a map to see the same channel
-enlarged in all four
+    intro = later("""<p>Follow one channel from left to right: what the residual branch F(x) adds (red) or
+    takes away (blue), what came
+around on the shortcut, their sum, and what the ReLU lets through to the next block. Click a map to see the
+same channel enlarged in all four
 (<a href="https://arxiv.org/abs/1512.03385" target="_blank" rel="noreferrer">He et al. 2015</a>).</p>""")
     follows = frozenset({"run", "view"})
     address = (

@@ -1,4 +1,5 @@
-"""Layer by layer: the shape of everything that travels through the network, its parameters, operations and time."""
+"""Layer by layer: the shape of everything that travels through the network, its parameters, operations and
+time."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ class ComparePanel(Panel):
 
     id = "compare"
     title = later("Compare")
-    intro = later("""<p>Two photos through one network, one photo through two networks, or one photo with and without a branch. Pin a
+    intro = later("""<p>Two photos through one network, one photo through two networks, or one photo with and
+    without a branch. Pin a
 run, then change something: the same channels stand in the same places, on one scale
 (<a href="https://arxiv.org/abs/1512.03385" target="_blank" rel="noreferrer">He et al. 2015</a>).</p>""")
     follows = frozenset({"run", "view"})

@@ -1,4 +1,5 @@
-"""Take it home: the panel, and the files it hands to the browser. No temporary files: the browser saves them."""
+"""Take it home: the panel, and the files it hands to the browser. No temporary files: the browser saves
+them."""
 
 from __future__ import annotations
 
@@ -36,8 +37,8 @@ class ExportPanel(Panel):
         return (self.take,)
 
     def take(self, request: Any) -> dict[str, str]:
-        """{"key", "block", "what", "language"} to {"name", "type", "data": base64} or {"error": sentence}; the key of a
-        run is known to its visitor alone."""
+        """{"key", "block", "what", "language"} to {"name", "type", "data": base64} or {"error": sentence};
+        the key of a run is known to its visitor alone."""
         if not isinstance(request, dict):
             return {"error": "That is no request for a file."}
         with speaking(str(request.get("language"))):

@@ -1,4 +1,5 @@
-"""What a visitor takes home, as files: pictures, the page of a report, the Python that makes the run again."""
+"""What a visitor takes home, as files: pictures, the page of a report, the Python that makes the run
+again."""
 
 from __future__ import annotations
 
@@ -39,8 +40,9 @@ The network answered {label} ({percent} %). In this archive:
 - `streams.npz`: every stream as it was, an array (channels, height, width) named `block/stream`; read it with
   `numpy.load("streams.npz")`. `pre_activation = residual + shortcut`, `output = relu(pre_activation)`
 - `photo.png`: {picture}
-- `sheets/`: each block's streams as pictures, the {channels} most active channels at most, in rows of {columns}.
-  F(x), shortcut and sum share one signed scale a block (blue below zero, red above); the file name ends in the scale's end
+- `sheets/`: each block's streams as pictures, the {channels} most active channels at most, in rows of
+  {columns}. F(x), shortcut and sum share one signed scale a block (blue below zero, red above); the file name
+  ends in the scale's end
 - `report.html`: one page to read or print
 - `reproduce.py`: the code that makes this run again
 """)

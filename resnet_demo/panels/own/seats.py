@@ -1,4 +1,5 @@
-"""Seats for work of which one piece takes a while: a visitor holds one, and few wait, so that no thread is held up."""
+"""Seats for work of which one piece takes a while: a visitor holds one, and few wait, so that no thread is
+held up."""
 
 from __future__ import annotations
 

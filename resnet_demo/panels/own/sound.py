@@ -47,12 +47,14 @@ class SoundPanel(Panel):
 
     id = "sound"
     title = later("Sound")
-    intro = later("""<p>A residual network does not care what a picture shows: a sound, too, becomes one, time to the right and pitch
-upwards, and every panel shows what each block does with it. Take a steady tone, then the siren, and look under “Inside a
-block” for channels that follow the slope
+    intro = later("""<p>A residual network does not care what a picture shows: a sound, too, becomes one, time
+    to the right and pitch
+upwards, and every panel shows what each block does with it. Take a steady tone, then the siren, and look
+under “Inside a block” for channels that follow the slope
 (<a href="https://arxiv.org/abs/1609.09430" target="_blank" rel="noreferrer">Hershey et al. 2017</a>).</p>
-<p><b>The network “sounds” was trained only on sounds that this project's own program made</b>, tones, chords, sweeps,
-noises and rhythms, and never heard a recording: it must call your voice, too, one of its ten kinds.</p>""")
+<p><b>The network “sounds” was trained only on sounds that this project's own program made</b>, tones, chords,
+sweeps, noises and rhythms, and never heard a recording: it must call your voice, too, one of its ten
+kinds.</p>""")
     address = (
         Property(
             "sound", "#sound-examples [data-chosen]", "data-chosen", lambda text, _: one_of(EXAMPLES, text)
@@ -144,7 +146,8 @@ def sound_examples_html() -> str:
 
 
 def heard_html(run: Run | None) -> str:
-    """The answer in one line and the picture of the sound with its axes; the empty frame before there is a run."""
+    """The answer in one line and the picture of the sound with its axes; the empty frame before there is a
+    run."""
     low, high = float(to_mel(LOWEST)), float(to_mel(HIGHEST))
     middle, seconds = centres(), LENGTH / RATE
     words = say(
@@ -170,7 +173,8 @@ def heard_html(run: Run | None) -> str:
 
 @cache
 def _thumbnail_url(name: str) -> str:
-    """The picture of an example at half its size in 16 greys: a tenth of the bytes, since the page carries ten."""
+    """The picture of an example at half its size in 16 greys: a tenth of the bytes, since the page carries
+    ten."""
     picture = mel_picture(example_samples(name))
     halves = picture[..., 0].reshape(BANDS // 2, 2, COLUMNS // 2, 2).mean((1, 3))
     grey = (halves / 17).round().astype(np.uint8) * 17

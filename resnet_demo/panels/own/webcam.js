@@ -114,12 +114,14 @@ async function loop(mine, video) {
     await painted();
     const spent = performance.now() - started;
     pace = pace ? 0.9 * pace + 0.1 * spent : spent;
-    find('.live-speed').textContent =
-      say('{rate} frames a second · {pace} ms from frame to picture ({server} ms on the server)', {
+    find('.live-speed').textContent = say(
+      '{rate} frames a second · {pace} ms from frame to picture ({server} ms on the server)',
+      {
         rate: (1000 / pace).toFixed(0),
         pace: pace.toFixed(0),
         server: told.milliseconds.toFixed(0),
-      });
+      },
+    );
     find('.live-inspect').disabled = false;
     root().dataset.frames = Number(root().dataset.frames || 0) + 1;
   }

@@ -38,9 +38,10 @@ class WebcamPanel(Panel):
 
     id = "live"
     title = later("Live")
-    intro = later("""<p>The camera, frame by frame: move something in the picture and watch which blocks follow. Nothing is kept; pause to
-look at one frame with every panel (<a href="https://arxiv.org/abs/1506.06579" target="_blank" rel="noreferrer">Yosinski et
-al. 2015</a>).</p>""")
+    intro = later("""<p>The camera, frame by frame: move something in the picture and watch which blocks
+    follow. Nothing is kept; pause to
+look at one frame with every panel (<a href="https://arxiv.org/abs/1506.06579" target="_blank"
+rel="noreferrer">Yosinski et al. 2015</a>).</p>""")
 
     def __init__(self, page: Page) -> None:
         super().__init__(page)
