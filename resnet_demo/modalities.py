@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_demo.i18n import Sentence
+from resnet_demo.i18n import Sentence, say
 
 if TYPE_CHECKING:
     from resnet_demo.records import Preprocessing
@@ -36,6 +36,7 @@ class Modality:
             None.
         letters: the text of which it is the picture, one letter a column; None where a picture is shown as
             it is.
+        counted: how large a picture is, for {width} and {height}; "width×height" where it is None.
         extent: how much of the input so many pixels a side are, for people.
         code: how a library user runs one, after ``Engine().``, up to the network's name.
         imports: names of this package that ``code`` needs.
@@ -77,10 +78,16 @@ class Modality:
     side: Callable[[Preprocessing], tuple[int, int]] | None = None
     fits: Callable[[tuple[int, ...], Preprocessing], bool] | None = None
     letters: Callable[[NDArray[np.uint8]], str] | None = None
+    counted: Sentence | None = None
 
     def usual(self, preprocessing: Preprocessing) -> tuple[int, int]:
         """Height and width of a usual picture."""
         return (preprocessing.size,) * 2 if self.side is None else self.side(preprocessing)
+
+    def measure(self, shape: tuple[int, ...]) -> str:
+        """How large a picture of that shape is, for people."""
+        height, width = shape[:2]
+        return f"{width}×{height}" if self.counted is None else say(self.counted, width=width, height=height)
 
     def is_input(self, shape: tuple[int, ...], preprocessing: Preprocessing) -> bool:
         """Whether an array of that shape can be a picture that such a network takes."""

@@ -10,7 +10,7 @@ from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import say
 from resnet_demo.records import Run
 
-THUMBNAIL = 60  # letters of a text that stand for it where there is little room
+THUMBNAIL_LETTERS = 60  # letters of a text that stand for it where there is little room
 
 
 def seen_html(run: Run, alt: str, classes: str = "", id_: str = "", limit: int = 0) -> Markup:

@@ -45,6 +45,11 @@ def normalise(text: str) -> str:
     return f" {stripped} " if stripped else ""
 
 
+def has_letter(text: str) -> bool:
+    """Whether any of its characters is a letter, of whatever script."""
+    return any(unicodedata.category(character).startswith("L") for character in text)
+
+
 @lru_cache(maxsize=10_000)
 def kind_of(character: str) -> str:
     """What a character has its channel with if it has none of its own: the first word of its Unicode name

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet_demo.i18n import later, register_names, say
-from resnet_demo.inputs.alphabet import normalise, text_of, text_pixels
+from resnet_demo.inputs.alphabet import has_letter, normalise, text_of, text_pixels
 from resnet_demo.inputs.errors import TextError
 from resnet_demo.inputs.language_names import LANGUAGES
 from resnet_demo.modalities import Modality, register
@@ -28,7 +27,7 @@ def text_picture(given: Any, preprocessing: Preprocessing) -> NDArray[np.uint8] 
     if not isinstance(given, str):
         return None
     letters = normalise(given)[: preprocessing.size]
-    if not any(unicodedata.category(letter).startswith("L") for letter in letters):
+    if not has_letter(letters):
         raise TextError(EMPTY)
     return text_pixels(letters)
 
@@ -51,6 +50,7 @@ register(
             shape[0] == 1 and 0 < shape[1] <= preprocessing.size and shape[2:] == (3,)
         ),
         letters=text_of,
+        counted=later("{width} letters"),
         noun=later("text"),
         taken=later("as read"),
         as_seen=later("The text as the network read it"),

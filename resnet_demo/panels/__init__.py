@@ -16,6 +16,7 @@ PANELS = [
     "learn.gradient_flow",
     "own.webcam",
     "own.sound",
+    "own.text",
     "own.compare",
     "look.layer_summary",
     "own.export",

@@ -92,6 +92,7 @@ class Property:
         attribute: of that element; "value", or "data-…".
         read: what the text asks for, given the blocks of the network; None if it asks for nothing there is.
         from_one: people count it from 1, the element from 0.
+        network: of an example, the network that it is for.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Property:
     attribute: str = "value"
     read: Callable[[str, int], Any | None] | None = None
     from_one: bool = False
+    network: str = ""
 
 
 def started(module: str) -> str:

@@ -38,10 +38,12 @@ from resnet_demo.training.digit_data import (
 )
 from resnet_demo.training.evaluate import Evaluation, logits_of, summarise, wilson
 from resnet_demo.training.loop import Recipe, plain_pictures, train_task
-from resnet_demo.training.train_sound import moved
 
 KNOWS = "This network has heard the digits zero to nine in English, and must call every sound one of them."
 NOBODY = "nobody"
+STRETCHED = (-0.25, 0.25)  # logarithm of the stretch in time
+RAISED = (-0.12, 0.12)  # and of that of the mel scale, from the lowest band
+MASKED_STEPS, MASKED_BANDS = 10, 12  # silenced at most
 WIDTHS = (16, 32, 48, 64, 96)
 
 
@@ -59,7 +61,7 @@ class DigitRecipe:
     held_out: str = NOBODY
     views: int = 6
     widths: tuple[int, ...] = WIDTHS
-    recipe: Recipe = Recipe(stages=((HEARD.size, 12),), dropout=0.1, averaging=0.99)  # noqa: RUF009 - frozen
+    recipe: Recipe = Recipe(stages=((HEARD.size, 20),), dropout=0.2, averaging=0.99)  # noqa: RUF009 - frozen
 
 
 class DigitTask:
@@ -92,9 +94,10 @@ class DigitTask:
     def views(
         self, chosen: NDArray[np.int64], epoch: int, device: torch.device, generator: torch.Generator
     ) -> Tensor:
-        """Random views, see ``random_picture``; moved a little more, and dimmed or brightened."""
-        pictures = self.pictures[epoch % self.settings.views][self.heard[chosen]]
-        return moved(pictures, generator).to(device)
+        """Random views, see ``random_picture``, bent once more, see ``bent``."""
+        pictures = torch.from_numpy(self.pictures[epoch % self.settings.views][self.heard[chosen]])
+        x = bent(pictures.float().unsqueeze(1) / 255, generator)
+        return ((x - HEARD.mean[0]) / HEARD.std[0]).to(device)
 
     def prepare(self, model: ResNet) -> None:
         """Pictures go through the network as they are."""
@@ -120,6 +123,32 @@ class DigitTask:
             "interval": found.interval,
             "confusion": found.confusion.tolist(),
         }
+
+
+def bent(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Pictures (B, 1, H, W) in 0..1 as other voices and rooms would have made them: stretched and moved in time
+    and pitch, harmonics blurred in half of them, dimmed or brightened, a stretch of time and one of bands
+    silenced (Park et al. 2019, https://arxiv.org/abs/1904.08779)."""
+    batch, _, height, width = x.shape
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.empty(batch).uniform_(low, high, generator=generator)
+
+    across, up = uniform(*STRETCHED).exp(), uniform(*RAISED).exp()
+    zero = torch.zeros(batch)
+    rows = torch.stack([across, zero, uniform(-0.1, 0.1)], 1), torch.stack([zero, up, 1 - up], 1)
+    grid = F.affine_grid(torch.stack(rows, 1), [batch, 1, height, width], align_corners=False)
+    x = F.grid_sample(x, grid, align_corners=False)
+    blurred = F.avg_pool2d(x, (5, 1), stride=1, padding=(2, 0), count_include_pad=False)
+    x = torch.where((uniform(0, 1) < 0.5).view(-1, 1, 1, 1), blurred, x)
+    x = (1 - (1 - x) * uniform(0.75, 1.3).view(-1, 1, 1, 1)).clamp(0, 1)
+    for most, along in ((MASKED_STEPS, 3), (MASKED_BANDS, 2)):
+        size = x.shape[along]
+        begin, long = uniform(0, size), uniform(0, most)
+        place = torch.arange(size).view(1, -1)
+        mask = (place >= begin.view(-1, 1)) & (place < (begin + long).view(-1, 1))
+        x = x.masked_fill(mask.view(batch, 1, *((1, size) if along == 3 else (size, 1))), 0.0)
+    return x
 
 
 def judged(model: ResNet, recordings: Sequence[Recording]) -> Evaluation:

@@ -39,6 +39,7 @@ HEARD_WORDS = later("""What the network hears: {columns} steps of {step} ms acro
 {low} to {high} Hz up; white is the loudest point, black {range} decibels below it or less.
 Of a longer sound the loudest {seconds} s are taken.""")
 
+MADE_FOR = "sounds"  # the network that the examples are for
 TICKS = (100, 500, 1000, 2000, 4000)  # Hz, beside the picture
 
 
@@ -57,7 +58,11 @@ sweeps, noises and rhythms, and never heard a recording: it must call your voice
 kinds.</p>""")
     address = (
         Property(
-            "sound", "#sound-examples [data-chosen]", "data-chosen", lambda text, _: one_of(EXAMPLES, text)
+            "sound",
+            "#sound-examples [data-chosen]",
+            "data-chosen",
+            lambda text, _: one_of(EXAMPLES, text),
+            network=MADE_FOR,
         ),
     )
 
