@@ -29,10 +29,15 @@ class NetworkInput(np.ndarray[Any, np.dtype[np.uint8]]):
     """A picture (H, W, 3) uint8 that a network takes as it is, without being resized or cropped once more.
 
     ``Run.photo`` is one. Any other array is a picture of any size, and is prepared as a photo is.
+
+    Attributes:
+        notice: a sentence about what had to be assumed to make it out of a file, or "".
     """
 
+    notice: str = ""
+
     @classmethod
-    def of(cls, pixels: NDArray[np.uint8]) -> NetworkInput:
+    def of(cls, pixels: NDArray[np.uint8], notice: str = "") -> NetworkInput:
         """``pixels`` (H, W, 3) uint8 of the side that the network takes, with the same memory.
 
         Raises:
@@ -40,7 +45,13 @@ class NetworkInput(np.ndarray[Any, np.dtype[np.uint8]]):
         """
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             raise ValueError(f"(H, W, 3) uint8 is needed, not {pixels.dtype} {pixels.shape}")
-        return pixels.view(cls)
+        found = pixels.view(cls)
+        found.notice = notice
+        return found
+
+    def __reduce__(self) -> Any:
+        """Pickled with its notice, which arrays would leave behind."""
+        return NetworkInput.of, (np.asarray(self), self.notice)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ def run_as_dict(run: Run) -> dict[str, Any]:
         "network": run.network,
         "device": run.device,
         "milliseconds": run.timings.total,
+        "notice": run.notice,
         "blocks": [
             {
                 "name": block.name,

@@ -57,3 +57,17 @@ export class Training {
     if (this.running) this.server.stop({ ticket: this.ticket });
   }
 }
+
+// While a panel is looked at a training process stays ready: the first points come as soon as one presses.
+export function staysReady(server, root) {
+  let last = -Infinity;
+  const ask = () => {
+    if (!root.offsetParent || document.hidden || performance.now() - last < 30_000) return;
+    last = performance.now();
+    server.warm({}).catch(() => { last = -Infinity; });
+  };
+  new ResizeObserver(ask).observe(root);
+  root.addEventListener('pointerenter', ask);
+  root.addEventListener('focusin', ask);
+  setInterval(ask, 45_000);
+}

@@ -24,7 +24,7 @@ from resnet_demo.analysis.class_activation import class_activation
 from resnet_demo.analysis.gating import gated
 from resnet_demo.analysis.layer_summary import stages, time_layers, trace_layers, with_times
 from resnet_demo.analysis.linear_probes import Probe, read_outs
-from resnet_demo.i18n import later
+from resnet_demo.i18n import joined, later
 from resnet_demo.inference.batching import Batcher, StillBusyError
 from resnet_demo.inference.devices import device_name
 from resnet_demo.inference.interface import BUSY, FAILED, MAX_BATCH, PATIENCE_S, EngineError, NetworkInfo
@@ -37,6 +37,7 @@ from resnet_demo.records import (
     Confidence,
     Gate,
     LayerTrace,
+    NetworkInput,
     Prediction,
     Preprocessing,
     ReceptiveField,
@@ -319,7 +320,7 @@ def _forward(
 
 def finish(
     net: LoadedNetwork,
-    photo: NDArray[np.uint8],
+    photo: NetworkInput,
     share: Passed,
     prepare: float,
     gates: tuple[Gate, ...],
@@ -348,7 +349,7 @@ def finish(
         blocks=share.blocks,
         trace=with_times(net.trace_of(*photo.shape[:2]), share.spent),
         timings=spent,
-        notice=share.notice,
+        notice=joined((share.notice, photo.notice)),
         classes=net.card.classes or (NO_ANSWER,),
         gates=gates,
         activation=activation,

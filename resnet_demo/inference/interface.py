@@ -93,7 +93,7 @@ def as_pixels(given: Photo, info: NetworkInfo) -> NetworkInput:
     picture = modality.to_picture(given, info.preprocessing)
     if picture is None:
         raise EngineError(later(modality.refusal, name=info.name))
-    return NetworkInput.of(picture)
+    return picture if isinstance(picture, NetworkInput) else NetworkInput.of(picture)
 
 
 class PhotoEngine(Protocol):

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).resolve().parents[1]
 START_S = 60.0  # for Python to start on a busy machine
-SLOW_S = 1.0  # who takes longer no longer keeps others from having one started
+SLOW_S = 0.5  # who takes longer no longer keeps others from having one started
 PATIENCE_S = 60.0  # to wait for one's turn
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 SEATS = min(2, CORES)  # at work at a time: a photo of 50 megapixels takes 200 MB while it is opened

@@ -12,7 +12,7 @@ import math
 import string
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -37,25 +37,12 @@ from resnet_demo.inputs.photo_decoding import read_file
 from resnet_demo.inputs.sound_decoding import read_sound_file
 from resnet_demo.inputs.sound_stretch import OUTLINE, Recording
 from resnet_demo.inputs.synthetic_sounds import LENGTH
-from resnet_demo.records import Preprocessing
+from resnet_demo.records import NetworkInput, Preprocessing
 
 log = logging.getLogger(__name__)
 
 MAX_SENTENCE = 300  # characters of what a decoder says
 _alone = threading.Lock()  # where files are opened in this process, one at a time
-
-
-@dataclass(frozen=True)
-class NetworkInput:
-    """A photo as a network takes it.
-
-    Attributes:
-        pixels: (size, size, 3) uint8 RGB, writable.
-        notice: what had to be assumed to show it, or None.
-    """
-
-    pixels: NDArray[np.uint8]
-    notice: Sentence | None = None
 
 
 @cache
@@ -82,6 +69,9 @@ def decode_photo(source: FileSource, preprocessing: Preprocessing) -> NetworkInp
         source: the file's bytes, its path, or the file opened for reading bytes; read once.
         preprocessing: the network's card.
 
+    Returns:
+        (size, size, 3) uint8 RGB, writable, with what had to be assumed to show it.
+
     Raises:
         PhotoError: for anything that is not a whole photo within the limits.
     """
@@ -90,7 +80,7 @@ def decode_photo(source: FileSource, preprocessing: Preprocessing) -> NetworkInp
     header, answered = _answer(PhotoError, request, data)
     side = preprocessing.size
     pixels = _array(answered, np.uint8, (side, side, 3), PhotoError)
-    return NetworkInput(pixels, sentence_from(header.get("notice")))
+    return NetworkInput.of(pixels, sentence_from(header.get("notice")) or "")
 
 
 def decode_picture(source: FileSource) -> Image.Image:

@@ -31,7 +31,7 @@ def photo_picture(given: Any, preprocessing: Preprocessing) -> NDArray[np.uint8]
     if isinstance(given, Image.Image):
         return fit_photo(given, preprocessing)
     if isinstance(given, bytes | str | Path) or hasattr(given, "read"):
-        return decode_photo(given, preprocessing).pixels
+        return decode_photo(given, preprocessing)
     return None
 
 

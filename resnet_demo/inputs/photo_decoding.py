@@ -14,12 +14,13 @@ Rules:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
 from resnet_demo.i18n import Sentence, later
 from resnet_demo.inputs import photo_colours
+from resnet_demo.inputs.deep_colour import packing_of, with_fewer_bits
 from resnet_demo.inputs.errors import NO_MEMORY, PhotoError, one_sentence
 from resnet_demo.inputs.files import MAX_BYTES, FileSource, read_beyond
 from resnet_demo.inputs.photo_colours import as_rgb, grey_range, profile_of, strips
@@ -119,7 +120,7 @@ def open_photo_file(data: bytes, side: int = KEEP_SIDE) -> OpenedPhoto:
             if image.format in ("JPEG", "MPO"):
                 check_scans(data, image.width * image.height)
             with image:
-                return _seen(image, side if can_be_scaled(data) else None)
+                return _seen(image, side if can_be_scaled(data) else None, data)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise over_the_limit() from error
     except MemoryError as error:
@@ -152,8 +153,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return _seen(image, None).image
 
 
-def _seen(image: Image.Image, draft: int | None) -> OpenedPhoto:
-    """An opened picture as it is seen; ``draft`` pixels of a JPEG's short side are enough, if given."""
+def _seen(image: Image.Image, draft: int | None, data: bytes = b"") -> OpenedPhoto:
+    """An opened picture as it is seen; ``draft`` pixels of a JPEG's short side are enough, if given.
+
+    Args:
+        data: its file, if what Pillow leaves out of deep colours is to be looked for there.
+    """
     check_size(image)
     sentence = later(
         "The {kind} of {width} by {height} pixels is damaged or cut off: please upload a whole copy of it.",
@@ -164,9 +169,11 @@ def _seen(image: Image.Image, draft: int | None) -> OpenedPhoto:
     with one_sentence(PhotoError, sentence):
         if draft is not None:
             image.draft(None, (draft, draft))  # decodes at 1/2, 1/4 or 1/8
+        packing = packing_of(image) if data else None
         image.load()
         turn = _UPRIGHT.get(_orientation(image))
-        photo = _reduced_rgb(image)
+        deep = None if packing is None else with_fewer_bits(image, packing, data, readable(data))
+        photo = _reduced_rgb(image) if deep is None else replace(_reduced_rgb(deep[0]), notice=deep[1])
         return photo if turn is None else OpenedPhoto(photo.image.transpose(turn), photo.notice)
 
 

@@ -1,10 +1,11 @@
-"""The page: head, first screen, and one tab a panel. It lays components out, and connects nothing.
+"""The page: head, first screen, and the panels, in chapters. It lays components out, and connects nothing.
 
 Every part a lesson might point at has a stable ``elem_id``.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from resnet_demo.page.localization import SpokenBlocks
 from resnet_demo.page.server import guarded
 from resnet_demo.page.sessions import CAPACITY
 from resnet_demo.page.url_state import as_script
+from resnet_demo.panels import load_panels
 from resnet_demo.panels.base import started
+from resnet_demo.panels.chapters import CHAPTERS
 from resnet_demo.panels.page import Page
 
 ICON = Path(__file__).parent / "icon.png"
@@ -41,6 +44,29 @@ def languages_html() -> str:
     """A link to the page in every other language; ``url_state.js`` keeps the rest of the address."""
     others = {other: name_of(other) for other in languages() if other != spoken()}
     return fill("page/languages.html", others=others)
+
+
+def chapters_html() -> str:
+    """The bar of chapters; ``chapters.js`` opens them."""
+    return fill("page/chapters.html", chapters=CHAPTERS)
+
+
+def chapters_style() -> str:
+    """Of the panels' tabs those of the open chapter are shown, the first chapter's before a script has run."""
+    shown = [
+        f"#panels[data-chapter='{panel.chapter().id}'] [data-tab-id='{panel.id}']" for panel in load_panels()
+    ]
+    shown += [
+        f"#panels:not([data-chapter]) [data-tab-id='{panel.id}']"
+        for panel in load_panels()
+        if panel.chapter() == CHAPTERS[0]
+    ]
+    return f"{', '.join(shown)} {{ display: block; }}\n"
+
+
+def chapters_script() -> str:
+    """Which panel stands in which chapter, for ``chapters.js``."""
+    return f"window.chapters = {json.dumps({panel.id: panel.chapter().id for panel in load_panels()})};"
 
 
 def build_page(page: Page) -> SpokenBlocks:
@@ -62,7 +88,8 @@ def build_page(page: Page) -> SpokenBlocks:
         with gr.Row(elem_id="first-screen"):
             lay_out_photo(page)
             lay_out_answer(page)
-        with gr.Tabs(elem_id="panels"):
+        gr.HTML(chapters_html(), elem_id="chapters")
+        with gr.Tabs(elem_id="panels", overflow_behavior="wrap"):
             for panel in page.panels:
                 with gr.Tab(
                     say(panel.title), id=panel.id, elem_id=f"tab-{panel.id}", visible=panel.visible()
@@ -144,11 +171,11 @@ def page_options(access: Access | None = None) -> dict[str, Any]:
             font=["system-ui", "sans-serif"],
             font_mono=["monospace"],
         ),
-        "css": style(),
-        "head": f"<script>{as_script()}</script>"
+        "css": style() + chapters_style(),
+        "head": f"<script>{as_script()}{chapters_script()}</script>"
         + "".join(
             f'<script type="module" src="{address_of(scripts)}page/{name}.js"></script>'
-            for name in ("page", "url_state", "photo_ways")
+            for name in ("page", "url_state", "chapters", "photo_ways")
         )
         + "".join(f'<link rel="modulepreload" href="{address_of(scripts)}{place}">' for place in scripts),
         "max_file_size": MAX_BYTES,

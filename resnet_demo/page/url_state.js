@@ -1,6 +1,8 @@
 // The state of the page lives in its address, so that a lesson can link to it. Photos never do. What an
 // address names is listed in Python (url_state.py): `addressed` has the name of each property, and the
 // element that shows it.
+// A panel that is opened is an entry of the browser's history: Back goes to the one before.
+import { openChapter, openPanel, panelTab } from './chapters.js';
 import { asked, chooseExample, leaveExample } from './shared.js';
 
 const all = (selector) => [...document.querySelectorAll(selector)];
@@ -8,8 +10,6 @@ let touched = false; // until the visitor does something, the address is what it
 let planned = null;
 
 window.leaveExample = leaveExample; // for events of Gradio's components
-
-const tabs = () => window.gradio_config.components.filter((c) => c.type === 'tabitem').map((c) => c.props);
 
 function shown({ name, shown, attribute, fromOne }) {
   const element = document.querySelector(shown);
@@ -19,12 +19,10 @@ function shown({ name, shown, attribute, fromOne }) {
 }
 
 function state() {
-  const panel = all('#panels [role=tabpanel]').find((found) => found.offsetParent !== null);
-  return [
-    ...window.addressed.map((property) => [property.name, shown(property)]),
-    ['panel', panel && tabs().find((tab) => tab.elem_id === panel.id)?.id],
-  ];
+  return [...window.addressed.map((property) => [property.name, shown(property)]), ['panel', openPanel()]];
 }
+
+const firstPanel = () => Object.keys(window.chapters)[0];
 
 function write() {
   planned = null;
@@ -35,7 +33,9 @@ function write() {
   }
   const query = params.toString();
   if (query === location.search.slice(1)) return;
-  history.replaceState(history.state, '', `?${query}`);
+  const before = new URLSearchParams(location.search).get('panel') ?? firstPanel();
+  const move = params.get('panel') === before ? 'replaceState' : 'pushState';
+  history[move](history.state, '', `?${query}`);
   // on Spaces the page is inside another one, which shows the address
   if (window.parent !== window) window.parent.postMessage({ queryString: query }, 'https://huggingface.co');
 }
@@ -70,22 +70,21 @@ document.addEventListener('click', (event) => {
 });
 
 // The server restores the rest; a panel is opened as a visitor would open it, once there is something in it.
-// On narrow screens most tabs are in a menu, where only their words tell which is which.
 function open() {
-  const tab = window.gradio_config && tabs().find(({ id }) => id === asked.get('panel'));
-  const button =
-    tab &&
-    all('#panels [role=tab], #panels .overflow-dropdown button').find(
-      (found) => found.textContent.trim() === tab.label,
-    );
+  const tab = panelTab(asked.get('panel'));
   const filled = asked.get('example') || asked.get('sound');
-  const ready = document.querySelector(filled ? '#roadmap button.cell' : '#roadmap');
-  if (button && ready) button.click();
-  else if (tab || !window.gradio_config) setTimeout(open, 100); // an unknown panel is passed over
+  const ready = openPanel() && document.querySelector(filled ? '#roadmap button.cell' : '#roadmap');
+  if (ready && tab) tab.click();
+  else if (ready && !asked.get('panel')) openChapter(asked.get('chapter'));
+  else if (!ready) setTimeout(open, 100); // an unknown panel is passed over
 }
 
+window.addEventListener('popstate', () => {
+  panelTab(new URLSearchParams(location.search).get('panel') ?? firstPanel())?.click();
+});
+
 function start() {
-  if (asked.get('panel')) open();
+  if (asked.get('panel') || asked.get('chapter')) open();
   new MutationObserver(plan).observe(document.body, { childList: true, subtree: true });
 }
 start();

@@ -1,5 +1,7 @@
-"""The panels of the page, one stem each, in a folder a chapter; ``PANELS`` names them in the order of the
-page."""
+"""The panels of the page, one stem each, in a folder a chapter; ``PANELS`` names them in their order.
+
+The folders are the chapters of ``chapters.py``: the order here is that of the panels in each.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,8 @@ from resnet_demo.panels.base import Panel
 
 PANELS = [
     "look.inside_block",
+    "look.layer_summary",
+    "look.block_diagram",
     "cut.ablation",
     "explain.class_activation",
     "explain.early_readout",
@@ -18,9 +22,7 @@ PANELS = [
     "own.sound",
     "own.text",
     "own.compare",
-    "look.layer_summary",
     "own.export",
-    "look.block_diagram",
 ]
 
 

@@ -19,6 +19,7 @@ from gradio.components.base import Component
 from resnet_demo.drawing.streams import View
 from resnet_demo.i18n import Sentence, error_of, say
 from resnet_demo.networks.cards import MenuEntry
+from resnet_demo.panels.chapters import Chapter, chapter_of
 from resnet_demo.records import Prediction, Run
 
 if TYPE_CHECKING:
@@ -131,6 +132,13 @@ class Panel:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+
+    # where it stands
+
+    @classmethod
+    def chapter(cls) -> Chapter:
+        """The chapter of the page that it stands in: that of its module's folder."""
+        return chapter_of(Path(inspect.getfile(cls)).parent.name)
 
     # what it looks like
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -203,14 +204,30 @@ def _split(name: str, train: Part, test: Part, classes: tuple[str, ...], stride:
 
 
 def _digits() -> RaceData:
-    from sklearn.datasets import load_digits  # takes a second to import, and nothing else needs it
-
-    found = load_digits()
-    grey, labels = (found.images / 16).astype(np.float32), found.target.astype(np.int64)
+    numbers = _digits_table()
+    grey = (numbers[:, :-1].reshape(-1, 8, 8) / 16).astype(np.float32)
+    labels = numbers[:, -1].astype(np.int64)
     order = np.random.default_rng(SPLIT_SEED).permutation(len(grey))
     test, train = order[:DIGITS_HELD_OUT], order[DIGITS_HELD_OUT:]
     names = tuple(str(digit) for digit in range(10))
     return _split("digits", (grey[train], labels[train]), (grey[test], labels[test]), names, 1)
+
+
+def _digits_table() -> NDArray[np.float64]:
+    """(1797, 65): 64 pixels of 0..16 and the digit, a row each, from the file inside scikit-learn.
+
+    The file is read as ``sklearn.datasets.load_digits`` does, without importing the package, which would take
+    longer than the whole start of a race and 80 MB.
+    """
+    package = find_spec("sklearn")  # looks for it, imports nothing
+    for folder in (package.submodule_search_locations or ()) if package else ():
+        path = Path(folder, "datasets", "data", "digits.csv.gz")
+        if path.is_file():
+            return np.loadtxt(path, delimiter=",")
+    from sklearn.datasets import load_digits  # another version may keep it elsewhere
+
+    found = load_digits()
+    return np.column_stack([found.data, found.target])
 
 
 def _pictures() -> RaceData:

@@ -26,6 +26,7 @@ from resnet_demo.race.records import RaceSettings
 Event = dict[str, Any]
 WAITING = 30  # tickets in the line at most
 SILENT = 15.0  # seconds without a poll after which a ticket is given up
+STAY = 5.0  # seconds between words to stay
 STUCK = 120.0  # seconds without a word from a training process that has a race
 KEPT = 2048  # events that a ticket holds for its visitor
 ROOT = Path(__file__).parents[2]
@@ -46,19 +47,24 @@ def cores() -> int:
 
 
 class Worker:
-    """A training process, and what it says."""
+    """A training process, and what it says.
 
-    def __init__(self) -> None:
+    Attributes:
+        is_ready: it has loaded what it needs.
+    """
+
+    def __init__(self, idle: float | None = None) -> None:
         threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "resnet_demo.race.worker"],
+            [sys.executable, "-m", "resnet_demo.race.worker", *([f"--idle={idle}"] if idle else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **threads, "PYTHONPATH": path},
         )
         self.events: queue.Queue[Event] = queue.Queue(KEPT)
-        self.heard = time.monotonic()
+        self.is_ready = False
+        self.heard = self.told = time.monotonic()
         threading.Thread(target=self._listen, name="race-worker", daemon=True).start()
 
     def _listen(self) -> None:
@@ -70,7 +76,9 @@ class Worker:
                 if event["event"] == "trained":
                     event["weights"] = _exactly(out, event["bytes"])
                 self.heard = time.monotonic()
-                if event["event"] != "ready":
+                if event["event"] == "ready":
+                    self.is_ready = True
+                else:
                     self.events.put(event)
         self.events.put({"event": "failed", "message": ENDED})
 
@@ -81,6 +89,7 @@ class Worker:
 
     def send(self, line: dict[str, Any]) -> None:
         """One line to it; in vain if it has ended."""
+        self.told = time.monotonic()
         assert self.process.stdin is not None
         with suppress(OSError, ValueError):
             self.process.stdin.write(json.dumps(line).encode() + b"\n")
@@ -123,6 +132,7 @@ class Ticket:
         self.worker: Worker | None = None
         self._line = line
         self._place = -1
+        self._begun = False
 
     def poll(self) -> list[Event]:
         """What has happened since the last poll, without waiting.
@@ -150,8 +160,13 @@ class Ticket:
                 if event["event"] == "trained":
                     self.weights[event["network"]] = event["weights"]
                     continue
-                if event["event"] == "failed" and not event["message"]:
+                if event["event"] == "failed" and event["message"] in ("", ENDED):
+                    if not self._begun:  # it ended while it waited, for instance: another one
+                        self._begun = True
+                        self._line.replace(self)
+                        return found
                     event = {**event, "message": ENDED}
+                self._begun = True
                 found.append(event)
                 self.over = event["event"] in ("end", "failed")
         if not self.over and time.monotonic() - worker.heard > STUCK:
@@ -198,21 +213,31 @@ class Ticket:
 
 
 class TrainingQueue:
-    """A line before ``at_once`` training processes; one process for two cores unless told otherwise."""
+    """A line before ``at_once`` training processes; one process for two cores unless told otherwise.
 
-    def __init__(self, at_once: int | None = None, waiting: int = WAITING) -> None:
+    Args:
+        at_once: races that run at a time.
+        waiting: tickets in the line at most.
+        idle: seconds after which a process ends that nobody needs; the worker's own choice when None.
+    """
+
+    def __init__(self, at_once: int | None = None, waiting: int = WAITING, idle: float | None = None) -> None:
         self.at_once = max(1, cores() // 2) if at_once is None else at_once
         self.most = waiting
+        self.idle = idle
         self._lock = threading.RLock()
         self._tickets: list[Ticket] = []  # those that run first, then those that wait, in order
         self._idle: list[Worker] = []
 
     def warm(self) -> None:
-        """Have a training process ready: somebody may soon press Train."""
+        """Have a training process ready, and keep it: somebody may soon press Train."""
         with self._lock:
             self._idle = [worker for worker in self._idle if worker.alive]
             if not self._idle and not self._tickets:
-                self._idle.append(Worker())
+                self._idle.append(Worker(self.idle))
+            for worker in self._idle[:1]:
+                if time.monotonic() - worker.told > STAY:
+                    worker.send({"stay": True})
 
     def join(self, settings: RaceSettings) -> Ticket:
         """A ticket at the end of the line.
@@ -250,9 +275,17 @@ class TrainingQueue:
             self._idle = [worker for worker in self._idle if worker.alive]
             for ticket in self._tickets[: self.at_once]:
                 if ticket.worker is None:
-                    ticket.worker = self._idle.pop() if self._idle else Worker()
+                    ticket.worker = self._idle.pop() if self._idle else Worker(self.idle)
                     ticket.worker.heard = now
                     ticket.worker.send({"settings": ticket.settings.to_json()})
+
+    def replace(self, ticket: Ticket) -> None:
+        """Another process for a ticket whose own has ended before it said anything."""
+        with self._lock:
+            if ticket in self._tickets and ticket.worker is not None:
+                ticket.worker.kill()
+                ticket.worker = None
+                self.turn()
 
     def leave(self, ticket: Ticket) -> None:
         """Take a ticket out; its process waits for the next if its race ended well, and is ended

@@ -1,28 +1,30 @@
 """The process in which races are run: settings come in as lines of JSON, what happens goes out the same way.
 
 Torch and the digits are loaded before the first settings arrive, so that a race begins at once. It ends when
-nobody has asked for a race for a while, and when the process that started it is gone. It is nice: whoever
-serves the page comes first.
+nobody has said anything for a while (``--idle SECONDS``), and when the process that started it is gone. It is
+nice: whoever serves the page comes first.
 
 Lines out are ``{"event": "ready"}``, then for every race "start", "state" (at most ten a second), "trained"
-(followed by as many raw bytes as it says) and "end", or "failed". Lines in are ``{"settings": …}`` and
-``{"stop": true}``.
+(followed by as many raw bytes as it says) and "end", or "failed". Lines in are ``{"settings": …}``,
+``{"stop": true}`` and ``{"stay": true}``, somebody may soon ask.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import os
 import select
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
 NICE = 10
-IDLE = 120.0  # seconds without a race
+IDLE = 120.0  # seconds without a line
 MEMORY = 2 << 30  # bytes of its own data
 PACE = 0.1  # seconds between states at least
 DIGITS = 5  # significant ones of what is drawn; results are told in full
@@ -151,9 +153,12 @@ def run_race(settings: dict[str, Any], lines: Lines, out: BinaryIO) -> None:
     tell(out, {"event": "end", "record": record.to_json(), "results": results})
 
 
-def main() -> int:
-    with suppress(OSError):
-        os.nice(NICE)
+def main(argv: Sequence[str] | None = None) -> int:
+    options = argparse.ArgumentParser(prog="python -m resnet_demo.race.worker", description=__doc__)
+    options.add_argument(
+        "--idle", type=float, default=IDLE, help="seconds without a line (default %(default)s)"
+    )
+    idle = options.parse_args(argv).idle
     with suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -168,11 +173,16 @@ def main() -> int:
 
     torch.set_num_threads(1)
     load("digits")
-    warm_up()
+    first = lines.next(0)
+    if first is None or "settings" not in first:  # otherwise the race itself warms up
+        warm_up()
+    with suppress(OSError):
+        os.nice(NICE)  # not before: somebody may have pressed already
     tell(out, {"event": "ready"})
-    while (line := lines.next(IDLE)) is not None:
+    while (line := first or lines.next(idle)) is not None:
+        first = None
         if "settings" not in line:
-            continue  # a stop that came when its race was over
+            continue  # a stop that came when its race was over, or a word to stay
         try:
             run_race(line["settings"], lines, out)
         except ValueError as error:

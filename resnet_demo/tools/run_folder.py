@@ -77,7 +77,7 @@ def run_all(
 
     def opened(file: Path | bytes | Exception) -> NDArray[np.uint8] | Exception:
         try:
-            return file if isinstance(file, Exception) else decoding.decode_photo(file, preprocessing).pixels
+            return file if isinstance(file, Exception) else decoding.decode_photo(file, preprocessing)
         except (PhotoError, OSError) as error:
             return error
 

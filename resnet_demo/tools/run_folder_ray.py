@@ -88,7 +88,7 @@ class Opening:
         errors: list[str] = []
         for path in json.loads(item["paths"]):
             try:
-                pixels.append(decode_photo(Path(self.root, path), self.preprocessing).pixels.tobytes())
+                pixels.append(decode_photo(Path(self.root, path), self.preprocessing).tobytes())
                 errors.append("")
             except PhotoError as error:
                 errors.append(str(error))

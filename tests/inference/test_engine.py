@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import torch
 from conftest import draw_photo
 from PIL import Image
 
+from resnet_demo.i18n import later, say, speaking
 from resnet_demo.inference import forward as forward_module
 from resnet_demo.inference.devices import best_device
 from resnet_demo.inference.engine import Engine, EngineError
@@ -23,6 +25,7 @@ from resnet_demo.inputs.photo_decoding import PhotoError
 from resnet_demo.inputs.preprocessing import fit_photo, read_photo
 from resnet_demo.networks.checkpoints import available_networks
 from resnet_demo.records import STREAM_NAMES, Gate
+from resnet_demo.serialize import run_as_dict
 
 
 @pytest.fixture(scope="module")
@@ -293,9 +296,27 @@ def test_what_the_network_takes_has_a_name_of_its_own(engine: Engine) -> None:
     assert isinstance(run.photo, NetworkInput)
     assert as_pixels(run.photo, info) is run.photo
     assert np.array_equal(as_pixels(NetworkInput.of(np.asarray(run.photo)), info), run.photo)
-    assert isinstance(pickle.loads(pickle.dumps(run.photo, 5)), NetworkInput)  # as it goes to other machines
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):  # as it goes to other machines
+        noted = NetworkInput.of(np.asarray(run.photo), later("of {bits} bits", bits=12))
+        there = pickle.loads(pickle.dumps(noted, protocol))
+        assert isinstance(there, NetworkInput) and np.array_equal(there, noted)
+        assert there.notice == "of 12 bits" and there.notice.pattern == "of {bits} bits"
     plain = np.array(run.photo, subok=False)
     assert not np.array_equal(as_pixels(plain, info), run.photo)
     assert as_pixels(run.photo[:50, :50], info).shape == run.photo.shape  # a part of it is a picture
     with pytest.raises(ValueError, match="uint8 is needed"):
         NetworkInput.of(np.zeros((3, 3), np.uint8))
+
+
+def test_what_was_assumed_of_a_photo_is_said_with_its_run(engine: Engine) -> None:
+    """Of a file alone: 12 bits in a PNG of 16. It stays with the photo when gates send it through again."""
+    buffer = io.BytesIO()
+    ramp = np.linspace(0, 4095, 200 * 180).astype(np.uint16).reshape(180, 200)
+    Image.fromarray(ramp).save(buffer, "PNG")
+    run = engine.run(buffer.getvalue())
+    assert "12 bits" in run.notice
+    assert "12 bits" in engine.run(run.photo, gates=[Gate(0), *[Gate()] * 4]).notice
+    assert "12 bits" in run_as_dict(run)["notice"]
+    assert engine.run(draw_photo(1)).notice == ""
+    with speaking("es"):
+        assert say(run.notice) != str(run.notice)

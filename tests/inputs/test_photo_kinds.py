@@ -405,3 +405,52 @@ def test_sixteen_bits_are_said_nothing_of() -> None:
     black = np.zeros((4, 4), np.uint16)
     opened = open_photo_file(saved(Image.fromarray(black)))
     assert opened.notice is None and not np.asarray(opened.image).any()
+
+
+def deep_file(values: NDArray[np.uint16], codec: str, **options: str) -> bytes:
+    """Colour of 16 bits, (H, W, 3 or 4) uint16, as FFmpeg writes it; Pillow cannot."""
+    av = pytest.importorskip("av")
+    name = {3: "rgb48", 4: "rgba64"}[values.shape[2]] + {"png": "be", "tiff": "le"}[codec]
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="image2pipe") as file:
+        stream = file.add_stream(codec, rate=1)
+        stream.width, stream.height, stream.pix_fmt = values.shape[1], values.shape[0], name
+        stream.codec_context.options = options
+        frame = av.VideoFrame.from_ndarray(values, format=name)
+        for packet in (*stream.encode(frame), *stream.encode()):
+            file.mux(packet)
+    return buffer.getvalue()
+
+
+DEEP = [
+    ("png", 3, {}),
+    ("png", 4, {}),
+    ("tiff", 3, {"compression_algo": "raw"}),
+    ("tiff", 3, {"compression_algo": "lzw"}),
+    ("tiff", 4, {"compression_algo": "deflate"}),
+]
+
+
+@pytest.mark.parametrize(("codec", "bands", "options"), DEEP)
+@pytest.mark.parametrize(("bits", "top"), [(12, 4095), (10, 1023), (8, 255)])
+def test_so_are_colours(codec: str, bands: int, options: dict[str, str], bits: int, top: int) -> None:
+    values = np.random.default_rng(0).integers(0, top + 1, (60, 80, bands), dtype=np.uint16)
+    values[0, 0] = top
+    if bands == 4:
+        values[..., 3] = 65535
+    opened = open_photo_file(deep_file(values, codec, **options))
+    assert np.abs(np.asarray(opened.image) - values[..., :3] * (255 / top)).max() <= 0.51
+    assert opened.notice is not None and f"{bits} bits" in opened.notice and str(top) in opened.notice
+
+
+@pytest.mark.parametrize(("codec", "bands", "options"), DEEP)
+def test_colours_of_sixteen_bits_are_said_nothing_of(codec: str, bands: int, options: dict[str, str]) -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (60, 80, bands), dtype=np.uint16)
+    values[..., 3:] = 65535
+    opened = open_photo_file(deep_file(values, codec, **options))
+    assert opened.notice is None
+    assert np.abs(np.asarray(opened.image) - values[..., :3] / 257).max() <= 1
+    dark = np.full((6, 8, bands), 5000, np.uint16)
+    assert open_photo_file(deep_file(dark, codec, **options)).notice is None
+    black = np.zeros((6, 8, bands), np.uint16)
+    assert open_photo_file(deep_file(black, codec, **options)).notice is None

@@ -45,12 +45,22 @@ def test_predict_describes_the_answer_and_every_block(client: Client, engine: En
     path = saved(tmp_path, draw_photo(1))
     answer = ask(client, path)
     run = engine.run(open_photo(path))
-    assert set(answer) == {"label", "confidences", "logit", "network", "device", "milliseconds", "blocks"}
+    assert set(answer) == {
+        "label",
+        "confidences",
+        "logit",
+        "network",
+        "device",
+        "milliseconds",
+        "notice",
+        "blocks",
+    }
     assert answer["label"] == run.prediction.label == answer["confidences"][0]["label"]
     assert answer["logit"] == pytest.approx(run.prediction.logit, abs=1e-5)
     assert sum(c["confidence"] for c in answer["confidences"]) == pytest.approx(1)
     assert (answer["logit"] > 0) == (answer["label"] == "dog")
     assert answer["network"] == "test-net"
+    assert answer["notice"] == ""
     assert answer["device"] == "CPU"
     assert 0 < answer["milliseconds"] < 60_000
     assert [b["shape"] for b in answer["blocks"]] == [
@@ -213,3 +223,10 @@ def test_train_race_streams_its_states_and_ends_with_the_record(client: Client) 
     for bad in ((1, 12, 0), (3, 500, 0), (3, 12, -1), (3.5, 12, 0)):
         with pytest.raises(AppError, match=r"must be a whole number from .*\.$"):
             client.predict(*bad, api_name="/train_race")
+
+
+def test_what_was_assumed_of_a_photo_is_said(client: Client, tmp_path: Path) -> None:
+    """12 bits in a PNG of 16: white is the largest of 12."""
+    ramp = np.linspace(0, 4095, 200 * 180).astype(np.uint16).reshape(180, 200)
+    answer = ask(client, saved(tmp_path, Image.fromarray(ramp), "deep.png"))
+    assert "12 bits" in answer["notice"]

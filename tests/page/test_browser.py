@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import KNOWS, draw_photo
+from visitor import open_panel
 
 playwright = pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Browser, Page, expect  # noqa: E402
@@ -215,12 +216,12 @@ def test_a_bad_file_gets_a_sentence_and_the_last_answer_stays(page: Page, tmp_pa
 def test_the_trace_table_and_the_explanation(page: Page) -> None:
     page.locator("#example-2").click()
     expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
-    page.get_by_role("tab", name="Layer by layer").click()
+    open_panel(page, "Layer by layer")
     table = page.locator("table.trace")
     expect(table).to_contain_text("3×180×180")
     expect(table).to_contain_text("4,888,897")
     expect(table).to_contain_text("4.44 G")
-    page.get_by_role("tab", name="How it works").click()
+    open_panel(page, "How it works")
     expect(page.locator("#how")).to_contain_text("residual branch")
 
 
@@ -249,7 +250,7 @@ def test_a_branch_switched_off_changes_the_answer_and_opens_again(page: Page, tm
     upload(page, photo_file(tmp_path, 6))
     expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
     whole = page.locator("#answer .classes").inner_text()
-    page.get_by_role("tab", name="Switch it off").click()
+    open_panel(page, "Switch it off")
     expect(page.locator("#lesions .knock.branch .class-row")).to_have_count(5, timeout=WAIT)
     expect(page.locator("#lesions .paths circle")).to_have_count(32)
 
@@ -270,7 +271,7 @@ def test_a_branch_switched_off_changes_the_answer_and_opens_again(page: Page, tm
 def test_where_it_looks_splits_the_logit(page: Page, tmp_path: Path) -> None:
     upload(page, photo_file(tmp_path, 7))
     expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
-    page.get_by_role("tab", name="Where it looks").click()
+    open_panel(page, "Where it looks")
     native = page.locator("#looks img.native")
     expect(native).to_be_visible()
     assert native.evaluate("img => [img.naturalWidth, img.naturalHeight]") == [6, 6]
@@ -279,10 +280,6 @@ def test_where_it_looks_splits_the_logit(page: Page, tmp_path: Path) -> None:
     page.locator("#looks .opacity input").focus()
     page.keyboard.press("Home")
     assert native.evaluate("img => getComputedStyle(img).opacity") == "0"
-
-
-def open_tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name).first.click()
 
 
 def with_photo(page: Page, folder: Path, seed: int) -> None:
@@ -325,7 +322,7 @@ def test_a_place_of_a_map_outlines_what_it_sees(page: Page, tmp_path: Path) -> N
 
 def test_where_it_decides_shows_a_read_out_for_every_block(page: Page, tmp_path: Path) -> None:
     with_photo(page, tmp_path, 9)
-    open_tab(page, "Where it decides")
+    open_panel(page, "Where it decides")
     expect(page.locator("#decides .read")).to_have_count(6)  # five blocks and the network itself
     expect(page.locator("#decides .read").nth(2)).to_contain_text("right on 70.0 % of photos")
     best = page.locator("#answer .percent").first.inner_text()
@@ -335,7 +332,7 @@ def test_where_it_decides_shows_a_read_out_for_every_block(page: Page, tmp_path:
 
 def test_the_gradient_with_and_without_shortcuts(page: Page, tmp_path: Path) -> None:
     with_photo(page, tmp_path, 10)
-    open_tab(page, "The gradient's way")
+    open_panel(page, "The gradient's way")
     expect(page.locator("#gradients .lead")).to_contain_text("over 50 blocks", timeout=WAIT)
     expect(page.locator("#gradients polyline")).to_have_count(4)  # two curves, two keys
     expect(page.locator("#gradients .chart")).to_contain_text("with shortcuts")
@@ -352,7 +349,7 @@ def test_the_gradient_with_and_without_shortcuts(page: Page, tmp_path: Path) -> 
 
 def test_two_photos_stand_side_by_side_with_the_same_channels(page: Page, tmp_path: Path) -> None:
     with_photo(page, tmp_path, 11)
-    open_tab(page, "Compare")
+    open_panel(page, "Compare")
     expect(page.locator("#compare")).to_contain_text("Press “Pin this run”")
     page.locator("#pin").click()
     expect(page.locator("#compare article")).to_have_count(2)
@@ -378,7 +375,7 @@ def test_two_photos_stand_side_by_side_with_the_same_channels(page: Page, tmp_pa
 def test_how_it_works_has_the_numbers_of_the_photo(page: Page, tmp_path: Path) -> None:
     with_photo(page, tmp_path, 13)
     page.locator("#block-2").click()
-    open_tab(page, "How it works")
+    open_panel(page, "How it works")
     drawing = page.locator("#how-drawing svg")
     for words in ("Block 2 for your photo", "32×90×90", "64×45×45", "norm, max-pool"):
         expect(drawing).to_contain_text(words)
@@ -389,7 +386,7 @@ def test_how_it_works_has_the_numbers_of_the_photo(page: Page, tmp_path: Path) -
 def test_files_are_saved_and_the_code_is_shown(page: Page, tmp_path: Path) -> None:
     with_photo(page, tmp_path, 15)
     page.locator("#block-3").click()
-    open_tab(page, "Take it home")
+    open_panel(page, "Take it home")
     expect(page.locator("#take code")).to_contain_text("name == 'blocks.2'")
     for button, name in (
         ("Everything as a ZIP", "resnet-demo.zip"),
@@ -403,7 +400,7 @@ def test_files_are_saved_and_the_code_is_shown(page: Page, tmp_path: Path) -> No
 
 
 def test_live_frames_flow_and_one_is_inspected(page: Page) -> None:
-    open_tab(page, "Live")
+    open_panel(page, "Live")
     page.locator(".live-start").click()
     page.wait_for_function(
         "() => Number(document.querySelector('.live').dataset.frames || 0) >= 8", timeout=WAIT
@@ -443,9 +440,9 @@ def test_a_network_of_the_field_is_fetched_shown_and_one_that_fails_spares_the_r
     page.locator("#block-2").click()
     expect(page.locator(".inside h3")).to_contain_text("Block 2")
     expect(page.locator(".overview .facts")).to_contain_text("16 of 64 channels, each 56×56")
-    open_tab(page, "Where it decides")
+    open_panel(page, "Where it decides")
     expect(page.locator("#decides")).to_contain_text("No read-outs were trained for ResNet-18")
-    open_tab(page, "Switch it off")
+    open_panel(page, "Switch it off")
     expect(page.locator("#lesions .knock.branch .class-row")).to_have_count(8, timeout=WAIT)
     expect(page.locator("#gates fieldset")).to_have_count(8)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
@@ -473,7 +470,7 @@ def state_of(page: Page) -> dict[str, object]:
 
 def channels_of(page: Page) -> tuple[list[str], str | None]:
     """The channels on show inside the block, and the one that is lit; a panel is drawn when it is opened."""
-    open_tab(page, "Inside a block")
+    open_panel(page, "Inside a block")
     page.wait_for_timeout(1500)
     lit = page.locator(".stream[data-stream=residual] .tile.lit").get_attribute("data-channel")
     return tile_channels(page, "residual"), lit
@@ -505,7 +502,7 @@ def test_a_link_opened_elsewhere_shows_the_same_page(page: Page, browser: Browse
     page.locator("#order label", has_text="variance").click()
     page.wait_for_timeout(500)
     page.locator(".stream[data-stream=residual] .tile").nth(5).click()
-    page.get_by_role("tab", name="Switch it off").click()
+    open_panel(page, "Switch it off")
     slider = page.locator("#gates fieldset[data-gate='2'] .short")
     slider.focus()
     slider.press("Home")

@@ -16,6 +16,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from test_language import EVERYTHING, english_left
 from test_sound_decoding import bad_files, well_said
+from visitor import open_panel, panel_names
 
 from resnet_demo import app
 from resnet_demo.inference.engine import Engine, EngineError
@@ -282,7 +283,7 @@ def test_a_recording_from_the_microphone_is_named_and_every_panel_shows_it(
     page: Page, listening: str, tmp_path: Path
 ) -> None:
     opened(page, listening)
-    page.get_by_role("tab", name="Sound").first.click()
+    open_panel(page, "Sound")
     expect(page.locator("#tab-sound")).to_contain_text(
         "trained only on sounds that this project's own program made"
     )
@@ -299,7 +300,7 @@ def test_a_recording_from_the_microphone_is_named_and_every_panel_shows_it(
     picture = page.locator("#heard img.heard-picture")
     assert picture.evaluate("img => [img.naturalWidth, img.naturalHeight]") == [96, 96]
 
-    page.get_by_role("tab", name="Inside a block").first.click()
+    open_panel(page, "Inside a block")
     page.locator("#block-2").click()
     expect(page.locator(".inside h3")).to_contain_text("Block 2")
     expect(page.locator(".overview .facts")).to_contain_text("16 of 32 channels, each 24×24")
@@ -308,7 +309,7 @@ def test_a_recording_from_the_microphone_is_named_and_every_panel_shows_it(
     expect(page.locator(".seen + figcaption")).to_have_text(
         re.compile(r"column 1\d, row 1\d of output hears \d+ to \d+ ms, \d+ to \d+ Hz")
     )
-    page.get_by_role("tab", name="Switch it off").first.click()
+    open_panel(page, "Switch it off")
     expect(page.locator("#lesions .knock.branch .class-row")).to_have_count(5, timeout=WAIT)
     slider = page.locator("#gates fieldset").nth(1).locator(".branch")
     slider.focus()
@@ -316,12 +317,12 @@ def test_a_recording_from_the_microphone_is_named_and_every_panel_shows_it(
     expect(page.locator("#block-2 .wide path.branch.off")).to_have_count(1, timeout=WAIT)
     page.locator("#reset-gates").click()
     expect(page.locator("#roadmap path.off")).to_have_count(0, timeout=WAIT)
-    page.get_by_role("tab", name="Where it looks").first.click()
+    open_panel(page, "Where it looks")
     native = page.locator("#looks img.native")
     assert native.evaluate("img => [img.naturalWidth, img.naturalHeight]") == [3, 3]
-    page.get_by_role("tab", name="Layer by layer").first.click()
+    open_panel(page, "Layer by layer")
     expect(page.locator("table.trace")).to_contain_text("1×96×96")
-    page.get_by_role("tab", name="Take it home").first.click()
+    open_panel(page, "Take it home")
     expect(page.locator("#take code")).to_contain_text('open_sound("sound.wav")')
     assert "sound=" not in page.url.replace("panel=sound", "")  # a recording is never in the address
 
@@ -330,7 +331,7 @@ def test_a_photo_brings_back_the_network_that_sees_and_the_menu_brings_back_the_
     page: Page, listening: str, tmp_path: Path
 ) -> None:
     opened(page, listening)
-    page.get_by_role("tab", name="Sound").first.click()
+    open_panel(page, "Sound")
     page.locator("#sound-4").click()
     expect(page.locator("#network input")).to_have_value("sounds", timeout=WAIT)
     expect(page.locator("#roadmap .stop").first).to_contain_text("as heard", timeout=WAIT)
@@ -368,7 +369,7 @@ def test_a_link_to_an_example_sound(page: Page, listening: str) -> None:
 
 def test_a_bad_file_gets_a_sentence_on_the_page(page: Page, listening: str, tmp_path: Path) -> None:
     opened(page, listening)
-    page.get_by_role("tab", name="Sound").first.click()
+    open_panel(page, "Sound")
     (tmp_path / "bad.wav").write_bytes(b"no sound at all " * 99)
     page.locator("#sound").get_by_label("Upload file").click()
     page.locator("#sound input[type=file]").set_input_files(tmp_path / "bad.wav")
@@ -405,18 +406,18 @@ def test_axe_finds_nothing_serious_in_the_panel(page: Page, listening: str, them
 
 def test_a_spanish_visitor_hears_no_english(page: Page, listening: str) -> None:
     opened(page, f"{listening}/?lang=es")
-    page.get_by_role("tab", name="Sonido").first.click()
+    open_panel(page, "Sonido")
     page.locator("#sound-4").click()
     expect(page.locator("#heard .heard-answer b")).to_contain_text("barrido ascendente", timeout=WAIT)
     expect(page.locator("#answer .knows")).to_contain_text("Entrenada solo con sonidos")
     page.wait_for_url("**sound=rising+sweep*")  # an address means the same in every language
     page.wait_for_timeout(1500)  # the player comes up
     said: set[str] = set(page.evaluate(EVERYTHING))
-    for tab in page.locator("#panels [role=tab]").all_inner_texts():
-        page.locator("#panels [role=tab]", has_text=tab).first.click()
+    for tab in panel_names(page):
+        open_panel(page, tab)
         page.wait_for_timeout(300)
         said |= set(page.evaluate(EVERYTHING))
-    page.get_by_role("tab", name="Dentro de un bloque").first.click()
+    open_panel(page, "Dentro de un bloque")
     page.locator(".stream[data-stream=output] .tile i").first.hover()
     expect(page.locator(".seen + figcaption")).to_contain_text("de salida oye de")
     assert english_left(sorted(said)) == set()

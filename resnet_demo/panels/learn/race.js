@@ -1,6 +1,6 @@
 // The race: what the training process tells, as curves; a digit of one's own, answered by what was trained.
 import { chart, paint } from '../../drawing/training_chart.js';
-import { Training } from '../../drawing/training_session.js';
+import { Training, staysReady } from '../../drawing/training_session.js';
 import { say } from '../../page/shared.js';
 
 const KEYS = { residual: 'with', plain: 'without', rezero: 'without', stochastic_depth: 'without' };
@@ -416,4 +416,5 @@ export default function start({ element, server }) {
     redraw();
   }
   new ResizeObserver(show).observe(root);
+  staysReady(server, root);
 }

@@ -65,7 +65,12 @@ class TrainingPanel(Panel):
         return {}
 
     def server_functions(self) -> Iterable[Callable[[Any], Json]]:
-        return self.press, self.news, self.stop, self.answer
+        return self.press, self.news, self.stop, self.answer, self.warm
+
+    def warm(self, request: Any) -> Json:
+        """Somebody looks at the panel: a training process stays ready for the press."""
+        training_queue().warm()
+        return {}
 
     def press(self, request: Any) -> Json:
         """{"language", settings} to {"ticket"} or {"error"}."""
