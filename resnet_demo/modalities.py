@@ -40,7 +40,7 @@ class Modality:
         extent: how much of the input so many pixels a side are, for people.
         code: how a library user runs one, after ``Engine().``, up to the network's name.
         imports: names of this package that ``code`` needs.
-        axes: what the page's script needs to tell the units of a picture's columns and rows; "" for pixels.
+        axes: what the page's script needs to tell the units of a picture's columns and rows; None for pixels.
         noun, taken: under the picture on the road map.
         as_seen: what the picture shows.
         as_taken, of_run: the same in lists, and beside another run.
@@ -74,7 +74,7 @@ class Modality:
     refusal: Sentence
     missing: Sentence
     imports: tuple[str, ...] = ()
-    axes: str = ""
+    axes: Callable[[Preprocessing], str] | None = None
     side: Callable[[Preprocessing], tuple[int, int]] | None = None
     fits: Callable[[tuple[int, ...], Preprocessing], bool] | None = None
     letters: Callable[[NDArray[np.uint8]], str] | None = None

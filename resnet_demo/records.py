@@ -412,6 +412,7 @@ class Run:
             of the read-out after an earlier block; blocks of which neither is known are left out.
         fields: (block name, stream) -> receptive field.
         modality: what ``photo`` is a picture of.
+        axes: the units of its columns and rows, see ``modalities.Modality.axes``; "" for pixels.
     """
 
     network: str
@@ -429,3 +430,4 @@ class Run:
     contributions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
     modality: str = "photo"
+    axes: str = ""

@@ -68,24 +68,19 @@ def field_text(field: ReceptiveField | None) -> str:
     return f"{field.jump} {field.low} {field.high}" if field else ""
 
 
-def letters_html(
-    text: str, strips: Strips | None = None, tint: str = "", classes: str = "", limit: int = 0
-) -> str:
+def letters_html(text: str, strips: Strips | None = None, tint: str = "", classes: str = "") -> str:
     """A text letter by letter.
 
     Args:
         strips: maps under the letters.
         tint: picture (URL) of one row, a column a letter, behind them.
         classes: of the element.
-        limit: letters that are shown, 0 for all.
     """
-    shown = text[:limit] if limit and len(text) > limit else text
     return fill(
         "drawing/letters.html",
-        runs=directed(shown),
+        runs=directed(text),
         text=text.strip(),
         count=len(text),
-        more=len(shown) < len(text),
         rtl=is_right_to_left(text),
         strips=strips,
         tint=tint,

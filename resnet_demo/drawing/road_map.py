@@ -55,7 +55,7 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, modality: 
     if run is None:
         empty = [Cell(i, _roads(3, 3, 3, 3)) for i in range(blocks)]
         return fill(TEMPLATE, run=None, cells=empty, deep=blocks > SHORT, modality=modality_named(modality))
-    modality = modality_named(run.modality)
+    kind = modality_named(run.modality)
     norms = [n for b in run.blocks for n in (b.residual_norm, b.shortcut_norm, b.output_norm)]
     largest = max(filter(np.isfinite, norms), default=1.0) or 1.0
     incoming = [run.blocks[0].shortcut_norm, *(block.output_norm for block in run.blocks)]
@@ -69,9 +69,9 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, modality: 
         cells=cells,
         selected=selected,
         deep=len(cells) > SHORT,
-        modality=modality,
-        seen=seen_html(run, modality.as_seen, "thumb", "seen-photo", THUMBNAIL_LETTERS),
-        size=modality.measure(run.photo.shape),
+        modality=kind,
+        seen=seen_html(run, kind.as_seen, "thumb", "seen-photo", THUMBNAIL_LETTERS),
+        size=kind.measure(run.photo.shape),
         best=run.prediction.confidences[0],
         gates="_".join(
             f"{gate.residual:g}-{gate.shortcut:g}" for gate in run.gates

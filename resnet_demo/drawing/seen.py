@@ -21,8 +21,16 @@ def seen_html(run: Run, alt: str, classes: str = "", id_: str = "", limit: int =
         limit: letters of a text that are shown at most, 0 for all.
     """
     text = letters_of(run)
+    if text is not None and limit:
+        shown = text.strip()[:limit] + ("…" if len(text) > limit else "")
+        return fill("drawing/seen.html", text=shown, alt=say(alt), classes=classes, id=id_)
     if text is not None:
-        return Markup(letters_html(text, classes=classes, limit=limit))
+        return Markup(letters_html(text, classes=classes))
     return fill(
-        "drawing/seen.html", picture=feature_maps.photo_url(run.photo), alt=say(alt), classes=classes, id=id_
+        "drawing/seen.html",
+        text="",
+        picture=feature_maps.photo_url(run.photo),
+        alt=say(alt),
+        classes=classes,
+        id=id_,
     )

@@ -29,6 +29,7 @@ from resnet_demo.inference.batching import Batcher, StillBusyError
 from resnet_demo.inference.devices import device_name
 from resnet_demo.inference.interface import BUSY, FAILED, MAX_BATCH, PATIENCE_S, EngineError, NetworkInfo
 from resnet_demo.inputs.alphabet import alphabet_of, text_of
+from resnet_demo.modalities import modality_named
 from resnet_demo.networks.checkpoints import Card
 from resnet_demo.networks.families import split_network
 from resnet_demo.records import (
@@ -357,7 +358,14 @@ def finish(
         contributions=shares,
         fields=net.fields,
         modality=net.card.preprocessing.modality,
+        axes=axes_of(net.card.preprocessing),
     )
+
+
+def axes_of(preprocessing: Preprocessing) -> str:
+    """The units of the columns and rows of a picture, as the page's script reads them."""
+    axes = modality_named(preprocessing.modality).axes
+    return "" if axes is None else axes(preprocessing)
 
 
 def _activation(net: LoadedNetwork, last: Block, logit: int) -> ClassActivation | None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_demo.i18n import later, say
-from resnet_demo.inputs.mel_spectrogram import COLUMNS, HIGHEST, HOP, LOWEST, mel_picture
+from resnet_demo.inputs.mel_spectrogram import COLUMNS, HOP, LOWEST, mel_picture
 from resnet_demo.inputs.sound_stretch import Recording, begin_of, stretch_of
 from resnet_demo.inputs.synthetic_sounds import LENGTH, RATE
 from resnet_demo.modalities import Modality, register
@@ -39,6 +39,15 @@ def begin_for(samples: NDArray[np.floating], preprocessing: Preprocessing) -> in
     return 0 if wanted >= LENGTH else begin_of(samples, wanted)
 
 
+def heard_part(recording: Recording, side: int) -> tuple[float, float]:
+    """Where in a recording the network begins to hear, whose picture has ``side`` columns, and where it
+    ends; both in seconds, clipped to the recording."""
+    heard = Preprocessing(size=side, modality="sound")
+    begin = recording.begin + begin_for(recording.samples, heard) / RATE
+    end = begin + side * HOP / RATE
+    return max(0.0, begin), min(recording.seconds, end)
+
+
 def extent(size: int) -> str:
     """How much ``size`` columns and rows of a spectrogram are, for people."""
     bands = min(size, COLUMNS)
@@ -57,7 +66,7 @@ register(
         code='hear(open_sound("sound.wav")',
         imports=("open_sound",),
         # milliseconds a column; the rows are an equal share of the mels between two frequencies
-        axes=f"{1000 * HOP // RATE} {LOWEST:g} {HIGHEST:g}",
+        axes=lambda preprocessing: f"{1000 * HOP // RATE} {LOWEST:g} {preprocessing.highest:g}",
         noun=later("sound"),
         taken=later("as heard"),
         as_seen=later("The sound as the network heard it: time to the right, pitch upwards"),

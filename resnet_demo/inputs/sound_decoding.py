@@ -22,7 +22,7 @@ from resnet_demo.i18n import later
 from resnet_demo.inputs.errors import NO_MEMORY, SoundError, one_sentence
 from resnet_demo.inputs.files import MAX_BYTES, FileSource, read_beyond
 from resnet_demo.inputs.sound_containers import samples_of
-from resnet_demo.inputs.sound_stretch import OUTLINE, Recording
+from resnet_demo.inputs.sound_stretch import Recording, outline
 from resnet_demo.inputs.synthetic_sounds import LENGTH, RATE
 
 SHORTEST = 0.05  # seconds
@@ -93,14 +93,6 @@ def open_recording(source: FileSource) -> Recording:
     )
 
 
-def outline(samples: NDArray[np.float64]) -> NDArray[np.float32]:
-    """(OUTLINE,) the largest sample of each part of a sound (N,), relative to the largest of all."""
-    edges = np.linspace(0, len(samples), OUTLINE + 1).astype(int)[:-1]
-    edges = np.minimum(edges, len(samples) - 1)
-    found = np.maximum.reduceat(np.abs(samples), edges)
-    return (found / max(float(found.max()), 1e-12)).astype(np.float32)
-
-
 def begin_of_loudest(samples: NDArray[np.float64], rate: int) -> int:
     """The first sample of the stretch of samples (N,) at ``rate`` that is used, see the rules above."""
     wanted = round(LENGTH * rate / RATE)
@@ -110,6 +102,8 @@ def begin_of_loudest(samples: NDArray[np.float64], rate: int) -> int:
     begins = np.arange(0, len(samples) - wanted + 1, max(1, round(STEP * rate)))
     held = energy[begins + wanted] - energy[begins]
     enough = held >= ENOUGH * held.max()
+    if enough.all():
+        return 0
     first = int(np.argmax(enough))
     together = int(np.argmin(np.append(enough[first:], False)))
     return int(begins[first + (together - 1) // 2])

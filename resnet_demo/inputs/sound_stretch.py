@@ -33,6 +33,14 @@ class Recording:
         return self.samples.tobytes()
 
 
+def outline(samples: NDArray[np.float64]) -> NDArray[np.float32]:
+    """(OUTLINE,) the largest sample of each part of a sound (N,), relative to the largest of all."""
+    edges = np.linspace(0, len(samples), OUTLINE + 1).astype(int)[:-1]
+    edges = np.minimum(edges, len(samples) - 1)
+    found = np.maximum.reduceat(np.abs(samples), edges)
+    return (found / max(float(found.max()), 1e-12)).astype(np.float32)
+
+
 def middle_of(samples: NDArray[np.floating]) -> float:
     """The middle of the part that holds all but TAIL of the energy at either end, in samples; 0 for
     silence."""

@@ -44,7 +44,7 @@ register(
         to_picture=text_picture,
         extent=extent,
         code='read_text("A sentence."',
-        axes="letters",
+        axes=lambda preprocessing: "letters",
         side=lambda preprocessing: (1, min(USUAL, preprocessing.size)),
         fits=lambda shape, preprocessing: (
             shape[0] == 1 and 0 < shape[1] <= preprocessing.size and shape[2:] == (3,)

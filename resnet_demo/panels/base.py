@@ -162,7 +162,7 @@ class Panel:
 
     def draw_here(self, **options: Any) -> None:
         """Place ``self.drawing``, with the panel's script, and the functions that the script may call."""
-        functions = [_function(method) for method in self.server_functions()]
+        functions = [served(method) for method in self.server_functions()]
         if functions:
             options["server_functions"] = functions
         self.drawing = gr.HTML(
@@ -261,7 +261,7 @@ class Panel:
         return ()
 
 
-def _function(method: Callable[[Any], Json]) -> Callable[[Any], Json]:
+def served(method: Callable[[Any], Json]) -> Callable[[Any], Json]:
     """A method as a function: Gradio marks what it serves, and methods cannot be marked."""
 
     @wraps(method)

@@ -86,7 +86,7 @@ def random_picture(samples: NDArray[np.floating], rng: np.random.Generator) -> N
     hop = HOP * float(np.exp(rng.uniform(-TEMPO, TEMPO)))
     wanted = int(np.ceil(WANTED * hop / HOP)) + 1
     begin = begin_of(voice, wanted) + round(rng.uniform(-MOVED, MOVED) * RATE)
-    heard = stretch_of(voice, begin, wanted)
+    heard = stretch_of(voice, begin, wanted).astype(np.float64)
     if rng.random() < ECHO:
         heard = _in_a_room(heard, rng)
     if rng.random() < 0.8:

@@ -9,7 +9,7 @@ the same archive is the test, which nothing here reads; see ``udhr.py``.
 from __future__ import annotations
 
 import tarfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -79,11 +79,11 @@ def choose_channels(texts: Mapping[str, Texts]) -> tuple[str, ...]:
     if it is no letter of a script that writes one language alone (the script then tells the language);
     every script; KINDS."""
     shares = {name: _shares("".join((*t.sentences, *t.pairs))) for name, t in texts.items()}
-    most: Counter[str] = Counter()
+    most: dict[str, float] = defaultdict(float)
     writes: Counter[str] = Counter()
     scripts: set[str] = set()
     for share in shares.values():
-        kinds: Counter[str] = Counter()
+        kinds: dict[str, float] = defaultdict(float)
         for character, part in share.items():
             most[character] = max(most[character], part)
             kinds[kind_of(character)] += part

@@ -109,8 +109,9 @@ class DigitTask:
 
     def plain(self, count: int, epoch: int) -> Iterable[Tensor]:
         """Recordings as they are, of every digit and speaker."""
-        some = self.training[:: max(1, len(self.training) // count)][:count]
-        return plain_pictures(np.stack([plain_picture(r.samples) for r in some]), HEARD.size, HEARD)
+        chosen = np.random.default_rng(0).permutation(len(self.training))[:count]
+        found = np.stack([plain_picture(self.training[i].samples) for i in chosen])
+        return plain_pictures(found, HEARD.size, HEARD)
 
     def judge(self, model: ResNet, epoch: int) -> dict[str, Any]:
         """Nothing is chosen by the held-out speaker: he is judged once, after the last epoch."""
@@ -126,9 +127,9 @@ class DigitTask:
 
 
 def bent(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Pictures (B, 1, H, W) in 0..1 as other voices and rooms would have made them: stretched and moved in time
-    and pitch, harmonics blurred in half of them, dimmed or brightened, a stretch of time and one of bands
-    silenced (Park et al. 2019, https://arxiv.org/abs/1904.08779)."""
+    """Pictures (B, 1, H, W) in 0..1 as other voices and rooms would have made them: stretched and moved in
+    time and pitch, harmonics blurred in half of them, dimmed or brightened, a stretch of time and one of
+    bands silenced (Park et al. 2019, https://arxiv.org/abs/1904.08779)."""
     batch, _, height, width = x.shape
 
     def uniform(low: float, high: float) -> Tensor:

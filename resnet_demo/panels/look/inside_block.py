@@ -178,7 +178,7 @@ def inside_html(
         run=run,
         index=index,
         smooth=block.shape[2] > WIDE,  # averaged by the browser, not dropped
-        axes=modality_named(run.modality).axes,
+        axes=run.axes,
         silence=say(modality_named(run.modality).silent),
         flat=block.shape[1] == 1,
         columns=columns,

@@ -57,14 +57,17 @@ class TextPanel(Panel):
 
     id = "text"
     title = later("Text")
-    intro = later("""<p>A sentence is a picture too, one pixel high, with a channel for every letter: the same
-residual network reads it (<a href="https://arxiv.org/abs/1509.01626" target="_blank" rel="noreferrer">Zhang et al.
-2015</a>). Write or paste one: the network says which of 75 languages it is while you type, and every panel shows
-what each block did with it. Under the letters stand the maps; point at one to mark the letters that it reads. To
-compare two sentences, pin the first one under “Compare” and write the second.</p>
+    intro = later("""<p>A sentence is a picture too, one pixel high, with a channel for every letter: the
+same residual network reads it (<a href="https://arxiv.org/abs/1509.01626"
+target="_blank" rel="noreferrer">Zhang et al. 2015</a>). Write or paste one: the
+network says which of 75 languages it is while you type, and every panel shows what
+each block did with it. Under the letters stand the maps; point at one to mark the
+letters that it reads. To compare two sentences, pin the first one under “Compare” and
+write the second.</p>
 <p>It learnt from sentences of <a href="https://github.com/pemistahl/lingua-py" target="_blank"
-rel="noreferrer">lingua</a> (Apache License 2.0), which come from the
-<a href="https://wortschatz.uni-leipzig.de" target="_blank" rel="noreferrer">Leipzig Corpora Collection</a>.</p>""")
+rel="noreferrer">lingua</a> (Apache License 2.0), which come from the <a
+href="https://wortschatz.uni-leipzig.de" target="_blank" rel="noreferrer">Leipzig Corpora
+Collection</a>.</p>""")
     follows = frozenset({"run", "view"})
     address = (
         Property(
