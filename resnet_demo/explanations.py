@@ -87,3 +87,55 @@ class PixelAttribution:
     promised: float | None
     random: NDArray[np.float32]
     similarity: float
+
+
+@dataclass(frozen=True, eq=False)
+class Ablation:
+    """How sure a network is of its own answer with parts of it removed (Veit et al. 2016,
+    https://arxiv.org/abs/1605.06431). All are probabilities of ``label``, 0..1.
+
+    Attributes:
+        label: what the whole network answers.
+        whole: how sure it is of that.
+        without_branch: (N,) float64, each with the residual branch of one block removed.
+        without_shortcut: (N,) float64, each with the shortcut of one block removed.
+        paths: (2**N,) float64, every set of residual branches kept; bit i of the index means that
+            block i keeps its own. Empty for a network of too many blocks.
+    """
+
+    label: str
+    whole: float
+    without_branch: NDArray[np.float64]
+    without_shortcut: NDArray[np.float64]
+    paths: NDArray[np.float64]
+
+    @property
+    def blocks(self) -> int:
+        """N, the number of blocks."""
+        return len(self.without_branch)
+
+
+@dataclass(frozen=True)
+class GradientFlow:
+    """How large the gradient is on its way back through a fresh network, with shortcuts and without
+    (He et al. 2016, https://arxiv.org/abs/1603.05027; Balduzzi et al. 2017,
+    https://arxiv.org/abs/1702.08591).
+
+    Attributes:
+        with_shortcuts, without: norm of d logit / d output of each stage, the stem's first, then one a
+            block; both from the same initial weights and the same photo.
+        norms: True if batch norm was in use, with the statistics of this photo as in training.
+        seed: of the initial weights.
+        milliseconds: spent on both.
+    """
+
+    with_shortcuts: tuple[float, ...]
+    without: tuple[float, ...]
+    norms: bool
+    seed: int
+    milliseconds: float
+
+    @property
+    def depth(self) -> int:
+        """Blocks."""
+        return len(self.without) - 1

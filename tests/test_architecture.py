@@ -7,6 +7,7 @@ the layer of its package, and a module at the top of the package to the one that
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -173,3 +174,44 @@ def test_building_the_page_needs_no_torch() -> None:
         "import sys; from resnet_demo import app; engine = app.defer_engine(); app.build_demo(engine); "
         "assert not engine.ready() and 'torch' not in sys.modules"
     )
+
+
+WRITTEN = sorted(
+    path
+    for place in (PACKAGE, ROOT / "tests")
+    for kind in ("*.py", "*.js", "*.css", "*.html")
+    for path in place.rglob(kind)
+)
+MOST_LINES = 400  # of a file of the package: what is read in one sitting
+MOST_COLUMNS = 110
+MOST_OF_A_FUNCTION = 60  # lines, its docstring among them
+
+
+def test_every_file_can_be_read_in_one_sitting() -> None:
+    lines = {path: path.read_text(encoding="utf-8").splitlines() for path in WRITTEN}
+    assert len(lines) > 200
+    wide = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path, text in lines.items()
+        for number, line in enumerate(text, 1)
+        if len(re.sub(r"\s+# (type: ignore|noqa).*", "", line)) > MOST_COLUMNS
+    ]
+    assert not wide
+    long = {
+        str(path.relative_to(ROOT)): len(text)
+        for path, text in lines.items()
+        if path.is_relative_to(PACKAGE) and len(text) > MOST_LINES
+    }
+    assert not long
+
+
+def test_every_function_fits_on_a_screen() -> None:
+    long = {
+        f"{path.relative_to(ROOT)}:{node.name}": node.end_lineno - node.lineno + 1
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno >= MOST_OF_A_FUNCTION
+    }
+    assert not long

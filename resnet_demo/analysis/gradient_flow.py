@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from resnet_demo.analysis.gating import gated
+from resnet_demo.explanations import GradientFlow
 from resnet_demo.networks.resnet import ResidualBlock
-from resnet_demo.records import Gate, GradientFlow
+from resnet_demo.records import Gate
 
 DEPTHS = range(5, 101)
 CHANNELS = 16

@@ -52,6 +52,13 @@ export class Training {
     }
   }
 
+  // Hear nothing more of it, and let it end.
+  leave() {
+    this.stop();
+    this.turn += 1;
+    this.running = false;
+  }
+
   // End it after the step that is under way; "end" still comes.
   stop() {
     if (this.running) this.server.stop({ ticket: this.ticket });
@@ -64,7 +71,9 @@ export function staysReady(server, root) {
   const ask = () => {
     if (!root.offsetParent || document.hidden || performance.now() - last < 30_000) return;
     last = performance.now();
-    server.warm({}).catch(() => { last = -Infinity; });
+    server.warm({}).catch(() => {
+      last = -Infinity;
+    });
   };
   new ResizeObserver(ask).observe(root);
   root.addEventListener('pointerenter', ask);

@@ -10,10 +10,10 @@ import copy
 import logging
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from resnet_demo.analysis.gradient_flow import gradient_flow
 from resnet_demo.analysis.layer_summary import stages, trace_layers
 from resnet_demo.analysis.linear_probes import Probe, load_probes
 from resnet_demo.analysis.receptive_field import receptive_fields
+from resnet_demo.explanations import Ablation, GradientFlow
 from resnet_demo.i18n import joined, later
 from resnet_demo.inference.devices import best_device, device_name
 from resnet_demo.inference.explain import ExactNetworks, explain
@@ -42,19 +43,16 @@ from resnet_demo.inference.interface import (
     EngineConfig,
     EngineError,
     NetworkInfo,
-    Photo,
-    PhotoT,
+    PhotoEngine,
     as_pixels,
     no_network,
-    run_as,
-    streams_to_keep,
 )
 from resnet_demo.inference.optimize import fold_norms, pack_weights
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import WEIGHTS, Card, CheckpointError, available_networks, read_card
 from resnet_demo.networks.download import DownloadError, Progress, nothing
 from resnet_demo.networks.sources import Source, as_source, load_source, networks_on_offer
-from resnet_demo.records import STREAM_NAMES, Ablation, Gate, GradientFlow, Run
+from resnet_demo.records import Gate, Run
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +73,7 @@ class Elsewhere(Protocol):
         """What ``compute`` gives there; any exception means that it is to be done here."""
 
 
-class Engine:
+class Engine(PhotoEngine):
     """Runs photos. Safe to call from many threads; each network runs one batch at a time.
 
     Args:
@@ -172,79 +170,32 @@ class Engine:
         notice = joined(card.assumed)
         return LoadedNetwork(name, model, card, torch.device("cpu"), notice=notice, probes=probes)
 
-    @overload
-    def run(
+    def _run_all(
         self,
-        photos: list[PhotoT],
-        network: str | None = None,
-        gates: Sequence[Gate] = (),
-        keep: Collection[str] = STREAM_NAMES,
-        here: bool = False,
-    ) -> list[Run]: ...
-
-    @overload
-    def run(
-        self,
-        photos: Photo,
-        network: str | None = None,
-        gates: Sequence[Gate] = (),
-        keep: Collection[str] = STREAM_NAMES,
-        here: bool = False,
-    ) -> Run: ...
-
-    def run(
-        self,
-        photos: Any,
-        network: str | None = None,
-        gates: Sequence[Gate] = (),
-        keep: Collection[str] = STREAM_NAMES,
-        here: bool = False,
-    ) -> Run | list[Run]:
-        """A photo, or each of a list of photos, through one network, with what its residual blocks did.
-
-        Single photos that come while the network is busy share its next pass; a list is one pass.
-
-        Args:
-            photos: a file, by its bytes or its path, as the page opens it; a picture, upright, of any
-                size, as Pillow or as numpy has it, (H, W), (H, W, 3) or (H, W, 4) uint8; or a
-                ``NetworkInput`` such as the ``photo`` of an earlier run of this network, which is
-                taken as it is. A network that listens takes the samples of a sound, as ``open_sound``
-                gives them, one that reads a text. Or a list of such.
-            network: a name on the menu, or None for the default.
-            gates: one a block, or empty for all open. They hold for this run alone.
-            keep: the streams to keep of every block. Without any (an empty tuple) a run is numbers alone: no
-                stream leaves the device, which is faster for many photos of which nobody looks at the maps.
-            here: not ``elsewhere``, for photos in quick succession.
-
-        Returns:
-            A run, or for a list a list of runs, whose milliseconds are their shares of the pass.
-
-        Raises:
-            EngineError, CheckpointError, PhotoError: one sentence fit for the page.
-        """
-        given = photos if isinstance(photos, list) else [photos]
-        if not given:
-            return []
+        photos: list[Any],
+        network: str | None,
+        gates: tuple[Gate, ...],
+        keep: tuple[str, ...],
+        here: bool,
+    ) -> list[Run]:
         started = time.perf_counter()
-        kept = streams_to_keep(keep)
-        closed = () if all(gate.open for gate in gates) else tuple(gates)
+        closed = () if all(gate.open for gate in gates) else gates
         net = self.network(network)
-        pixels = [as_pixels(photo, net.info) for photo in given]
+        pixels = [as_pixels(photo, net.info) for photo in photos]
         if len({picture.shape for picture in pixels}) > 1:  # texts, of different lengths
-            return [self.run(picture, network, gates, keep, here) for picture in pixels]
+            return [self._run_all([picture], network, gates, keep, here)[0] for picture in pixels]
         x = to_tensor(np.stack(pixels) if len(pixels) > 1 else pixels[0], net.card.preprocessing)
         prepare = (time.perf_counter() - started) * 1e3 / len(pixels)
-        shares = None if here else self._away("pass", net, x, closed, kept)
+        shares = None if here else self._away("pass", net, x, closed, keep)
         if shares is None:
-            shares = wait_for_pass(net, x, closed, kept)
+            shares = wait_for_pass(net, x, closed, keep)
             if self.elsewhere is not None and not here:
                 shares = [replace(share, notice=NO_GPU) for share in shares]
         each = (time.perf_counter() - started) / len(pixels)
-        runs = [
+        return [
             finish(net, photo, share, prepare, closed, time.perf_counter() - each)
             for photo, share in zip(pixels, shares, strict=True)
         ]
-        return runs if isinstance(photos, list) else runs[0]
 
     def _away(
         self,
@@ -262,34 +213,6 @@ class Engine:
         except Exception:
             log.warning("%s is run here, since elsewhere it failed", net.name, exc_info=True)
             return None
-
-    def hear(
-        self, samples: NDArray[np.float32], network: str | None = None, gates: Sequence[Gate] = ()
-    ) -> Run:
-        """One sound through a network that listens.
-
-        Args:
-            samples: as ``open_sound`` gives them.
-            network: a name on the menu, or None for the first that listens.
-            gates: as for ``run``.
-
-        Raises:
-            EngineError, CheckpointError: one sentence fit for the page.
-        """
-        return run_as("sound", self, samples, network, gates)
-
-    def read_text(self, text: str, network: str | None = None, gates: Sequence[Gate] = ()) -> Run:
-        """One text through a network that reads.
-
-        Args:
-            text: any; its first letters are read, as many as the network's card says.
-            network: a name on the menu, or None for the first that reads.
-            gates: as for ``run``.
-
-        Raises:
-            EngineError, CheckpointError, TextError: one sentence fit for the page.
-        """
-        return run_as("text", self, text, network, gates)
 
     def first_taking(self, modality: str) -> str | None:
         """The first network that takes a modality, or None."""

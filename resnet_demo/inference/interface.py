@@ -6,23 +6,25 @@ Nothing here needs torch or Ray: the page is built before either is imported.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from resnet_demo.explanations import Ablation, GradientFlow
 from resnet_demo.i18n import later
 from resnet_demo.inputs.files import FileSource
 from resnet_demo.inputs.sound_stretch import Recording
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import named_by
 from resnet_demo.networks.download import Progress, nothing
-from resnet_demo.records import STREAM_NAMES, Ablation, Gate, GradientFlow, NetworkInput, Preprocessing, Run
+from resnet_demo.records import STREAM_NAMES, Gate, NetworkInput, Preprocessing, Run
 
 # a photo as a file, opened or as an array, a sound or its samples, a text, or a NetworkInput
 Photo = FileSource | Recording | Image.Image | NDArray[np.uint8] | NDArray[np.float32]
@@ -96,21 +98,38 @@ def as_pixels(given: Photo, info: NetworkInfo) -> NetworkInput:
     return picture if isinstance(picture, NetworkInput) else NetworkInput.of(picture)
 
 
-class PhotoEngine(Protocol):
+def streams_to_keep(names: Collection[str]) -> tuple[str, ...]:
+    """``names`` in the order of STREAM_NAMES.
+
+    Raises:
+        EngineError: there is no such stream.
+    """
+    if unknown := sorted(set(names) - set(STREAM_NAMES)):
+        raise EngineError(
+            f"No stream is called {unknown[0]!r:.60}; the streams are {', '.join(STREAM_NAMES)}."
+        )
+    return tuple(name for name in STREAM_NAMES if name in names)
+
+
+class PhotoEngine(ABC):
     """Runs photos, for many threads at a time. Every error is one sentence fit for the page."""
 
     @property
+    @abstractmethod
     def default(self) -> str:
         """The network taken when none is named."""
-        ...
 
+    @abstractmethod
     def info(self, network: str | None = None, progress: Progress = nothing) -> NetworkInfo:
-        """Those of ``network``, which is loaded, or fetched, if it has not been."""
-        ...
+        """Those of ``network``, which is loaded, or fetched, if it has not been.
 
+        Args:
+            progress: told the share of a download that has arrived, 0..1.
+        """
+
+    @abstractmethod
     def first_taking(self, modality: str) -> str | None:
         """The first network that takes a modality, or None."""
-        ...
 
     @overload
     def run(
@@ -130,64 +149,100 @@ class PhotoEngine(Protocol):
         gates: Sequence[Gate] = (),
         keep: Collection[str] = STREAM_NAMES,
         here: bool = False,
-    ) -> Run:
-        """A photo, or each of a list, through one network, with the streams of its residual blocks that are
-        named in ``keep``; ``here`` means not on a GPU that is lent by the call."""
-        ...
+    ) -> Run: ...
+
+    def run(
+        self,
+        photos: Any,
+        network: str | None = None,
+        gates: Sequence[Gate] = (),
+        keep: Collection[str] = STREAM_NAMES,
+        here: bool = False,
+    ) -> Run | list[Run]:
+        """A photo, or each of a list of photos, through one network, with what its residual blocks did.
+
+        Single photos that come while the network is busy share its next pass; a list is one pass.
+
+        Args:
+            photos: a file, by its bytes or its path, as the page opens it; a picture, upright, of any
+                size, as Pillow or as numpy has it, (H, W), (H, W, 3) or (H, W, 4) uint8; or a
+                ``NetworkInput`` such as the ``photo`` of an earlier run of this network, which is
+                taken as it is. A network that listens takes the samples of a sound, as ``open_sound``
+                gives them, one that reads a text. Or a list of such.
+            network: a name on the menu, or None for the default.
+            gates: one a block, or empty for all open. They hold for this run alone.
+            keep: the streams to keep of every block. Without any (an empty tuple) a run is numbers alone: no
+                stream leaves the device, which is faster for many photos of which nobody looks at the maps.
+            here: not on a GPU that is lent by the call, for photos in quick succession.
+
+        Returns:
+            A run, or for a list a list of runs, whose milliseconds are their shares of the pass.
+
+        Raises:
+            EngineError, CheckpointError, PhotoError: one sentence fit for the page.
+        """
+        given = photos if isinstance(photos, list) else [photos]
+        runs = self._run_all(given, network, tuple(gates), streams_to_keep(keep), here) if given else []
+        return runs if isinstance(photos, list) else runs[0]
+
+    @abstractmethod
+    def _run_all(
+        self,
+        photos: list[Any],
+        network: str | None,
+        gates: tuple[Gate, ...],
+        keep: tuple[str, ...],
+        here: bool,
+    ) -> list[Run]:
+        """What ``run`` gives for one photo or more; ``keep`` holds names of streams, in their order."""
 
     def hear(
         self, samples: NDArray[np.float32], network: str | None = None, gates: Sequence[Gate] = ()
     ) -> Run:
-        """One sound through a network that listens."""
-        ...
+        """One sound through a network that listens, the first on the menu for None; else as ``run``.
+
+        Args:
+            samples: as ``open_sound`` gives them.
+
+        Raises:
+            EngineError: none listens, or this one does not.
+        """
+        return self._run_as("sound", samples, network, gates)
 
     def read_text(self, text: str, network: str | None = None, gates: Sequence[Gate] = ()) -> Run:
-        """One text through a network that reads."""
-        ...
+        """One text through a network that reads, the first on the menu for None; else as ``run``.
 
+        Args:
+            text: any; its first letters are read, as many as the network's card says.
+
+        Raises:
+            EngineError, TextError: none reads, this one does not, or there is no letter in it.
+        """
+        return self._run_as("text", text, network, gates)
+
+    def _run_as(self, modality: str, given: Photo, network: str | None, gates: Sequence[Gate]) -> Run:
+        name = network or self.first_taking(modality)
+        if name is None:
+            raise EngineError(modality_named(modality).missing)
+        return self.run(given, name, gates)
+
+    @abstractmethod
     def ablation(self, run: Run) -> Ablation:
-        """The photo of ``run`` through its network with parts of it removed."""
-        ...
+        """The photo of ``run`` through its network with each branch removed, each shortcut, and, with
+        few enough blocks, every set of branches."""
 
+    @abstractmethod
     def gradient_flow(
         self, run: Run, depth: int, norms: bool = True, progress: Progress = nothing
     ) -> GradientFlow:
         """How the gradient fares on the photo of ``run`` in fresh networks of ``depth`` blocks."""
-        ...
 
+    @abstractmethod
     def explain(
         self, question: str, run: Run, options: Mapping[str, Any] | None = None, progress: Progress = nothing
     ) -> Any:
         """The answer to a question about the photo of ``run`` that needs gradients; see
         ``inference.explain``."""
-        ...
-
-
-def streams_to_keep(names: Collection[str]) -> tuple[str, ...]:
-    """``names`` in the order of STREAM_NAMES.
-
-    Raises:
-        EngineError: there is no such stream.
-    """
-    if unknown := sorted(set(names) - set(STREAM_NAMES)):
-        raise EngineError(
-            f"No stream is called {unknown[0]!r:.60}; the streams are {', '.join(STREAM_NAMES)}."
-        )
-    return tuple(name for name in STREAM_NAMES if name in names)
-
-
-def run_as(
-    modality: str, engine: PhotoEngine, given: Photo, network: str | None, gates: Sequence[Gate]
-) -> Run:
-    """As ``run``, but without a name the first network that takes ``modality`` is taken.
-
-    Raises:
-        EngineError: none does, or this one does not.
-    """
-    name = network or engine.first_taking(modality)
-    if name is None:
-        raise EngineError(modality_named(modality).missing)
-    return engine.run(given, name, gates)
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,17 @@ object store: their arrays are read-only views of shared memory.
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import hashlib
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from ray import serve
 from ray.exceptions import (
     ActorUnavailableError,
@@ -30,198 +27,33 @@ from ray.exceptions import (
 )
 from ray.serve.exceptions import DeploymentUnavailableError, RayServeException
 
+from resnet_demo.explanations import Ablation, GradientFlow
 from resnet_demo.inference.interface import (
     BUSY,
     FAILED,
-    MAX_BATCH,
     PATIENCE_S,
     EngineConfig,
     EngineError,
     NetworkInfo,
     Photo,
-    PhotoT,
+    PhotoEngine,
     ReplicaConfig,
     as_pixels,
-    run_as,
-    streams_to_keep,
 )
-from resnet_demo.inference.ray_cluster import join_ray, leave_ray, threads_of
+from resnet_demo.inference.ray_cluster import join_ray, leave_ray
+from resnet_demo.inference.ray_replica import ONGOING, Refused, deployment
 from resnet_demo.networks.cards import WEIGHTS, read_menu
 from resnet_demo.networks.download import Progress, nothing
-from resnet_demo.records import STREAM_NAMES, Ablation, Gate, GradientFlow, Run, Timings
+from resnet_demo.records import Gate, Run, Timings
 
 log = logging.getLogger(__name__)
 
-BATCH_WAIT_S = 0.004  # how long a photo waits for company; a pass takes ten times that on two cores
-ONGOING = 2 * MAX_BATCH  # requests at a replica: one pass under way, the next one gathering
 TRIES = 3  # replicas that may die under one request: a photo that kills must not kill them all
 STARTING_S = 600.0  # for the first replica; another machine may have to be started
 LOST = (RayActorError, ActorUnavailableError, ObjectLostError, TaskCancelledError, DeploymentUnavailableError)
 
 
-Asked = tuple[NDArray[np.uint8], str | None, tuple[str, ...]]  # photo, network, streams to keep
-
-
-@dataclass(frozen=True)
-class Refused:
-    """An error whose sentence is for the visitor, on its way between machines."""
-
-    kind: str
-    sentence: str
-
-    def error(self) -> Exception:
-        """The error again, of its own kind."""
-        if self.kind == "CheckpointError":
-            from resnet_demo.networks.checkpoints import (
-                CheckpointError,  # imports torch: not before it is needed
-            )
-
-            return CheckpointError(self.sentence)
-        return EngineError(self.sentence)
-
-
-def told(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """What ``function`` returns, or a ``Refused``; an error that is not for the visitor is raised."""
-    try:
-        return function(*args, **kwargs)
-    except Exception as error:
-        if type(error).__name__ in ("EngineError", "CheckpointError", "DownloadError"):
-            return Refused(type(error).__name__, error.args[0])  # still to be said in the visitor's language
-        raise
-
-
-class Replica:
-    """One engine in a process of its own, on whichever machine Ray chooses."""
-
-    def __init__(self, recipe: EngineConfig, threads: int) -> None:
-        import torch
-
-        from resnet_demo.inference.engine import build_engine
-
-        torch.set_num_threads(threads)
-        self.refused: Refused | None = None
-        built = told(build_engine, recipe)
-        if isinstance(built, Refused):  # a replica that cannot start would be started again for ever
-            self.refused = built
-        else:
-            self.engine = built
-            self.loaded = {None, built.default}
-
-    async def ready(self) -> Refused | str:
-        """The default network's name, or why there is none."""
-        return self.refused or str(self.engine.default)
-
-    async def run(
-        self,
-        photo: NDArray[np.uint8],
-        network: str | None,
-        gates: tuple[Gate, ...] = (),
-        keep: tuple[str, ...] = STREAM_NAMES,
-    ) -> Run | Refused:
-        """As ``Engine.run``; photos without gates that come close together share a pass."""
-        if network not in self.loaded:  # else its loading would hold up a pass of others
-            found = await asyncio.to_thread(told, self.engine.network, network)
-            if isinstance(found, Refused):
-                return found
-            self.loaded.add(network)
-        if all(gate.open for gate in gates):
-            shared: Run | Refused = await self.together((photo, network, keep))
-            return shared
-        gated: Run | Refused = await asyncio.to_thread(told, self.engine.run, photo, network, gates, keep)
-        return gated
-
-    @serve.batch(  # type: ignore[untyped-decorator]
-        max_batch_size=MAX_BATCH, batch_wait_timeout_s=BATCH_WAIT_S
-    )
-    async def together(self, asked: list[Asked]) -> list[Run | Refused]:
-        """Several photos, those of the same network that keep the same streams in one pass."""
-        return await asyncio.to_thread(self._pass, asked)
-
-    def _pass(self, asked: Sequence[Asked]) -> list[Run | Refused]:
-        answers: list[Run | Refused] = [Refused("EngineError", FAILED)] * len(asked)
-        for network, keep in {(network, keep) for _, network, keep in asked}:
-            places = [i for i, ask in enumerate(asked) if ask[1:] == (network, keep)]
-            found = told(self.engine.run, [asked[i][0] for i in places], network, (), keep)
-            if isinstance(found, Refused):  # nobody fails because of somebody else's photo
-                found = [told(self.engine.run, asked[i][0], network, (), keep) for i in places]
-            for i, answer in zip(places, found, strict=True):
-                answers[i] = answer
-        return answers
-
-    async def ablation(self, run: Run) -> Ablation | Refused:
-        """As ``Engine.ablation``."""
-        found: Ablation | Refused = await asyncio.to_thread(told, self.engine.ablation, run)
-        return found
-
-    async def info(self, network: str | None) -> AsyncIterator[float | NetworkInfo | Refused]:
-        """The share of a download that has arrived, again and again; then as ``Engine.info``."""
-        async for step in stepwise(lambda progress: told(self.engine.info, network, progress)):
-            if isinstance(step, NetworkInfo):
-                self.loaded.add(network)
-            yield step
-
-    async def gradient_flow(
-        self, run: Run, depth: int, norms: bool
-    ) -> AsyncIterator[float | GradientFlow | Refused]:
-        """The share that is done, again and again; then as ``Engine.gradient_flow``."""
-        flow = self.engine.gradient_flow
-        async for step in stepwise(lambda progress: told(flow, run, depth, norms, progress)):
-            yield step
-
-    async def explain(self, question: str, run: Run, options: dict[str, Any]) -> AsyncIterator[float | Any]:
-        """The share that is done, again and again; then as ``Engine.explain``."""
-        ask = self.engine.explain
-        async for step in stepwise(lambda progress: told(ask, question, run, options, progress)):
-            yield step
-
-
-async def stepwise(work: Callable[[Progress], Any]) -> AsyncIterator[Any]:
-    """Do ``work`` in a thread and yield what it tells of its progress, newest only, and then its result."""
-    shares: list[float] = []
-    working = asyncio.create_task(asyncio.to_thread(work, shares.append))
-    told_last = -1.0
-    while not working.done():
-        await asyncio.wait([working], timeout=0.1)
-        if shares and shares[-1] != told_last:
-            told_last = float(shares[-1])
-            yield told_last
-    yield working.result()
-
-
-def deployment(recipe: EngineConfig, fleet: ReplicaConfig, has: dict[str, float]) -> serve.Application:
-    """The Serve application of ``fleet`` on a cluster that ``has`` so many CPUs and GPUs."""
-    cpus = fleet.cpus or max(1.0, has.get("CPU", 1) // fleet.most)
-    gpus = fleet.gpus
-    if gpus is None:
-        shared = has.get("GPU", 0) / fleet.most if recipe.device in ("auto", "cuda") else 0.0
-        gpus = float(int(shared)) if shared >= 1 else int(shared * 100) / 100
-    scaling: dict[str, Any] = (
-        {"num_replicas": fleet.least}
-        if fleet.least == fleet.most
-        else {
-            "autoscaling_config": {
-                "min_replicas": fleet.least,
-                "max_replicas": fleet.most,
-                "target_ongoing_requests": MAX_BATCH / 2,
-                "upscale_delay_s": 3.0,
-                "downscale_delay_s": 300.0,
-            }
-        }
-    )
-    networks = serve.deployment(
-        Replica,
-        name="networks",
-        max_ongoing_requests=ONGOING,
-        ray_actor_options={"num_cpus": cpus, "num_gpus": gpus},
-        health_check_period_s=2.0,
-        health_check_timeout_s=30.0,
-        graceful_shutdown_timeout_s=5.0,
-        **scaling,
-    )
-    return networks.bind(recipe, threads_of(cpus))
-
-
-class RayEngine:
+class RayEngine(PhotoEngine):
     """A ``PhotoEngine`` whose networks run in the replicas of ``fleet``; safe to call from many threads.
 
     On a cluster that was already there, the replicas stay when this process ends, and the next page with the
@@ -248,7 +80,7 @@ class RayEngine:
         if fleet.address is None:
             atexit.register(self.close)
         try:
-            self.default: str = self._ask("ready", patience=STARTING_S)
+            self._default: str = self._ask("ready", patience=STARTING_S)
         except Exception:
             serve.delete(self.name)  # so that the next try starts anew
             raise
@@ -257,6 +89,10 @@ class RayEngine:
         """Leave the cluster; one that was started here ends, its replicas with it."""
         atexit.unregister(self.close)
         leave_ray()
+
+    @property
+    def default(self) -> str:
+        return self._default
 
     def info(self, network: str | None = None, progress: Progress = nothing) -> NetworkInfo:
         """As ``Engine.info``: one replica loads the network; another does so when it is first asked to run
@@ -268,63 +104,33 @@ class RayEngine:
                 self._info[network] = known
         return known
 
-    @overload
-    def run(
+    def _run_all(
         self,
-        photos: list[PhotoT],
-        network: str | None = None,
-        gates: Sequence[Gate] = (),
-        keep: Collection[str] = STREAM_NAMES,
-        here: bool = False,
-    ) -> list[Run]: ...
+        photos: list[Any],
+        network: str | None,
+        gates: tuple[Gate, ...],
+        keep: tuple[str, ...],
+        here: bool,
+    ) -> list[Run]:
+        """``timings.total`` is the time that passed here, and ``here`` means nothing. Photos go to the
+        replicas one by one, which share passes as they come."""
 
-    @overload
-    def run(
-        self,
-        photos: Photo,
-        network: str | None = None,
-        gates: Sequence[Gate] = (),
-        keep: Collection[str] = STREAM_NAMES,
-        here: bool = False,
-    ) -> Run: ...
+        def one(photo: Photo) -> Run:
+            started = time.perf_counter()
+            # a photo of any size becomes a small picture here, before it travels
+            pixels = as_pixels(photo, self.info(network))
+            found: Run = self._ask("run", pixels, network, gates, keep)
+            spent = (time.perf_counter() - started) * 1e3
+            return replace(found, timings=Timings(found.timings.prepare, found.timings.forward, spent))
 
-    def run(
-        self,
-        photos: Any,
-        network: str | None = None,
-        gates: Sequence[Gate] = (),
-        keep: Collection[str] = STREAM_NAMES,
-        here: bool = False,
-    ) -> Run | list[Run]:
-        """As ``Engine.run``; ``timings.total`` is the time that passed here, and ``here`` means nothing. The
-        photos of a list go to the replicas one by one, which share passes as they come."""
-        if isinstance(photos, list):
-
-            def one(photo: Photo) -> Run:
-                return self.run(photo, network, gates, keep)
-
-            with ThreadPoolExecutor(max(1, min(len(photos), ONGOING))) as pool:
-                return list(pool.map(one, photos))
-        started = time.perf_counter()
-        # a photo of any size becomes a small picture here, before it travels
-        pixels = as_pixels(photos, self.info(network))
-        found: Run = self._ask("run", pixels, network, tuple(gates), streams_to_keep(keep))
-        spent = (time.perf_counter() - started) * 1e3
-        return replace(found, timings=Timings(found.timings.prepare, found.timings.forward, spent))
+        if len(photos) == 1:
+            return [one(photos[0])]
+        with ThreadPoolExecutor(min(len(photos), ONGOING)) as pool:
+            return list(pool.map(one, photos))
 
     def first_taking(self, modality: str) -> str | None:
         """As ``Engine.first_taking``."""
         return next((e.name for e in read_menu(self.weights) if e.modality == modality), None)
-
-    def hear(
-        self, samples: NDArray[np.float32], network: str | None = None, gates: Sequence[Gate] = ()
-    ) -> Run:
-        """As ``Engine.hear``."""
-        return run_as("sound", self, samples, network, gates)
-
-    def read_text(self, text: str, network: str | None = None, gates: Sequence[Gate] = ()) -> Run:
-        """As ``Engine.read``."""
-        return run_as("text", self, text, network, gates)
 
     def ablation(self, run: Run) -> Ablation:
         """As ``Engine.ablation``."""

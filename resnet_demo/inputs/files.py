@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from resnet_demo.i18n import Sentence
+from resnet_demo.inputs.errors import InputError, one_sentence
 
 FileSource = bytes | str | Path | BinaryIO  # a file's bytes, its path, or the file opened for reading bytes
 MAX_BYTES = 10_000_000  # of what visitors send; a 12-megapixel JPEG has 3 to 6 MB
@@ -26,6 +30,31 @@ def read_beyond(source: FileSource, most: int = MAX_BYTES) -> bytes:
         with open(source, "rb") as file:
             return file.read(most + 1)
     return bytes(source.read(most + 1))
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """The error that a file raises, and its sentence for each case."""
+
+    kind: type[InputError]
+    unreadable: Sentence
+    empty: Sentence
+    large: Sentence
+
+
+def read_whole(source: FileSource, unfit: Unfit) -> bytes:
+    """The bytes of an untrusted file, from wherever they are.
+
+    Raises:
+        InputError: of the kind that ``unfit`` names: it cannot be read, is empty or too large.
+    """
+    with one_sentence(unfit.kind, unfit.unreadable):
+        data = read_beyond(source)
+    if not data:
+        raise unfit.kind(unfit.empty)
+    if len(data) > MAX_BYTES:
+        raise unfit.kind(unfit.large)
+    return data
 
 
 def is_address(path: str) -> bool:

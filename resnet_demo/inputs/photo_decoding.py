@@ -22,7 +22,7 @@ from resnet_demo.i18n import Sentence, later
 from resnet_demo.inputs import photo_colours
 from resnet_demo.inputs.deep_colour import packing_of, with_fewer_bits
 from resnet_demo.inputs.errors import NO_MEMORY, PhotoError, one_sentence
-from resnet_demo.inputs.files import MAX_BYTES, FileSource, read_beyond
+from resnet_demo.inputs.files import MAX_BYTES, FileSource, Unfit, read_whole
 from resnet_demo.inputs.photo_colours import as_rgb, grey_range, profile_of, strips
 from resnet_demo.inputs.photo_formats import (
     ALLOWED,
@@ -69,25 +69,24 @@ class OpenedPhoto:
     notice: Sentence | None = None
 
 
+UNFIT = Unfit(
+    PhotoError,
+    unreadable=later("The upload did not arrive as a readable file: please upload the photo again."),
+    empty=later("The file is empty: please upload a photo."),
+    large=later(
+        "The file has more than {most} MB, the most allowed: please upload a smaller copy.",
+        most=MAX_BYTES // 10**6,
+    ),
+)
+
+
 def read_file(source: FileSource) -> bytes:
     """The bytes of an untrusted file, from wherever they are.
 
     Raises:
         PhotoError: it cannot be read, is empty, or holds more than MAX_BYTES.
     """
-    sentence = later("The upload did not arrive as a readable file: please upload the photo again.")
-    with one_sentence(PhotoError, sentence):
-        data = read_beyond(source)
-    if not data:
-        raise PhotoError(later("The file is empty: please upload a photo."))
-    if len(data) > MAX_BYTES:
-        raise PhotoError(
-            later(
-                "The file has more than {most} MB, the most allowed: please upload a smaller copy.",
-                most=MAX_BYTES // 10**6,
-            )
-        )
-    return data
+    return read_whole(source, UNFIT)
 
 
 def open_photo(source: FileSource, side: int = KEEP_SIDE) -> Image.Image:

@@ -64,15 +64,15 @@ register(
         to_picture=sound_picture,
         extent=extent,
         code='hear(open_sound("sound.wav")',
-        imports=("open_sound",),
-        # milliseconds a column; the rows are an equal share of the mels between two frequencies
-        axes=lambda preprocessing: f"{1000 * HOP // RATE} {LOWEST:g} {preprocessing.highest:g}",
         noun=later("sound"),
         taken=later("as heard"),
         as_seen=later("The sound as the network heard it: time to the right, pitch upwards"),
         as_taken=later("the sound as the network took it"),
         of_run=later("The sound of this run"),
         title=later("One sound through {network}"),
+        imports=("open_sound",),
+        # milliseconds a column; the rows are an equal share of the mels between two frequencies
+        axes=lambda preprocessing: f"{1000 * HOP // RATE} {LOWEST:g} {preprocessing.highest:g}",
         block=later("{block} for your sound"),
         silent=later("silent for this sound"),
         spent=later("sound to tensor {prepare} ms, network with capture {forward} ms, all {total} ms"),

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_demo.i18n import later
-from resnet_demo.inputs.errors import NO_MEMORY, SoundError, one_sentence
-from resnet_demo.inputs.files import MAX_BYTES, FileSource, read_beyond
+from resnet_demo.inputs.errors import NO_MEMORY, SoundError
+from resnet_demo.inputs.files import MAX_BYTES, FileSource, Unfit, read_whole
 from resnet_demo.inputs.sound_containers import samples_of
 from resnet_demo.inputs.sound_stretch import Recording, outline
 from resnet_demo.inputs.synthetic_sounds import LENGTH, RATE
@@ -150,22 +150,21 @@ def mixed(channels: NDArray[np.float32]) -> NDArray[np.float64]:
     return channels[:, int(each.argmax())].astype(np.float64)
 
 
+UNFIT = Unfit(
+    SoundError,
+    unreadable=later("The upload did not arrive as a readable file: please upload the sound again."),
+    empty=later("The file is empty: please record or upload a sound."),
+    large=later(
+        "The file has more than {most} MB, the most allowed: please upload a shorter sound.",
+        most=MAX_BYTES // 10**6,
+    ),
+)
+
+
 def read_sound_file(source: FileSource) -> bytes:
     """The bytes of an untrusted file, from wherever they are.
 
     Raises:
         SoundError: it cannot be read, is empty, or holds more than MAX_BYTES.
     """
-    sentence = later("The upload did not arrive as a readable file: please upload the sound again.")
-    with one_sentence(SoundError, sentence):
-        data = read_beyond(source)
-    if not data:
-        raise SoundError(later("The file is empty: please record or upload a sound."))
-    if len(data) > MAX_BYTES:
-        raise SoundError(
-            later(
-                "The file has more than {most} MB, the most allowed: please upload a shorter sound.",
-                most=MAX_BYTES // 10**6,
-            )
-        )
-    return data
+    return read_whole(source, UNFIT)

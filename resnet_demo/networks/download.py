@@ -9,9 +9,10 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import IO
 
 from resnet_demo.i18n import later
 
@@ -59,63 +60,68 @@ def fetch(url: str, path: Path, sha256: str, progress: Progress = nothing, timeo
             ) as file,
         ):
             partial = Path(file.name)
-            total = int(response.headers.get("Content-Length") or 0)
-            if total > MAX_BYTES:
-                raise DownloadError(
-                    later(
-                        "{file} would be {total} bytes, more than expected; {by_hand}.", total=total, **named
-                    )
-                )
-            if total > shutil.disk_usage(path.parent).free:
-                raise OSError(errno.ENOSPC, "full")
-            digest, arrived = hashlib.sha256(), 0
-            while chunk := response.read(CHUNK):
-                file.write(chunk)
-                digest.update(chunk)
-                arrived += len(chunk)
-                if arrived > MAX_BYTES:
-                    raise DownloadError(later("{file} is larger than expected; {by_hand}.", **named))
-                if total:
-                    progress(arrived / total)
-            file.flush()
-        if total and arrived < total:
-            raise DownloadError(
-                later(
-                    "The connection was cut after {arrived} of {total} bytes; choose it again, or {by_hand}.",
-                    arrived=arrived,
-                    total=total,
-                    by_hand=by_hand,
-                )
-            )
-        if not digest.hexdigest().startswith(sha256):
+            found = _copy(response, file, path.parent, progress, named)
+        if not found.startswith(sha256):
             raise DownloadError(
                 later("What arrived is not {file} (its SHA-256 is wrong); {by_hand}.", **named)
             )
         os.replace(partial, path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DownloadError(
-                later(
-                    "There is no room on the disk for {file}; make some, then choose it again.",
-                    file=path.name,
-                )
-            ) from error
-        if isinstance(error, PermissionError):
-            raise DownloadError(
-                later("{folder} may not be written to; {by_hand}.", folder=folder, by_hand=by_hand)
-            ) from error
-        raise DownloadError(
-            later("{file} could not be fetched ({reason}); {by_hand}.", reason=_reason(error), **named)
-        ) from error
-    except HTTPException as error:
-        raise DownloadError(
-            later("The connection was cut; choose it again, or {by_hand}.", by_hand=by_hand)
-        ) from error
+    except (OSError, HTTPException) as error:
+        raise _refusal(error, named, folder) from error
     finally:
         if partial is not None:
             partial.unlink(missing_ok=True)
     progress(1.0)
     return path
+
+
+def _copy(
+    response: HTTPResponse, file: IO[bytes], folder: Path, progress: Progress, named: dict[str, object]
+) -> str:
+    """What ``response`` sends, into ``file``; its SHA-256."""
+    total = int(response.headers.get("Content-Length") or 0)
+    if total > MAX_BYTES:
+        raise DownloadError(
+            later("{file} would be {total} bytes, more than expected; {by_hand}.", total=total, **named)
+        )
+    if total > shutil.disk_usage(folder).free:
+        raise OSError(errno.ENOSPC, "full")
+    digest, arrived = hashlib.sha256(), 0
+    while chunk := response.read(CHUNK):
+        file.write(chunk)
+        digest.update(chunk)
+        arrived += len(chunk)
+        if arrived > MAX_BYTES:
+            raise DownloadError(later("{file} is larger than expected; {by_hand}.", **named))
+        if total:
+            progress(arrived / total)
+    file.flush()
+    if total and arrived < total:
+        raise DownloadError(
+            later(
+                "The connection was cut after {arrived} of {total} bytes; choose it again, or {by_hand}.",
+                arrived=arrived,
+                total=total,
+                by_hand=named["by_hand"],
+            )
+        )
+    return digest.hexdigest()
+
+
+def _refusal(error: Exception, named: dict[str, object], folder: str) -> DownloadError:
+    """The sentence for what the system or the connection said."""
+    by_hand = named["by_hand"]
+    if not isinstance(error, OSError):
+        return DownloadError(later("The connection was cut; choose it again, or {by_hand}.", by_hand=by_hand))
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        sentence = later(
+            "There is no room on the disk for {file}; make some, then choose it again.", file=named["file"]
+        )
+    elif isinstance(error, PermissionError):
+        sentence = later("{folder} may not be written to; {by_hand}.", folder=folder, by_hand=by_hand)
+    else:
+        sentence = later("{file} could not be fetched ({reason}); {by_hand}.", reason=_reason(error), **named)
+    return DownloadError(sentence)
 
 
 def _without_home(folder: Path) -> str:

@@ -1,12 +1,14 @@
-// Five chapters, each with a row of panels. The open panel, Gradio's selected tab, is the only state: the chapter
-// follows from it. Both rows are tabs as people know them: one stop of the Tab key, arrows, Home and End between them.
+// Five chapters, each with a row of panels. The open panel, Gradio's selected tab, is the only state: the
+// chapter follows from it. Both rows are tabs as people know them: one stop of the Tab key, arrows, Home and
+// End between them.
 const bar = () => document.querySelector('#chapters .chapters');
 const row = () => document.querySelector('#panels [role=tablist]');
 const tabs = () => [...document.querySelectorAll('#panels [role=tab][data-tab-id]')];
 const last = new Map(); // chapter -> the panel that was open in it
 
 export const panelTab = (id) => tabs().find((tab) => tab.dataset.tabId === id);
-export const openPanel = () => tabs().find((tab) => tab.getAttribute('aria-selected') === 'true')?.dataset.tabId;
+export const openPanel = () =>
+  tabs().find((tab) => tab.getAttribute('aria-selected') === 'true')?.dataset.tabId;
 
 export function openChapter(chapter) {
   const inside = tabs().filter((tab) => window.chapters[tab.dataset.tabId] === chapter);

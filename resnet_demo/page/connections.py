@@ -70,78 +70,89 @@ class Census:
             del of[address]
 
 
+class TimedConnection(asyncio.Protocol):
+    """What ``timed`` adds to one of uvicorn's protocols, which it stands before in the order of classes."""
+
+    census: Census
+    head_s: float
+    stalled_s: float
+    # uvicorn's
+    cycle: Any
+    loop: asyncio.AbstractEventLoop
+    transport: Any
+
+    _timer: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
+    _address = ""
+    _counted = False
+    _head_bytes = 0
+
+    def connection_made(self, transport: Any) -> None:
+        peer = transport.get_extra_info("peername")
+        self._address = str(peer[0]) if isinstance(peer, tuple) else ""
+        super().connection_made(transport)
+        if self.census.full(self._address):
+            transport.abort()
+            return
+        self._counted = True
+        self.census.count(self.census.open, self._address, 1)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_arrived()
+        if self._stalled:
+            self._stalled.cancel()
+        if self._counted:
+            self._counted = False
+            self.census.count(self.census.open, self._address, -1)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        before = self.cycle
+        between = before is None or before.response_complete
+        if between and self._timer is None:
+            self._await_head()
+        super().data_received(data)
+        if self.cycle is not before:
+            self._head_arrived()
+        elif between and self._timer is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD:
+                self._give_up()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._stalled is None:
+            self._stalled = self.loop.call_later(self.stalled_s, self._give_up)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _await_head(self) -> None:
+        self._head_bytes = 0
+        self._timer = self.loop.call_later(self.head_s, self._give_up)
+        self.census.count(self.census.half, self._address, 1)
+
+    def _head_arrived(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self.census.count(self.census.half, self._address, -1)
+
+    def _give_up(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+
 def timed(
     protocol: type[Any], census: Census, head_s: float = HEAD_S, stalled_s: float = STALLED_S
 ) -> type[Any]:
     """``protocol``, one of uvicorn's for HTTP, with limits on time and number."""
-
-    class Timed(protocol):  # type: ignore[misc]
-        _timer: asyncio.TimerHandle | None = None
-        _stalled: asyncio.TimerHandle | None = None
-        _address = ""
-        _counted = False
-        _head_bytes = 0
-
-        def connection_made(self, transport: Any) -> None:
-            peer = transport.get_extra_info("peername")
-            self._address = str(peer[0]) if isinstance(peer, tuple) else ""
-            super().connection_made(transport)
-            if census.full(self._address):
-                transport.abort()
-                return
-            self._counted = True
-            census.count(census.open, self._address, 1)
-            self._await_head()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._head_arrived()
-            if self._stalled:
-                self._stalled.cancel()
-            if self._counted:
-                self._counted = False
-                census.count(census.open, self._address, -1)
-            super().connection_lost(exc)
-
-        def data_received(self, data: bytes) -> None:
-            before = self.cycle
-            between = before is None or before.response_complete
-            if between and self._timer is None:
-                self._await_head()
-            super().data_received(data)
-            if self.cycle is not before:
-                self._head_arrived()
-            elif between and self._timer is not None:
-                self._head_bytes += len(data)
-                if self._head_bytes > MAX_HEAD:
-                    self._give_up()
-
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            if self._stalled is None:
-                self._stalled = self.loop.call_later(stalled_s, self._give_up)
-
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            if self._stalled is not None:
-                self._stalled.cancel()
-                self._stalled = None
-
-        def _await_head(self) -> None:
-            self._head_bytes = 0
-            self._timer = self.loop.call_later(head_s, self._give_up)
-            census.count(census.half, self._address, 1)
-
-        def _head_arrived(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-                census.count(census.half, self._address, -1)
-
-        def _give_up(self) -> None:
-            if self.transport is not None:
-                self.transport.abort()
-
-    return Timed
+    limits = {"census": census, "head_s": head_s, "stalled_s": stalled_s}
+    return type("Timed", (TimedConnection, protocol), limits)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def chapters_html() -> str:
 
 
 def chapters_style() -> str:
-    """Of the panels' tabs those of the open chapter are shown, the first chapter's before a script has run."""
+    """Of the panels' tabs those of the open chapter are shown; the first chapter's before a script runs."""
     shown = [
         f"#panels[data-chapter='{panel.chapter().id}'] [data-tab-id='{panel.id}']" for panel in load_panels()
     ]

@@ -60,8 +60,8 @@ for (const kind of ['dragenter', 'dragover', 'drop']) {
       if (kind !== 'drop') return;
       tell(
         say(
-          'The other page gave only an address, and nothing is fetched from addresses. Save the picture and ' +
-            'drop the file, or copy the picture itself and paste it here.',
+          'The other page gave only an address, and nothing is fetched from addresses. Save the ' +
+            'picture and drop the file, or copy the picture itself and paste it here.',
         ),
       );
     },

@@ -140,8 +140,7 @@ def _stages(text: str) -> tuple[tuple[int, int], ...]:
     return stages
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    base = Recipe()
+def _parser(base: Recipe) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m resnet_demo train", description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--shards", type=Path, nargs="+", help="tar shards of cat.<n> and dog.<n>")
@@ -171,7 +170,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--resize", choices=("squash", "crop", "pad"), default="crop", help="how it is reached (default crop)"
     )
     parser.add_argument("--name", default="cats-and-dogs", help="name on the menu")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    base = Recipe()
+    args = _parser(base).parse_args(argv)
     recipe = replace(
         base,
         stages=args.stages,

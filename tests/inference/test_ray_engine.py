@@ -44,7 +44,8 @@ from resnet_demo.inference.interface import (
     PhotoEngine,
     ReplicaConfig,
 )
-from resnet_demo.inference.ray_engine import TRIES, RayEngine, Refused, deployment, stepwise, told
+from resnet_demo.inference.ray_engine import TRIES, RayEngine
+from resnet_demo.inference.ray_replica import Refused, deployment, stepwise, told
 from resnet_demo.inputs.photo_decoding import open_photo
 from resnet_demo.networks.checkpoints import Card, CheckpointError, save_checkpoint
 from resnet_demo.networks.resnet import ResNet

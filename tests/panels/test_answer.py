@@ -18,13 +18,13 @@ from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing import road_map as roadmap
 from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.streams import View
+from resnet_demo.explanations import Ablation
 from resnet_demo.panels.cut import ablation as lessons
 from resnet_demo.panels.explain.class_activation import activation_html
 from resnet_demo.panels.look import inside_block as inside
 from resnet_demo.panels.look.layer_summary import trace_html
 from resnet_demo.records import (
     STREAM_NAMES,
-    Ablation,
     Block,
     Confidence,
     Gate,

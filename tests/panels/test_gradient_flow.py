@@ -15,12 +15,13 @@ from test_answer import make_run
 
 from resnet_demo.drawing.line_chart import Series, line_chart, power_of_ten
 from resnet_demo.drawing.streams import View, choose_channels
+from resnet_demo.explanations import GradientFlow
 from resnet_demo.panels.explain.early_readout import decides_html
 from resnet_demo.panels.learn.gradient_flow import gradients_html, read_twin, twin_html
 from resnet_demo.panels.look.block_diagram import how_html
 from resnet_demo.panels.look.inside_block import silent_share
 from resnet_demo.panels.own.compare import compare_html
-from resnet_demo.records import Block, GradientFlow, LayerTrace, ReadOut, ReceptiveField
+from resnet_demo.records import Block, LayerTrace, ReadOut, ReceptiveField
 
 
 def words(html: str) -> str:

@@ -11,10 +11,11 @@ from gradio.components.base import Component
 
 from resnet_demo.drawing.road_map import SHORT
 from resnet_demo.drawing.templates import fill
+from resnet_demo.explanations import Ablation
 from resnet_demo.i18n import error_of, later, say
 from resnet_demo.panels.base import Components, Panel, Property, Values, Visit
 from resnet_demo.panels.page import Page
-from resnet_demo.records import Ablation, Gate, Prediction, Run
+from resnet_demo.records import Gate, Prediction, Run
 from resnet_demo.serialize import run_as_dict
 
 GATES_SCHEMA = {
@@ -79,7 +80,7 @@ the picture, so each is worth more; choose a ResNet-50 for contrast
     def studied(self) -> Components:
         return {self.lesions}
 
-    def study(self, visit: Visit, progress: gr.Progress) -> Values:
+    def study(self, visit: Visit, progress: Callable[[float], None]) -> Values:
         run = visit.run
         return {self.lesions: lesions_html(self.page.engine.get().ablation(run) if run else None, run)}
 

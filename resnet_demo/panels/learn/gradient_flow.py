@@ -15,11 +15,11 @@ from gradio.components.base import Component
 from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.line_chart import Series, line_chart, power_of_ten
 from resnet_demo.drawing.templates import fill
+from resnet_demo.explanations import GradientFlow
 from resnet_demo.i18n import later, say
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import WEIGHTS
 from resnet_demo.panels.base import Components, Panel, Values, Visit
-from resnet_demo.records import GradientFlow
 
 TEMPLATE = "panels/learn/gradient_flow.html"
 TWIN = WEIGHTS / "twin.json"
@@ -62,7 +62,7 @@ blocks cannot learn (<a href="https://arxiv.org/abs/1603.05027" target="_blank" 
     def reads(self) -> Components:
         return {self.depth, self.norms}
 
-    def study(self, visit: Visit, progress: gr.Progress) -> Values:
+    def study(self, visit: Visit, progress: Callable[[float], None]) -> Values:
         run, depth, norms = visit.run, int(visit.values[self.depth]), visit.values[self.norms] == "in use"
         if run is None:
             return {}

@@ -4,7 +4,6 @@ import { Training, staysReady } from '../../drawing/training_session.js';
 import { say } from '../../page/shared.js';
 
 const KEYS = { residual: 'with', plain: 'without', rezero: 'without', stochastic_depth: 'without' };
-const SIDE = 32; // of the bitmap whose 4x4 squares are the pixels of the data
 
 export default function start({ element, server }) {
   const root = element.querySelector('.race');
@@ -18,7 +17,6 @@ export default function start({ element, server }) {
   };
   let race = null; // what is on the screen
   let guess = null;
-  let strokes = [];
   let asked = 0;
 
   const value = (name) => Number(find(name).value);
@@ -274,51 +272,12 @@ export default function start({ element, server }) {
     training.press(settings());
   }
 
-  // A digit of one's own: strokes, drawn again at the size and thickness of the data, counted in squares
-  // of 4x4.
-  const pad = find('.race-draw canvas');
-  const pen = pad.getContext('2d');
-  function sketch() {
-    pen.clearRect(0, 0, pad.width, pad.height);
-    pen.lineWidth = 14;
-    pen.lineCap = pen.lineJoin = 'round';
-    pen.strokeStyle = getComputedStyle(root).color;
-    for (const stroke of strokes) trace(pen, stroke);
-  }
-  function trace(context, points) {
-    context.beginPath();
-    points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
-    if (points.length === 1) context.lineTo(points[0][0] + 0.1, points[0][1]);
-    context.stroke();
-  }
-  function grey() {
-    const all = strokes.flat();
-    const [xs, ys] = [all.map((p) => p[0]), all.map((p) => p[1])];
-    const [left, top] = [Math.min(...xs), Math.min(...ys)];
-    const [width, height] = [Math.max(...xs) - left, Math.max(...ys) - top];
-    const scale = (SIDE - 4) / Math.max(width, height, 1);
-    const canvas = Object.assign(document.createElement('canvas'), { width: SIDE, height: SIDE });
-    const context = canvas.getContext('2d');
-    context.lineWidth = 4;
-    context.lineCap = context.lineJoin = 'round';
-    const place = ([x, y]) => [
-      SIDE / 2 + (x - left - width / 2) * scale,
-      SIDE / 2 + (y - top - height / 2) * scale,
-    ];
-    for (const stroke of strokes) trace(context, stroke.map(place));
-    const ink = context.getImageData(0, 0, SIDE, SIDE).data;
-    return Array.from({ length: 64 }, (_, i) => {
-      let sum = 0;
-      for (let k = 0; k < 16; k += 1)
-        sum += ink[4 * ((4 * Math.floor(i / 8) + (k >> 2)) * SIDE + 4 * (i % 8) + (k & 3)) + 3];
-      return sum / 16 / 255;
-    });
-  }
+  const pad = digitPad(find('.race-draw canvas'), () => answer());
 
   async function answer() {
     const place = find('.race-answers');
-    if (!strokes.length) return place.replaceChildren();
-    const seen = grey();
+    const seen = pad.grey();
+    if (!seen) return place.replaceChildren();
     paint(
       find('.race-seen'),
       seen.map((v) => 255 * v),
@@ -363,25 +322,6 @@ export default function start({ element, server }) {
     );
   }
 
-  const position = (event) => {
-    const box = pad.getBoundingClientRect();
-    return [
-      ((event.clientX - box.left) * pad.width) / box.width,
-      ((event.clientY - box.top) * pad.height) / box.height,
-    ];
-  };
-  pad.addEventListener('pointerdown', (event) => {
-    pad.setPointerCapture(event.pointerId);
-    strokes.push([position(event)]);
-    sketch();
-  });
-  pad.addEventListener('pointermove', (event) => {
-    if (!event.buttons || !strokes.length) return;
-    strokes.at(-1).push(position(event));
-    sketch();
-  });
-  pad.addEventListener('pointerup', answer);
-
   root.addEventListener('click', (event) => {
     if (event.target.closest('.race-train')) train();
     else if (event.target.closest('.race-stop')) training.stop();
@@ -389,8 +329,7 @@ export default function start({ element, server }) {
       find('.race-seed').value = 1 + ((value('.race-seed') * 48271 + Date.now()) % 100000);
       train();
     } else if (event.target.closest('.race-wipe')) {
-      strokes = [];
-      sketch();
+      pad.wipe();
       find('.race-answers').replaceChildren();
       find('.race-seen').getContext('2d').clearRect(0, 0, 8, 8);
     }

@@ -28,6 +28,7 @@ from resnet_demo.inference.run_cache import OLDEST_S
 from resnet_demo.inputs.alphabet import has_letter, normalise
 from resnet_demo.inputs.text import EMPTY
 from resnet_demo.networks.cards import MenuEntry
+from resnet_demo.networks.download import Progress
 from resnet_demo.panels.base import REDRAW, Components, Panel, Property, Values, Visit, one_of
 from resnet_demo.panels.page import Page
 from resnet_demo.records import Block, Gate, Prediction, Run
@@ -111,7 +112,7 @@ Collection</a>.</p>""")
     def studied(self) -> Components:
         return {self.shares, self.blurred}
 
-    def study(self, visit: Visit, progress: gr.Progress) -> Values:
+    def study(self, visit: Visit, progress: Progress) -> Values:
         run = visit.run
         if run is None or letters_of(run) is None:
             return {self.shares: shares_html(None, None), self.blurred: blurred_html(())}
