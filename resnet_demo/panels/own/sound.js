@@ -1,5 +1,5 @@
-// A click on an example tells the server which; the microphone, live: the newest moment is sent when the answer to
-// the last one is on the screen.
+// A click on an example tells the server which; the microphone, live: the newest moment is sent when the
+// answer to the last one is on the screen.
 import { say } from '../../page/shared.js';
 
 const RATE = 16000; // samples a second
@@ -104,7 +104,9 @@ async function begin(element, server) {
     await tap();
   } catch (error) {
     const reasons = {
-      NotAllowedError: say('The microphone could not be used. Allow it beside the address bar, or upload a sound.'),
+      NotAllowedError: say(
+        'The microphone could not be used. Allow it beside the address bar, or upload a sound.',
+      ),
       NotFoundError: say('No microphone was found. Upload a sound instead.'),
       NotReadableError: say('The microphone is in use by another program.'),
       SecurityError: say('Browsers give the microphone only to pages on this machine or over https.'),

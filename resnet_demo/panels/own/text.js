@@ -1,5 +1,5 @@
 // Examples, what the box says of itself while one types, and the letters that a place of a strip reads.
-import { mark, say } from '../../page/shared.js';
+import { mark, placeUnder, say } from '../../page/shared.js';
 
 const LONGEST = 510; // letters that the network reads; it adds a space at either end
 
@@ -8,8 +8,11 @@ function note(box) {
   if (!place) return;
   const text = box.value.trim();
   let words = '';
-  if (text && !/\p{L}/u.test(text)) words = say('There is no letter in this text: write or paste a word or a sentence.');
-  else if (text.length > LONGEST) words = say('The network reads the first {count} letters.', { count: LONGEST });
+  if (text && !/\p{L}/u.test(text)) {
+    words = say('There is no letter in this text: write or paste a word or a sentence.');
+  } else if (text.length > LONGEST) {
+    words = say('The network reads the first {count} letters.', { count: LONGEST });
+  }
   place.textContent = words;
 }
 
@@ -21,8 +24,7 @@ function point(element, event) {
   if (!letters || !strip || !words || !letters.dataset.fields) return;
   const fields = letters.dataset.fields.split('|');
   const names = letters.dataset.names.split('|');
-  const box = strip.getBoundingClientRect();
-  const row = Math.min(fields.length - 1, Math.max(0, Math.floor(((event.clientY - box.top) / box.height) * fields.length)));
+  const [, row] = placeUnder(event, strip, 1, fields.length);
   if (!fields[row]) return;
   const [jump, low, high] = fields[row].split(' ').map(Number);
   const count = Number(letters.style.getPropertyValue('--count'));

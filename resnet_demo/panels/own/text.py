@@ -102,6 +102,7 @@ Collection</a>.</p>""")
         )
         self.shares = gr.HTML(shares_html(None, None), elem_id="text-shares")
         self.drawing = gr.HTML(strips_html(None, View()), elem_id="text-strips", js_on_load=self.script())
+        self.stop_here()
         self.blurred = gr.HTML(blurred_html(()), elem_id="text-blurred")
         self.page.holders["text"] = self.given
 
@@ -203,6 +204,7 @@ def strips_html(run: Run | None, view: View) -> str:
         "panels/own/text.html",
         run=run,
         index=index,
+        count=CHANNELS,
         confidences=run.prediction.confidences[:ANSWERS],
         added=letters_html(text, _added(run, len(text))),
         channels=letters_html(text, _channels(run, run.blocks[index], view, len(text))),
