@@ -38,6 +38,7 @@ class Modality:
             it is.
         counted: how large a picture is, for {width} and {height}; "width×height" where it is None.
         extent: how much of the input so many pixels a side are, for people.
+        extent_in: the same, told the run's axes; ``extent`` where it is None.
         code: how a library user runs one, after ``Engine().``, up to the network's name.
         imports: names of this package that ``code`` needs.
         axes: what the page's script needs to tell the units of a picture's columns and rows; None for pixels.
@@ -79,6 +80,11 @@ class Modality:
     fits: Callable[[tuple[int, ...], Preprocessing], bool] | None = None
     letters: Callable[[NDArray[np.uint8]], str] | None = None
     counted: Sentence | None = None
+    extent_in: Callable[[int, str], str] | None = None
+
+    def reach(self, size: int, axes: str) -> str:
+        """``extent``, in the units of ``axes``."""
+        return self.extent(size) if self.extent_in is None else self.extent_in(size, axes)
 
     def usual(self, preprocessing: Preprocessing) -> tuple[int, int]:
         """Height and width of a usual picture."""

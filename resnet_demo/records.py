@@ -70,6 +70,7 @@ class Preprocessing:
             how many letters are read at most, and mean and std say nothing.
         highest: for sounds, the frequency in Hz where the last band of the picture ends, see
             ``inputs.mel_spectrogram``.
+        step: for sounds, milliseconds from column to column.
         modality: what the picture is of, see ``modalities``; older cards call it "sense".
     """
 
@@ -82,6 +83,7 @@ class Preprocessing:
     interpolation: Interpolation = "bilinear"
     characters: tuple[str, ...] = field(default=(), repr=False)
     highest: float = 8000.0
+    step: float = 20.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(self.mean))  # JSON gives lists
@@ -95,6 +97,8 @@ class Preprocessing:
             raise ValueError(f"no way to resize: {self.resize!r:.20}, {self.interpolation!r:.20}")
         if not 500 <= self.highest <= 8000:
             raise ValueError(f"the highest frequency must lie in 500..8000 Hz, got {self.highest!r:.20}")
+        if not 5 <= self.step <= 20:
+            raise ValueError(f"the step of a sound must lie in 5..20 ms, got {self.step!r:.20}")
         if not 0.05 <= self.crop_share <= 1:
             raise ValueError(f"the share that is kept must lie in 0.05..1, got {self.crop_share!r:.20}")
         if not all(math.isfinite(number) for number in (*self.mean, *self.std)) or not all(

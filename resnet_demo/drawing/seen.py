@@ -23,7 +23,7 @@ def seen_html(run: Run, alt: str, classes: str = "", id_: str = "", limit: int =
     text = letters_of(run)
     if text is not None and limit:
         shown = text.strip()[:limit] + ("…" if len(text) > limit else "")
-        return fill("drawing/seen.html", text=shown, alt=say(alt), classes=classes, id=id_)
+        return fill("drawing/seen.html", text=shown, alt=say(alt), classes=f"letters-thumb {classes}", id=id_)
     if text is not None:
         return Markup(letters_html(text, classes=classes))
     return fill(

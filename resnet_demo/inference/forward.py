@@ -28,7 +28,7 @@ from resnet_demo.i18n import joined, later
 from resnet_demo.inference.batching import Batcher, StillBusyError
 from resnet_demo.inference.devices import device_name
 from resnet_demo.inference.interface import BUSY, FAILED, MAX_BATCH, PATIENCE_S, EngineError, NetworkInfo
-from resnet_demo.inputs.alphabet import alphabet_of, text_of
+from resnet_demo.inference.letters import letters_to_tensor
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.checkpoints import Card
 from resnet_demo.networks.families import split_network
@@ -204,29 +204,6 @@ def to_tensor(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor
         torch.from_numpy(batch).view(count * height, width * channels).to(torch.float32).sub_(mean).div_(std)
     )
     return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
-
-
-def letters_to_tensor(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
-    """Texts of one length, as ``text_pixels`` gives them, for the network: 1 in the channel of each letter,
-    else 0.
-
-    Args:
-        pixels: (1, L, 3) or (B, 1, L, 3) uint8.
-
-    Returns:
-        (B, characters, 1, L) float32 on the CPU.
-    """
-    alphabet = alphabet_of(preprocessing.characters)
-    texts = [alphabet.encode(text_of(text)) for text in pixels.reshape(-1, *pixels.shape[-3:])]
-    return one_hot(np.stack(texts), len(alphabet.channels))
-
-
-def one_hot(channels: NDArray[np.integer], count: int) -> Tensor:
-    """(B, count, 1, L) float32 in channels_last order from the channels (B, L) of letters."""
-    batch, length = channels.shape
-    x = torch.zeros(batch, 1, length, count)
-    x.scatter_(3, torch.from_numpy(channels.astype(np.int64)).view(batch, 1, length, 1), 1.0)
-    return x.permute(0, 3, 1, 2)
 
 
 def compute(

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from resnet_demo.inputs.synthetic_sounds import LENGTH, RATE
 from resnet_demo.records import NetworkInput
 
-HOP = 320  # samples from column to column: 20 ms
+HOP = 320  # samples from column to column, 20 ms, unless a card says another step
 COLUMNS = LENGTH // HOP  # 96
 BANDS = COLUMNS  # rows; the lowest band is at the bottom
-WINDOW = 1024  # samples under each column: 64 ms, so neighbours overlap
+WINDOW = 1024  # samples under each column, 64 ms, so neighbours overlap; as many steps of every length
 LOWEST, HIGHEST = 50.0, 8000.0  # Hz, where the outermost triangles end, unless a card says another end
 RANGE = 60.0  # decibels from black to white
 
@@ -60,42 +60,51 @@ def filters(bands: int = BANDS, highest: float = HIGHEST) -> NDArray[np.float64]
 
 
 def mel_power(
-    samples: NDArray[np.floating], bands: int = BANDS, highest: float = HIGHEST, hop: float = HOP
+    samples: NDArray[np.floating],
+    bands: int = BANDS,
+    highest: float = HIGHEST,
+    hop: int = HOP,
+    tempo: float = 1.0,
 ) -> NDArray[np.float64]:
     """The power in every band at every step.
 
     Args:
         samples: (N,) at RATE samples a second, finite, at least one step long.
         bands, highest: how many bands, and where in Hz the last of them ends.
-        hop: samples from step to step; another than HOP changes the tempo and leaves the pitch.
+        hop: samples from step to step.
+        tempo: how much faster it is played, its pitch left as it is.
 
     Returns:
-        (bands, N // hop), the lowest band first, not below 0.
+        (bands, N // (tempo hop)), the lowest band first, not below 0.
 
     Raises:
         ValueError: another shape, or too few samples.
     """
     if samples.ndim != 1 or len(samples) < hop:
         raise ValueError(f"samples are {samples.shape}; (N,) with N of at least {hop:g} is needed")
-    around = (WINDOW - HOP) // 2  # a column's window lies around its own 20 ms
-    padded = np.pad(samples.astype(np.float64), (around, WINDOW))
-    begins = np.rint(np.arange(int(len(samples) / hop)) * hop).astype(int)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[begins]  # (columns, WINDOW)
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
-    spectrum = np.abs(np.fft.rfft(frames * hann, axis=1)) ** 2
+    window = WINDOW * hop // HOP
+    around = (window - hop) // 2  # a column's window lies around its own step
+    padded = np.pad(samples.astype(np.float64), (around, window))
+    begins = np.rint(np.arange(int(len(samples) / (tempo * hop))) * tempo * hop).astype(int)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[begins]  # (columns, window)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+    spectrum = np.abs(np.fft.rfft(frames * hann, WINDOW, axis=1)) ** 2
     found: NDArray[np.float64] = filters(bands, highest) @ spectrum.T
     return found
 
 
-def mel_picture(samples: NDArray[np.floating], side: int = BANDS, highest: float = HIGHEST) -> NetworkInput:
+def mel_picture(
+    samples: NDArray[np.floating], side: int = BANDS, highest: float = HIGHEST, hop: int = HOP
+) -> NetworkInput:
     """The picture of a sound: white is the loudest point of it, black RANGE decibels below.
 
     Relative to the loudest point, so how far away the microphone was does not matter.
 
     Args:
-        samples: (side * HOP,) at RATE samples a second, finite.
+        samples: (side * hop,) at RATE samples a second, finite.
         side: columns, and bands.
         highest: where in Hz the last band ends.
+        hop: samples from column to column.
 
     Returns:
         (side, side, 3) uint8, three times the same grey; time runs to the right, pitch upwards.
@@ -104,9 +113,9 @@ def mel_picture(samples: NDArray[np.floating], side: int = BANDS, highest: float
     Raises:
         ValueError: another shape.
     """
-    if samples.shape != (side * HOP,):
-        raise ValueError(f"samples are {samples.shape}; ({side * HOP},) is needed")
-    return power_picture(mel_power(samples, side, highest))
+    if samples.shape != (side * hop,):
+        raise ValueError(f"samples are {samples.shape}; ({side * hop},) is needed")
+    return power_picture(mel_power(samples, side, highest, hop))
 
 
 def power_picture(power: NDArray[np.floating]) -> NetworkInput:

@@ -8,7 +8,7 @@ takes: a network knows a voice that it was trained on.
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from resnet_demo.inputs.errors import SoundError
-from resnet_demo.inputs.mel_spectrogram import HOP, mel_power, power_picture
+from resnet_demo.inputs.mel_spectrogram import mel_power, power_picture
+from resnet_demo.inputs.sound import hop_of
 from resnet_demo.inputs.sound_decoding import open_recording
 from resnet_demo.inputs.sound_stretch import begin_of, stretch_of
 from resnet_demo.inputs.synthetic_sounds import RATE
@@ -25,14 +26,16 @@ from resnet_demo.records import NetworkInput, Preprocessing
 from resnet_demo.training.data import DataError
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-HEARD = Preprocessing(size=64, resize="squash", mean=(0.25,), std=(0.25,), modality="sound", highest=4000.0)
-WANTED = HEARD.size * HOP  # samples of a picture: 1.28 s
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".webm", ".aiff")
+HEARD = Preprocessing(
+    size=72, resize="squash", mean=(0.25,), std=(0.25,), modality="sound", highest=4000.0, step=12.5
+)
+HOP = hop_of(HEARD.step)
+WANTED = HEARD.size * HOP  # samples of a picture: 0.9 s
 
 PITCH = 0.18  # by which the pitch is raised or lowered at most, as a logarithm
 TEMPO = 0.22  # the same of the tempo
-MOVED = 0.12  # seconds by which the word lies off the middle at most
-QUIET, LOUD = 6.0, 45.0  # decibels that the noise lies below the word
+MOVED = 0.08  # seconds by which the word lies off the middle at most
+QUIET, LOUD = 12.0, 50.0  # decibels that the noise lies below the word
 ECHO = 0.5  # share of views in a room
 
 
@@ -74,17 +77,17 @@ def read_recordings(archive: Path) -> list[Recording]:
 
 
 def plain_picture(samples: NDArray[np.floating]) -> NetworkInput:
-    """The picture (64, 64, 3) of a recording as the page makes it."""
+    """The picture (72, 72, 3) of a recording as the page makes it."""
     heard = stretch_of(samples, begin_of(samples, WANTED), WANTED)
-    return power_picture(mel_power(heard, HEARD.size, HEARD.highest))
+    return power_picture(mel_power(heard, HEARD.size, HEARD.highest, HOP))
 
 
 def random_picture(samples: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """One random view of a recording, (64, 64) uint8: another pitch and tempo, a room, a microphone,
+    """One random view of a recording, (72, 72) uint8: another pitch and tempo, a room, a microphone,
     noise."""
     voice = _resampled(samples.astype(np.float64), float(np.exp(rng.uniform(-PITCH, PITCH))))
-    hop = HOP * float(np.exp(rng.uniform(-TEMPO, TEMPO)))
-    wanted = int(np.ceil(WANTED * hop / HOP)) + 1
+    tempo = float(np.exp(rng.uniform(-TEMPO, TEMPO)))
+    wanted = int(np.ceil(WANTED * tempo)) + 1
     begin = begin_of(voice, wanted) + round(rng.uniform(-MOVED, MOVED) * RATE)
     heard = stretch_of(voice, begin, wanted).astype(np.float64)
     if rng.random() < ECHO:
@@ -93,12 +96,12 @@ def random_picture(samples: NDArray[np.floating], rng: np.random.Generator) -> N
         level = np.sqrt(np.square(heard).max() / 20) * 10 ** (-rng.uniform(QUIET, LOUD) / 20)
         heard = heard + level * _noise(wanted, rng)
     heard = _by_a_microphone(heard, rng)
-    power = mel_power(heard, HEARD.size, HEARD.highest, hop)[:, : HEARD.size]
+    power = mel_power(heard, HEARD.size, HEARD.highest, HOP, tempo)[:, : HEARD.size]
     return power_picture(power)[..., 0]
 
 
 def random_pictures(recordings: Sequence[Recording], count: int, seed: int, cache: Path) -> NDArray[np.uint8]:
-    """``count`` random views of each recording, (count, N, 64, 64), made once and kept in ``cache``."""
+    """``count`` random views of each recording, (count, N, 72, 72), made once and kept in ``cache``."""
     kept = cache / f"views-{len(recordings)}-{count}-{seed}.npy"
     if not kept.exists():
         side = HEARD.size
@@ -154,25 +157,6 @@ def _by_a_microphone(samples: NDArray[np.float64], rng: np.random.Generator) -> 
         most = np.abs(found).max() * rng.uniform(0.3, 0.9)
         found = np.clip(found, -most, most)
     return found
-
-
-def labelled_recordings(folder: Path) -> Iterator[tuple[Path, int]]:
-    """The sound files of a folder that holds a folder a digit, "zero" to "nine" or "0" to "9", and their
-    digits.
-
-    Raises:
-        DataError: none of them, or only empty ones.
-    """
-    found = [
-        (path, digit)
-        for digit, name in enumerate(DIGITS)
-        for inside in (folder / name, folder / str(digit))
-        for path in sorted(inside.rglob("*"))
-        if path.suffix.lower() in SUFFIXES
-    ]
-    if not found:
-        raise DataError(f"{folder} must hold recordings in zero/ to nine/, or in 0/ to 9/; there are none.")
-    yield from found
 
 
 def speakers(recordings: Iterable[Recording]) -> list[str]:

@@ -43,7 +43,7 @@ KNOWS = "This network has heard the digits zero to nine in English, and must cal
 NOBODY = "nobody"
 STRETCHED = (-0.25, 0.25)  # logarithm of the stretch in time
 RAISED = (-0.12, 0.12)  # and of that of the mel scale, from the lowest band
-MASKED_STEPS, MASKED_BANDS = 10, 12  # silenced at most
+MASKED_STEPS, MASKED_BANDS = 6, 8  # silenced at most
 WIDTHS = (16, 32, 48, 64, 96)
 
 
@@ -61,7 +61,7 @@ class DigitRecipe:
     held_out: str = NOBODY
     views: int = 6
     widths: tuple[int, ...] = WIDTHS
-    recipe: Recipe = Recipe(stages=((HEARD.size, 20),), dropout=0.2, averaging=0.99)  # noqa: RUF009 - frozen
+    recipe: Recipe = Recipe(stages=((HEARD.size, 16),), dropout=0.2, averaging=0.99)  # noqa: RUF009 - frozen
 
 
 class DigitTask:

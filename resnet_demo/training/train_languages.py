@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnet_demo.inference.forward import one_hot
+from resnet_demo.inference.letters import one_hot
 from resnet_demo.inputs.alphabet import Alphabet
 from resnet_demo.networks.cards import WEIGHTS
 from resnet_demo.networks.checkpoints import Card, save_checkpoint

@@ -110,8 +110,8 @@ function heard(place, axes, height, [left, right, top, bottom]) {
   // a band reaches from the middle of the one below to the middle of the one above
   return say('column {column}, row {row} of {stream} hears {begin} to {end} ms, {low} to {high} Hz', {
     ...place,
-    begin: left * step,
-    end: (right + 1) * step,
+    begin: Math.round(left * step),
+    end: Math.round((right + 1) * step),
     low: hertz(bottom + 1),
     high: hertz(top - 1),
   });

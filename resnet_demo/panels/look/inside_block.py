@@ -213,7 +213,7 @@ def overview(run: Run, block: Block, view: View, shown: int) -> dict[str, Any]:
     field, modality = run.fields.get((block.name, "output")), modality_named(run.modality)
     return {
         "seen": seen_html(run, modality.as_seen),
-        "sees": modality.extent(field.size) if field else "",
+        "sees": modality.reach(field.size, run.axes) if field else "",
         "added": picture_url(feature_maps.indexed_png(indices, feature_maps.DIVERGING)),
         "end": significant(end),
         "facts": facts,

@@ -257,14 +257,14 @@ def heard_html(run: Run | None, recording: Recording | None = None, live: bool =
     Args:
         live: a moment of the microphone, of which nothing is kept.
     """
-    bottom, top = LOWEST, float(run.axes.split()[2]) if run else HIGHEST
+    step, bottom, top = map(float, run.axes.split()) if run else (1000 * HOP / RATE, LOWEST, HIGHEST)
     side = run.photo.shape[0] if run else COLUMNS
     low, high = float(to_mel(bottom)), float(to_mel(top))
-    middle, milliseconds = centres(side, top), side * 1000 * HOP // RATE
+    middle, milliseconds = centres(side, top), side * step
     words = say(
         HEARD_WORDS,
         columns=side,
-        step=1000 * HOP // RATE,
+        step=f"{step:g}",
         bands=side,
         low=grouped(middle[0]),
         high=grouped(middle[-1]),
@@ -278,15 +278,15 @@ def heard_html(run: Run | None, recording: Recording | None = None, live: bool =
         ticks=[((float(to_mel(hertz)) - low) / (high - low), hertz) for hertz in TICKS if hertz < top],
         times=[f"{share * milliseconds:.0f} ms" if share else "0 ms" for share in (0, 0.5, 1)],
         words=words,
-        part=_part(recording, side) if run and not live else None,
+        part=_part(recording, side, step) if run and not live else None,
     )
 
 
-def _part(recording: Recording | None, side: int) -> dict[str, Any] | None:
+def _part(recording: Recording | None, side: int, step: float) -> dict[str, Any] | None:
     """The whole recording as bars, and the part of it that is heard."""
     if not isinstance(recording, Recording) or recording.outline is None or recording.seconds <= 0:
         return None
-    begin, end = heard_part(recording, side)
+    begin, end = heard_part(recording, side, step)
     return {
         "bars": [(i, round(100 * float(loud), 1)) for i, loud in enumerate(recording.outline)],
         "count": len(recording.outline),
