@@ -91,7 +91,7 @@ def read_link(query: Mapping[str, str], menu: Sequence[MenuEntry]) -> Link:
     fitting = [entry for entry in menu if entry.name in for_them]
     fitting += [
         entry for entry in menu if entry.modality in asked
-    ]  # "sound", "text": named as their examples
+    ]  # named as their examples
     return Link(named or next(iter(fitting), first), asked)
 
 
