@@ -89,9 +89,7 @@ def read_link(query: Mapping[str, str], menu: Sequence[MenuEntry]) -> Link:
             asked[found.name] = value
     for_them = {found.network for found in properties() if found.network and found.name in asked}
     fitting = [entry for entry in menu if entry.name in for_them]
-    fitting += [
-        entry for entry in menu if entry.modality in asked
-    ]  # named as their examples
+    fitting += [entry for entry in menu if entry.modality in asked]  # named as their examples
     return Link(named or next(iter(fitting), first), asked)
 
 

@@ -1,4 +1,4 @@
-"""Training on recordings: speakers are held out, views stay what was said, what is judged is the page's input."""
+"""Training on recordings: speakers are held out, views stay what was said, the page's input is judged."""
 
 from __future__ import annotations
 
