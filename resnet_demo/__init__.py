@@ -57,6 +57,7 @@ COMMANDS = {
     "train_cifar": "training.train_cifar",
     "evaluate": "training.evaluate",
     "fit_probes": "training.fit_probes",
+    "fit_familiarity": "training.fit_familiarity",
     "delete_blocks": "training.delete_blocks",
     "export_cifar": "training.export_cifar",
     "race": "race.command",
