@@ -62,6 +62,7 @@ COMMANDS = {
     "export_cifar": "training.export_cifar",
     "race": "race.command",
     "sounds": "inputs.synthetic_sounds",
+    "feature_visualization": "tools.feature_sheets",
     "walkthrough": "tools.walkthrough",
     "bench": "tools.page_benchmark",
     "bench_ray": "tools.replica_benchmark",

@@ -105,6 +105,8 @@ def explain(
         raise EngineError(f"No question is called {question!r:.60}; choose one of {', '.join(QUESTIONS)}.")
     asked = QUESTIONS[question]
     with networks.turn(run.network) as network:
+        if not network.card.classes:
+            raise EngineError(later("This network has no last layer, so there is no answer to explain."))
         x = to_tensor(run.photo, network.card.preprocessing).contiguous()
         model = network.model
         if asked.double:

@@ -18,7 +18,8 @@ from resnet_demo.inputs import photo_examples as examples
 from resnet_demo.page.endpoints import offer
 from resnet_demo.page.url_state import Linked, is_link, mark_of, read_link
 from resnet_demo.panels.base import PRIVATE, REDRAW, Components, Panel, Values, told
-from resnet_demo.panels.page import Giver, Page
+from resnet_demo.panels.page import Giver, Page, session
+from resnet_demo.panels.studies import StudyStoppedError
 
 LEAVE_EXAMPLE = "() => { window.leaveExample(); }"  # an address names examples only
 WITH_BAR = gr.Progress()  # as the default of a parameter it asks Gradio for a progress bar
@@ -163,10 +164,16 @@ def connect_studies(page: Page) -> None:
     def on_study(panel: Panel | None, values: Values, progress: gr.Progress) -> Values:
         if panel is None or not panel.studied():
             return gr.skip()
+        visit, whose = page.visit(values), session()
+        study = page.studies.begin(whose)
         try:
-            return panel.study(page.visit(values), progress) or gr.skip()
+            return panel.study(visit, study.follow(progress)) or gr.skip()
+        except StudyStoppedError:
+            return panel.stopped(visit) if study.pressed else gr.skip()
         except Exception as error:
             raise told(error) from error
+        finally:
+            page.studies.end(whose, study)
 
     def on_answer(values: Values, progress: gr.Progress = WITH_BAR) -> Values:
         return on_study(page.panel(values[page.opened]), values, progress)
@@ -184,6 +191,8 @@ def connect_studies(page: Page) -> None:
                 return on_study(panel, values, progress)
 
             page.on([panel.tab.select, *panel.study_again()], on_look, panel.studied(), **options)
+        if panel.stop_button is not None:
+            panel.stop_button.click(lambda: page.studies.stop(session()), None, None, **REDRAW)
     every: Components = set().union(*(panel.studied() for panel in page.panels))
     page.on(page.whole.change, on_answer, every, **options)
 

@@ -126,6 +126,7 @@ class Panel:
     address: ClassVar[tuple[Property, ...]] = ()  # what of it an address names
     tab: gr.Tab
     drawing: gr.HTML
+    stop_button: gr.Button | None = None  # ends its study
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -218,9 +219,20 @@ class Panel:
         """The components that ``study`` fills."""
         return set()
 
-    def study(self, visit: Visit, progress: gr.Progress) -> Values:
-        """What takes a while: measured after the answer, in an event of its own with a progress bar."""
+    def study(self, visit: Visit, progress: Callable[[float], None]) -> Values:
+        """What takes a while: measured after the answer, in an event of its own with a progress bar.
+
+        ``progress`` is told the share that is done, and raises where the visitor has stopped it.
+        """
         return {}
+
+    def stopped(self, visit: Visit) -> Values:
+        """What ``studied`` components show once the visitor has stopped the study."""
+        return {}
+
+    def stop_here(self) -> None:
+        """Place a button that ends the study; it is seen while one is under way."""
+        self.stop_button = gr.Button(say("Stop"), size="sm", elem_classes="study-stop")
 
     def study_again(self) -> Iterable[Any]:
         """Events of its own controls after which it studies again."""

@@ -20,6 +20,7 @@ from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.inputs.components import PhotoInput
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.panels.base import PRIVATE, Components, Panel, Values, Visit, told
+from resnet_demo.panels.studies import Studies
 from resnet_demo.records import Gate, Prediction, Run
 
 MOST_SESSIONS = 20_000  # open pages remembered, a few bytes each
@@ -68,6 +69,7 @@ class Page:
         panels: in the order of the page.
         style: the page's style sheet, for pages that visitors take home.
         modules: address of the page's scripts.
+        studies: what is being measured for whom.
         run, view, opened, whole: states of the visitor: key of the run, ``View``, id of the open panel,
             the answer with every branch open. Each is set by whoever changes it, never by others.
         holders: modality -> the component that holds what the visitor gave of it.
@@ -106,6 +108,7 @@ class Page:
         self.limits = limits
         self.style = style
         self.modules = modules
+        self.studies = Studies()
         self.holders: dict[str, Component] = {}
         self.givers: list[Giver] = []
         self.examples_left: list[Any] = []  # events after which the page no longer shows an example

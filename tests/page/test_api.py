@@ -136,6 +136,7 @@ ENDPOINTS = {
     "/predict",
     "/switch_off",
     "/knock_out",
+    "/paths",
     "/class_activation",
     "/read_out",
     "/receptive_field",
@@ -189,6 +190,16 @@ def test_every_experiment_answers_with_numbers_that_agree(client: Client, tmp_pa
     assert len(flow["with_shortcuts"]) == len(flow["without"]) == 21
     with pytest.raises(AppError, match=r"depth cannot be shown.*\.$"):
         client.predict(photo, 1000, True, api_name="/gradient_flow")
+
+
+def test_paths_sum_to_the_logit(client: Client, tmp_path: Path) -> None:
+    photo = handle_file(saved(tmp_path, draw_photo(13)))
+    told = client.predict(photo, "test-net", api_name="/paths")
+    assert set(told) == {"paths", "biases", "logit"}
+    assert len(told["paths"]) == 32
+    total = sum(path["share"] for path in told["paths"]) + sum(bias["share"] for bias in told["biases"])
+    assert total == pytest.approx(told["logit"], rel=1e-9)
+    assert told["logit"] == pytest.approx(client.predict(photo, api_name="/predict")["logit"], rel=1e-3)
 
 
 def test_lesions_of_one_visitor_never_show_in_anothers_answer(

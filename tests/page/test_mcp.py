@@ -16,7 +16,8 @@ mcp = pytest.importorskip("mcp")
 from mcp.client.streamable_http import streamablehttp_client  # noqa: E402
 
 TOOLS = {"predict", "switch_off", "knock_out", "class_activation", "read_out", "receptive_field"} | {
-    "gradient_flow"
+    "gradient_flow",
+    "paths",
 }
 PHOTO = "data:image/jpeg;base64," + base64.b64encode(jpeg(3)).decode()
 

@@ -80,7 +80,7 @@ the picture, so each is worth more; choose a ResNet-50 for contrast
     def studied(self) -> Components:
         return {self.lesions}
 
-    def study(self, visit: Visit, progress: gr.Progress) -> Values:
+    def study(self, visit: Visit, progress: Callable[[float], None]) -> Values:
         run = visit.run
         return {self.lesions: lesions_html(self.page.engine.get().ablation(run) if run else None, run)}
 

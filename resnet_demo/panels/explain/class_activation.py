@@ -12,6 +12,7 @@ import numpy as np
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.pictures import picture_url
+from resnet_demo.drawing.signed_maps import sides_of
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later
 from resnet_demo.modalities import modality_named
@@ -76,7 +77,7 @@ def activation_html(run: Run | None) -> str:
             (int(c), float(found.channels[c]), abs(float(found.channels[c])) / largest / 2) for c in order
         ],
         gradient=feature_maps.css_gradient(feature_maps.DIVERGING),
-        sides=run.classes if len(run.classes) == 2 else None,
+        sides=sides_of(run),
         end=significant(end),
         strength=modality_named(run.modality).strength,
     )

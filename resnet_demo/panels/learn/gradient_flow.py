@@ -62,7 +62,7 @@ blocks cannot learn (<a href="https://arxiv.org/abs/1603.05027" target="_blank" 
     def reads(self) -> Components:
         return {self.depth, self.norms}
 
-    def study(self, visit: Visit, progress: gr.Progress) -> Values:
+    def study(self, visit: Visit, progress: Callable[[float], None]) -> Values:
         run, depth, norms = visit.run, int(visit.values[self.depth]), visit.values[self.norms] == "in use"
         if run is None:
             return {}

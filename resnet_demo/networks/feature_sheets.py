@@ -1,0 +1,76 @@
+"""Pictures that excite every channel of a network, shipped beside its checkpoint: sprite sheets, and a list
+of them.
+
+``python -m resnet_demo feature_visualization`` makes them; how is in ``analysis.feature_visualization``.
+They lie in ``<stem of the checkpoint>.features/``, and since the stem ends in a hash of the weights, other
+weights have none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+STREAMS = ("residual", "shortcut", "pre_activation")
+TILE = 64  # pixels a side
+COLUMNS = 16  # tiles in a row of a sheet
+INDEX = "index.json"
+MOST_BYTES = 100_000  # of the list
+
+
+@dataclass(frozen=True)
+class FeatureSheets:
+    """The sheets of one network: one a block and stream, ``<block>.<stream>.webp``, channels row by row.
+
+    Attributes:
+        name: of their folder.
+        channels: block -> how many channels it has.
+        steps: of gradient ascent that each picture took.
+    """
+
+    name: str
+    channels: Mapping[str, int]
+    steps: int
+
+    def place(self, block: str, stream: str, channel: int) -> tuple[str, int, int, int] | None:
+        """Where a channel's picture is: file, column, row, and how many rows the sheet has; None if there
+        is none."""
+        count = self.channels.get(block, 0)
+        if not 0 <= channel < count or stream not in STREAMS:
+            return None
+        return file_of(block, stream), channel % COLUMNS, channel // COLUMNS, -(-count // COLUMNS)
+
+
+def file_of(block: str, stream: str) -> str:
+    """The name of a sheet."""
+    return f"{block}.{stream}.webp"
+
+
+def sheets_folder(checkpoint: Path) -> Path:
+    """Where the sheets of a checkpoint are."""
+    return checkpoint.with_suffix(".features")
+
+
+def save_index(sheets: FeatureSheets, checkpoint: Path) -> None:
+    """Write the list of the sheets, last: without it they do not count."""
+    text = json.dumps({"tile": TILE, "columns": COLUMNS, **asdict(sheets)}, indent=1)
+    (sheets_folder(checkpoint) / INDEX).write_text(text + "\n", encoding="utf-8")
+
+
+def read_sheets(checkpoint: Path) -> FeatureSheets | None:
+    """The sheets beside a checkpoint; None if there are none, or not all of them: the page goes on
+    without."""
+    folder = sheets_folder(checkpoint)
+    try:
+        if (folder / INDEX).stat().st_size > MOST_BYTES:
+            return None
+        found = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        channels = {str(block): int(count) for block, count in found["channels"].items()}
+        fits = (found["tile"], found["columns"]) == (TILE, COLUMNS)
+        sheets = FeatureSheets(folder.name, channels, int(found["steps"]))
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        return None
+    files = [folder / file_of(block, stream) for block in channels for stream in STREAMS]
+    return sheets if fits and all(file.is_file() for file in files) else None
