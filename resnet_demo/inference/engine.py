@@ -28,6 +28,7 @@ from resnet_demo.explanations import Ablation, GradientFlow
 from resnet_demo.i18n import joined, later
 from resnet_demo.inference.devices import best_device, device_name
 from resnet_demo.inference.explain import ExactNetworks, explain
+from resnet_demo.inference.forked import about_to_work
 from resnet_demo.inference.forward import (
     LoadedNetwork,
     Task,
@@ -87,6 +88,7 @@ class Engine(PhotoEngine):
     elsewhere: Elsewhere | None = None
 
     def __init__(self, networks: Mapping[str, Source] | None = None, device: str = "auto") -> None:
+        about_to_work()
         self.device = best_device(device)
         given = available_networks() if networks is None else networks
         self.networks = {name: as_source(name, source) for name, source in given.items()}
@@ -112,12 +114,14 @@ class Engine(PhotoEngine):
             progress: told the share of a download that has arrived, 0..1.
 
         Raises:
-            EngineError: there is no network of that name, or its weights cannot be fetched.
+            EngineError: there is no network of that name, its weights cannot be fetched, or this process
+                was forked, see ``forked``.
             CheckpointError: its file is missing or unfit; the message names the reason.
         """
         name = name or self.default
         if name not in self.networks:
             raise no_network(name, self.networks)
+        about_to_work()
         with self._loading[name]:  # one at a time, but a download of one holds up no other
             if name not in self._loaded:
                 try:
