@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,6 +59,9 @@ log = logging.getLogger(__name__)
 NO_GPU = later("No GPU was free for this photo, so it ran on the CPU.")
 
 
+Lent = Callable[[], tuple[nn.Module, Card]]
+
+
 class Elsewhere(Protocol):
     """Does the innermost work in another process, which has the networks too: see ``forward.compute``."""
 
@@ -96,6 +99,7 @@ class Engine(PhotoEngine):
             raise EngineError(later("No network found: put a checkpoint and its card into weights/."))
         self._loaded: dict[str, LoadedNetwork] = {}
         self._loading = {name: threading.Lock() for name in self.networks}
+        self._lent: dict[str, Lent] = {}
         self._exact = ExactNetworks(self._read_exact)
 
     @property
@@ -119,16 +123,31 @@ class Engine(PhotoEngine):
             CheckpointError: its file is missing or unfit; the message names the reason.
         """
         name = name or self.default
-        if name not in self.networks:
+        if (loading := self._loading.get(name)) is None:
             raise no_network(name, self.networks)
         about_to_work()
-        with self._loading[name]:  # one at a time, but a download of one holds up no other
+        with loading:  # one at a time, but a download of one holds up no other
             if name not in self._loaded:
                 try:
                     self._loaded[name] = self._load(name, progress)
                 except DownloadError as error:
                     raise EngineError(*error.args) from error
             return self._loaded[name]
+
+    def lend(self, name: str, load: Lent) -> None:
+        """Offer a network for a while under a name that nobody can guess, to whoever was told it.
+
+        Args:
+            load: the network in eval mode on the CPU, a new one at every call, and its card.
+        """
+        self._lent[name] = load
+        self._loading[name] = threading.Lock()
+
+    def take_back(self, name: str) -> None:
+        """A lent network is gone; runs that are under way end well."""
+        if self._lent.pop(name, None) is not None:
+            self._loading.pop(name, None)
+            self._loaded.pop(name, None)
 
     def info(self, network: str | None = None, progress: Progress = nothing) -> NetworkInfo:
         """What a caller needs to know of a network; args and errors as ``network``."""
@@ -158,10 +177,11 @@ class Engine(PhotoEngine):
         Raises:
             DownloadError, CheckpointError: its weights cannot be fetched or read.
         """
-        source = self.networks[name]
+        lent = self._lent.get(name)
+        source = None if lent else self.networks[name]
         probes: Mapping[str, Probe] = {}
         familiarity = None
-        model, card = load_source(source, progress)
+        model, card = lent() if lent else load_source(self.networks[name], progress)
         if isinstance(source, Path):
             probes, familiarity = load_probes(source), load_familiarity(source)
         model.eval().requires_grad_(False)
