@@ -23,12 +23,14 @@ from resnet_demo.analysis.capture import residual_blocks
 from resnet_demo.analysis.class_activation import class_activation
 from resnet_demo.analysis.familiarity import Familiarity
 from resnet_demo.analysis.gating import gated
-from resnet_demo.analysis.layer_summary import stages, time_layers, with_times
+from resnet_demo.analysis.layer_summary import stages, time_layers, trace_layers, with_times
 from resnet_demo.analysis.linear_probes import Probe, read_outs
 from resnet_demo.i18n import joined, later
 from resnet_demo.inference.batching import Batcher, StillBusyError
 from resnet_demo.inference.devices import device_name
 from resnet_demo.inference.interface import BUSY, FAILED, MAX_BATCH, PATIENCE_S, EngineError, NetworkInfo
+from resnet_demo.inference.letters import letters_to_tensor
+from resnet_demo.modalities import modality_named
 from resnet_demo.networks.checkpoints import Card
 from resnet_demo.networks.families import split_network
 from resnet_demo.records import (
@@ -49,6 +51,8 @@ T = TypeVar("T")
 Task = Literal["pass", "ablation"]
 
 log = logging.getLogger(__name__)
+
+MOST_TRACES = 600  # shapes of inputs remembered; texts have 510 lengths
 
 
 @dataclass(frozen=True)
@@ -78,10 +82,13 @@ class LoadedNetwork:
     probes: Mapping[str, Probe] = field(default_factory=dict)
     familiarity: Familiarity | None = None
     fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
+    outline: nn.Module | None = None  # the network without its numbers, from which other shapes are traced
 
     def __post_init__(self) -> None:
         self.layers = stages(self.model)
         self._batchers: dict[tuple[str, ...], Batcher[Tensor, Passed]] = {}
+        self._traces: dict[tuple[int, ...], tuple[LayerTrace, ...]] = {}
+        self._tracing = threading.Lock()
 
     @cached_property
     def info(self) -> NetworkInfo:
@@ -106,9 +113,21 @@ class LoadedNetwork:
     def batcher(self, keep: tuple[str, ...]) -> Batcher[Tensor, Passed]:
         """Where photos wait for a pass that they share: those of which the same streams are kept."""
         made: Batcher[Tensor, Passed] = Batcher(
-            lambda photos: run_pass(self, torch.cat(list(photos)), (), keep), MAX_BATCH, lambda: turn(self)
+            lambda photos: run_passes(self, photos, keep), MAX_BATCH, lambda: turn(self)
         )
         return self._batchers.setdefault(keep, made)
+
+    def trace_of(self, height: int, width: int) -> tuple[LayerTrace, ...]:
+        """The trace of an input of that size: texts differ in length."""
+        if self.outline is None or self.trace[0].shape[1:] == (height, width):
+            return self.trace
+        shape = (self.trace[0].shape[0], height, width)
+        with self._tracing:
+            if shape not in self._traces:
+                if len(self._traces) >= MOST_TRACES:
+                    self._traces.clear()
+                self._traces[shape] = trace_layers(self.outline, torch.zeros(1, *shape, device="meta"))
+            return self._traces[shape]
 
 
 @contextmanager
@@ -175,6 +194,8 @@ def to_tensor(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor
         raise ValueError(
             f"pixels are {pixels.dtype} {pixels.shape}; (H, W, 3) or (B, H, W, 3) uint8 is needed"
         )
+    if preprocessing.characters:
+        return letters_to_tensor(pixels, preprocessing)
     channels = len(preprocessing.mean)
     batch = pixels.reshape(-1, *pixels.shape[-3:])[..., :channels]  # (B, H, W, channels)
     batch = np.require(batch, requirements=["C", "W"])  # torch refuses negative strides and read-only arrays
@@ -207,6 +228,16 @@ def compute(
     with torch.inference_mode():
         whole: NDArray[np.float32] = net.model(photos).float().cpu().numpy()
     return whole, *ablate(net.model, photos)
+
+
+def run_passes(net: LoadedNetwork, photos: Sequence[Tensor], keep: tuple[str, ...]) -> list[Passed]:
+    """As ``run_pass``, for inputs (1, C, H, W) of any shapes: those of one shape share a pass."""
+    found: dict[int, Passed] = {}
+    for shape in {photo.shape for photo in photos}:
+        places = [i for i, photo in enumerate(photos) if photo.shape == shape]
+        shares = run_pass(net, torch.cat([photos[i] for i in places]), (), keep)
+        found.update(zip(places, shares, strict=True))
+    return [found[i] for i in range(len(photos))]
 
 
 def run_pass(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate], keep: tuple[str, ...]) -> list[Passed]:
@@ -297,7 +328,7 @@ def finish(
         photo=photo,
         prediction=answer,
         blocks=share.blocks,
-        trace=with_times(net.trace, share.spent),
+        trace=with_times(net.trace_of(*photo.shape[:2]), share.spent),
         timings=spent,
         notice=joined((share.notice, photo.notice)),
         classes=net.card.classes or (NO_ANSWER,),
@@ -309,7 +340,14 @@ def finish(
         modality=net.card.preprocessing.modality,
         familiarity=score,
         familiar=None if net.familiarity is None or score is None else score >= net.familiarity.threshold,
+        axes=axes_of(net.card.preprocessing),
     )
+
+
+def axes_of(preprocessing: Preprocessing) -> str:
+    """The units of the columns and rows of a picture, as the page's script reads them."""
+    axes = modality_named(preprocessing.modality).axes
+    return "" if axes is None else axes(preprocessing)
 
 
 def _activation(net: LoadedNetwork, last: Block, logit: int) -> ClassActivation | None:
