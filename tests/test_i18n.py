@@ -67,7 +67,7 @@ def sentences() -> set[str]:
     found = {sentence for path in files for sentence in literals(path)}
     found |= set(said_in_templates())
     found |= set(read_lesson().sentences())
-    return found | set(said_by_scripts()) | {str(name) for name in words.CLASSES} | {"English"}
+    return found | set(said_by_scripts()) | {str(name) for name in words.CLASSES} | {str(words.OWN_NAME)}
 
 
 def placeholders(text: str) -> list[str]:

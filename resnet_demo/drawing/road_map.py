@@ -16,6 +16,7 @@ import numpy as np
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.formatting import percent, shape_text, significant
 from resnet_demo.drawing.pictures import picture_url
+from resnet_demo.drawing.seen import THUMBNAIL_LETTERS, seen_html
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import Sentence, later
 from resnet_demo.modalities import modality_named
@@ -125,6 +126,7 @@ def roadmap_html(
     if run is None:
         empty = [Cell(i, _roads(3, 3, 3, 3)) for i in range(blocks)]
         return fill(TEMPLATE, run=None, cells=empty, deep=blocks > SHORT, modality=modality_named(modality))
+    kind = modality_named(run.modality)
     chosen = MEASURES[measure]
     found = [chosen.of(block) for block in run.blocks]
     strongest = max((s for three in found for s in three if np.isfinite(s)), default=1.0) or 1.0
@@ -148,8 +150,9 @@ def roadmap_html(
         cells=cells,
         selected=selected,
         deep=len(cells) > SHORT,
-        modality=modality_named(run.modality),
-        photo=feature_maps.photo_url(run.photo),
+        modality=kind,
+        seen=seen_html(run, kind.as_seen, "thumb", "seen-photo", THUMBNAIL_LETTERS),
+        size=kind.measure(run.photo.shape),
         best=run.prediction.confidences[0],
         gates="_".join(
             f"{gate.residual:g}-{gate.shortcut:g}" for gate in run.gates

@@ -19,7 +19,7 @@ from resnet_demo.i18n import say
 from resnet_demo.inputs import photo_examples as examples
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.page.endpoints import offer
-from resnet_demo.page.url_state import is_link, read_link
+from resnet_demo.page.url_state import example_of, is_link, read_link
 from resnet_demo.panels.base import PRIVATE, REDRAW, Components, Panel, Values, one_of, sentence_of, told
 from resnet_demo.panels.page import Cut, Giver, Loaded, Page, session
 from resnet_demo.panels.studies import StudyStoppedError
@@ -246,7 +246,7 @@ def connect_link(page: Page) -> None:
         if gates := link.asked.get("gates"):
             found[page.cut] = Cut(link.network.name, gates)
         named = link.asked.get("example")
-        if link.network.modality != "photo" and link.network.modality in link.asked:
+        if link.network.modality != "photo" and example_of(link):
             return found  # an example of another kind
         if named is None:
             return {**found, **opening(page, link.network, kept)}

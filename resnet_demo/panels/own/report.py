@@ -39,12 +39,12 @@ The network answered {label} ({percent} %). In this archive:
 - `record.json`: the answer, and for every block the shapes and Euclidean norms of its streams
 - `streams.npz`: every stream as it was, an array (channels, height, width) named `block/stream`; read it with
   `numpy.load("streams.npz")`. `pre_activation = residual + shortcut`, `output = relu(pre_activation)`
-- `photo.png`: {picture}
+- `{file}`: {picture}
 - `sheets/`: each block's streams as pictures, the {channels} most active channels at most, in rows of
   {columns}. F(x), shortcut and sum share one signed scale a block (blue below zero, red above); the file name
   ends in the scale's end
 - `report.html`: one page to read or print
-- `reproduce.py`: makes this run again from `photo.png`, where this demo is installed
+- `reproduce.py`: makes this run again from `streams.npz`, where this demo is installed
 """)
 
 
@@ -68,8 +68,8 @@ def snippet(run: Run, view: View, stored: bool = False) -> str:
     """Python that makes this run again and prints what the page shows of the chosen block.
 
     Args:
-        stored: from ``photo.png`` beside it, the picture as the network took it; else from the visitor's
-        own file.
+        stored: from ``streams.npz`` beside it, which holds the input as the network took it; else from the
+            visitor's own file.
     """
     block = run.blocks[min(view.block, len(run.blocks) - 1)]
     gates = ""
@@ -85,13 +85,12 @@ def snippet(run: Run, view: View, stored: bool = False) -> str:
         return f"""from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from resnet_demo import Engine, {"Gate, " if gates else ""}NetworkInput, save_streams
 
 here = Path(__file__).parent
-pixels = NetworkInput.of(np.asarray(Image.open(here / "photo.png").convert("RGB")))
-run = Engine().run(pixels, {run.network!r}{gates}){own}
+given = NetworkInput.of(np.load(here / "streams.npz")["photo"])  # as the network took it
+run = Engine().run(given, {run.network!r}{gates}){own}
 print(run.prediction.label, run.prediction.confidences[0].confidence)
 save_streams(run, here / "again.npz")  # the same arrays as in streams.npz, up to rounding
 """
@@ -131,11 +130,23 @@ def report_html(run: Run, view: View, style: str) -> str:
     )
 
 
+def given_file(run: Run) -> tuple[str, bytes]:
+    """What the network was given, as a file: its name and bytes."""
+    letters = modality_named(run.modality).letters
+    if letters is not None:
+        return "text.txt", letters(run.photo).strip().encode()
+    photo = io.BytesIO()
+    Image.fromarray(run.photo).save(photo, "PNG")
+    return "photo.png", photo.getvalue()
+
+
 def bundle(run: Run, view: View, style: str) -> bytes:
     """Everything of a run as a ZIP archive."""
     best = run.prediction.confidences[0]
+    name, given = given_file(run)
     readme = say(
         README,
+        file=name,
         title=say(modality_named(run.modality).title, network=run.network),
         picture=say(modality_named(run.modality).as_taken),
         label=label_of(best.label),
@@ -143,14 +154,13 @@ def bundle(run: Run, view: View, style: str) -> bytes:
         channels=SHEET_CHANNELS,
         columns=SHEET_COLUMNS,
     )
-    arrays, photo = io.BytesIO(), io.BytesIO()
+    arrays = io.BytesIO()
     np.savez(arrays, **streams_of(run))
-    Image.fromarray(run.photo).save(photo, "PNG")
     files: dict[str, bytes] = {
         "README.md": readme.encode(),
         "record.json": json.dumps(record_of(run), indent=2).encode(),
         "streams.npz": arrays.getvalue(),
-        "photo.png": photo.getvalue(),
+        name: given,
         "report.html": report_html(run, view, style).encode(),
         "reproduce.py": snippet(run, view, stored=True).encode(),
     }
