@@ -27,7 +27,7 @@ from resnet_demo.page.server import guarded
 from resnet_demo.page.sessions import CAPACITY
 from resnet_demo.page.url_state import as_script
 from resnet_demo.panels import load_panels
-from resnet_demo.panels.base import started
+from resnet_demo.panels.base import Panel, started
 from resnet_demo.panels.chapters import CHAPTERS
 from resnet_demo.panels.page import Loaded, Page
 
@@ -58,6 +58,13 @@ def languages_html() -> str:
 def chapters_html() -> str:
     """The bar of chapters; ``chapters.js`` opens them."""
     return fill("page/chapters.html", chapters=CHAPTERS)
+
+
+def headings_html(panel: Panel) -> str:
+    """Chapter and panel as headings, for those who go from heading to heading; the tabs say it to all
+    others."""
+    chapter = panel.chapter()
+    return fill("page/headings.html", chapter=chapter, panel=panel)
 
 
 def chapters_style() -> str:
@@ -104,6 +111,7 @@ def build_page(page: Page) -> SpokenBlocks:
                 with gr.Tab(
                     say(panel.title), id=panel.id, elem_id=f"tab-{panel.id}", visible=panel.visible()
                 ) as panel.tab:
+                    gr.HTML(headings_html(panel), elem_classes="headings")
                     panel.layout()
         # not on screen: what the API uses
         page.api_button = gr.Button(visible=False)
@@ -114,7 +122,8 @@ def build_page(page: Page) -> SpokenBlocks:
 def lay_out_head(page: Page) -> None:
     """Title, choice of the network, status, languages, theme."""
     with gr.Row(elem_id="page-head"):
-        gr.HTML(f"<h1>{say('ResNet, block by block')}</h1>", elem_id="title")
+        skip = f"<a class='skip' href='#chapters'>{say('Skip to the panels')}</a>"
+        gr.HTML(f"{skip}<h1>{say('ResNet, block by block')}</h1>", elem_id="title")
         page.network = gr.Dropdown(
             [(entry.shown, entry.name) for entry in page.menu],
             value=page.menu[0].name if page.menu else None,
@@ -192,7 +201,7 @@ def page_options(access: Access | None = None) -> dict[str, Any]:
         "head": f"<script>{as_script()}{chapters_script()}{KEPT}</script>"
         + "".join(
             f'<script type="module" src="{address_of(scripts)}page/{name}.js"></script>'
-            for name in ("page", "url_state", "chapters", "photo_ways", "kept", "strip", "story")
+            for name in ("page", "url_state", "chapters", "photo_ways", "kept", "strip", "story", "present")
         )
         + "".join(f'<link rel="modulepreload" href="{address_of(scripts)}{place}">' for place in scripts),
         "max_file_size": MAX_BYTES,

@@ -3,6 +3,7 @@ strip."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 from test_browser import WAIT, Browser, Page, browser, expect, page, photo_file, upload  # noqa: F401
@@ -189,3 +190,55 @@ def test_a_click_on_a_place_adds_it_up_and_one_level_deeper_multiplies(page: Pag
     tile.focus()
     page.keyboard.press("Enter")
     expect(line.locator("p").first).to_contain_text("row 12, column 12", timeout=WAIT)
+
+
+def test_presenting_is_done_with_keys(browser: Browser, server: str) -> None:  # noqa: F811
+    tab = opened(browser, f"{server}/?present=1&example=a+drawn+cat")
+    tab.keyboard.press("2")
+    expect(tab.locator("#tab-off")).to_be_visible()
+    tab.keyboard.press("ArrowRight")
+    expect(tab.locator("#block-2")).to_have_attribute("aria-pressed", "true")
+    tab.keyboard.press("b")
+    expect(tab.locator(".black-screen")).to_be_visible()
+    tab.keyboard.press("b")
+    tab.keyboard.press("s")
+    expect(tab.locator(".story")).to_be_visible()
+    expect(tab.locator("#examples")).to_be_hidden()
+    tab.context.close()
+
+
+def test_one_panel_alone_for_a_slide(browser: Browser, server: str) -> None:  # noqa: F811
+    context = browser.new_context(viewport={"width": 960, "height": 540}, reduced_motion="reduce")
+    tab = context.new_page()
+    tab.goto(f"{server}/?embed=off&example=a+drawn+cat")
+    expect(tab.locator("#gates fieldset").first).to_be_visible(timeout=WAIT)
+    for part in ("#page-head", "#first-screen", "#chapters", ".strip"):
+        expect(tab.locator(part)).to_be_hidden()
+    context.close()
+
+
+def test_a_view_is_saved_as_a_picture(page: Page, tmp_path: Path) -> None:  # noqa: F811
+    upload(page, photo_file(tmp_path, 46))
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    for kind, start in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
+        with page.expect_download(timeout=WAIT) as saved:
+            page.get_by_role("button", name=f"Save this view as {kind}").click()
+        assert saved.value.suggested_filename == f"resnet-demo-inside.{kind.lower()}"
+        data = Path(saved.value.path()).read_bytes()
+        assert data.startswith(start)
+        assert len(data) > 20_000
+        assert kind == "PNG" or b"test-net" in data
+
+
+def test_headings_go_down_one_level_at_a_time(page: Page, tmp_path: Path) -> None:  # noqa: F811
+    upload(page, photo_file(tmp_path, 47))
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    found = page.evaluate(
+        "() => [...document.querySelectorAll('h1, h2, h3, h4')].map(h => Number(h.tagName[1]))"
+    )
+    assert found[0] == 1
+    assert found.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(found))
+    page.keyboard.press("Tab")
+    page.locator(".skip").focus()
+    expect(page.locator(".skip")).to_be_in_viewport()

@@ -81,7 +81,7 @@ with batch norm suffer from
         return {self.drawing}
 
     def study_again(self) -> Sequence[Any]:
-        return self.depth.release, self.norms.input
+        return self.depth.change, self.norms.input  # by keyboard nothing is released
 
     def arguments(self) -> Mapping[str, Component]:
         return {"depth": self.api_depth, "norms": self.api_norms}
