@@ -13,7 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from resnet_demo.analysis import adversarial, iterative_inference, path_ledger, 
 from resnet_demo.analysis.gating import gated
 from resnet_demo.explanations import Attack, PathLedger, PathLengths, PixelAttribution
 from resnet_demo.i18n import later
-from resnet_demo.inference.forward import to_tensor
+from resnet_demo.inference.forward import chances, to_tensor
 from resnet_demo.inference.interface import BUSY, PATIENCE_S, EngineError
 from resnet_demo.networks.checkpoints import Card
 from resnet_demo.networks.download import Progress, nothing
@@ -33,7 +33,9 @@ from resnet_demo.networks.residual_blocks import residual_blocks
 from resnet_demo.records import Gate, Run
 
 KEPT = 2  # copies
+RANDOM_STEPS = 16  # of integrated gradients, for the map of random weights, whose sum nobody needs
 MOST_EPSILON = 64  # of 255
+EPSILONS = (0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16)  # tried in this order until the answer flips
 
 
 @dataclass
@@ -144,12 +146,14 @@ def _attack(
     card: Card,
     x: Tensor,
     progress: Progress,
-    epsilons: Sequence[float] = (1, 2, 3, 4, 6, 8),
+    epsilons: Sequence[float] = EPSILONS,
 ) -> Attack:
     wanted = [float(epsilon) for epsilon in epsilons]
     if not wanted or wanted != sorted(wanted) or not 0 < wanted[0] <= wanted[-1] <= MOST_EPSILON:
         raise ValueError(f"epsilons must ascend within 0..{MOST_EPSILON} (in 1/255), got {wanted}")
-    return adversarial.attack(model, x, card.preprocessing, wanted)
+    found = adversarial.attack(model, x, card.preprocessing, wanted, progress=progress)
+    logits = np.stack([found.logits_before, found.logits_after, found.logits_noise]).astype(np.float32)
+    return replace(found, chances=tuple(map(tuple, chances(logits, card).tolist())))
 
 
 def _refinement(model: nn.Module, card: Card, x: Tensor, progress: Progress) -> dict[str, float]:
@@ -168,19 +172,31 @@ def _pixels(model: nn.Module, card: Card, x: Tensor, progress: Progress) -> tupl
         "full gradient": logit,
     }
     found = []
+    parts = 2 * len(promised)
     for done, method in enumerate(promised):
-        map_, other = (_map(method, network, x, index) for network in (model, random))
+        maps = []
+        for which, network in enumerate((model, random)):
+
+            def tell(share: float, before: int = 2 * done + which) -> None:
+                progress((before + share) / parts)
+
+            steps = pixel_attribution.IG_STEPS if network is model else RANDOM_STEPS
+            maps.append(_map(method, network, x, index, steps, tell))
+            tell(1.0)
+        map_, other = maps
         similarity = rank_correlation(np.abs(map_), np.abs(other))
-        found.append(PixelAttribution(method, map_, float(map_.sum()), promised[method], other, similarity))
-        progress((done + 1) / len(promised))
+        total = float(map_.sum(dtype=np.float64))
+        found.append(PixelAttribution(method, map_, total, promised[method], other, similarity))
     return tuple(found)
 
 
-def _map(method: str, model: nn.Module, x: Tensor, index: int) -> NDArray[np.float32]:
+def _map(
+    method: str, model: nn.Module, x: Tensor, index: int, steps: int, progress: Progress
+) -> NDArray[np.float32]:
     if method == "gradient × input":
         found = pixel_attribution.gradient_x_input(model, x, index)
     elif method == "integrated gradients":
-        found = pixel_attribution.integrated_gradients(model, x, index)
+        found = pixel_attribution.integrated_gradients(model, x, index, steps=steps, progress=progress)
     else:
         photo, biases = pixel_attribution.full_gradient(model, x, index)
         found = photo + biases

@@ -17,6 +17,8 @@ PANELS = [
     "cut.paths",
     "explain.class_activation",
     "explain.early_readout",
+    "explain.pixels",
+    "explain.attack",
     "learn.race",
     "learn.gradient_flow",
     "own.webcam",

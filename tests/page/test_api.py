@@ -137,6 +137,8 @@ ENDPOINTS = {
     "/switch_off",
     "/knock_out",
     "/paths",
+    "/attack",
+    "/pixel_attribution",
     "/class_activation",
     "/read_out",
     "/receptive_field",
@@ -200,6 +202,21 @@ def test_paths_sum_to_the_logit(client: Client, tmp_path: Path) -> None:
     total = sum(path["share"] for path in told["paths"]) + sum(bias["share"] for bias in told["biases"])
     assert total == pytest.approx(told["logit"], rel=1e-9)
     assert told["logit"] == pytest.approx(client.predict(photo, api_name="/predict")["logit"], rel=1e-3)
+
+
+def test_an_attack_and_pixels_are_told_as_numbers(client: Client, tmp_path: Path) -> None:
+    photo = handle_file(saved(tmp_path, draw_photo(14)))
+    told = client.predict(photo, "test-net", 4, api_name="/attack")
+    assert told["epsilon"] == 4
+    assert [len(told[drift]) for drift in ("drift", "noise_drift")] == [6, 6]
+    assert told["flipped"] == (told["before"]["label"] != told["after"]["label"])
+    assert 0 < told["drift"][0] < 0.1
+    with pytest.raises(AppError, match=r"cannot be explained.*\.$"):
+        client.predict(photo, "test-net", 1000, api_name="/attack")
+    found = client.predict(photo, "test-net", api_name="/pixel_attribution")
+    assert [part["method"] for part in found] == ["gradient × input", "integrated gradients", "full gradient"]
+    logit = client.predict(photo, api_name="/predict")["logit"]
+    assert np.sum(found[2]["map"]) == pytest.approx(logit, rel=1e-3, abs=1e-3)
 
 
 def test_lesions_of_one_visitor_never_show_in_anothers_answer(
