@@ -65,7 +65,8 @@ export function chart(
     height - bottom - ((Math.min(Math.max(v, low), high) - low) / (high - low)) * (height - top - bottom);
   const at = (a, b) => `${px(a).toFixed(1)},${py(b).toFixed(1)}`;
   const parts = [];
-  for (const v of logarithmic ? powers(low, high, 4) : ticks(low, high, 4)) {
+  const lines = height > 250 ? 6 : 4;
+  for (const v of logarithmic ? powers(low, high, lines) : ticks(low, high, lines)) {
     parts.push(
       `<line x1="${left}" x2="${width - right}" y1="${py(v).toFixed(1)}" y2="${py(v).toFixed(1)}"/>`,
       `<text x="${left - 6}" y="${(py(v) + 4).toFixed(1)}" text-anchor="end">`,

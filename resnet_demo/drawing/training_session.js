@@ -52,6 +52,13 @@ export class Training {
     }
   }
 
+  // Hear nothing more of it, and let it end.
+  leave() {
+    this.stop();
+    this.turn += 1;
+    this.running = false;
+  }
+
   // End it after the step that is under way; "end" still comes.
   stop() {
     if (this.running) this.server.stop({ ticket: this.ticket });

@@ -20,6 +20,8 @@ PANELS = [
     "explain.pixels",
     "explain.attack",
     "learn.race",
+    "learn.identity",
+    "learn.paper_figure",
     "learn.gradient_flow",
     "own.webcam",
     "own.sound",

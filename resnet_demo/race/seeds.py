@@ -18,7 +18,9 @@ from typing import Any
 from resnet_demo.race.records import RaceSettings, RaceState
 
 STORED = Path(__file__).with_name("ten_seeds.json")
-STORED_RUN = Path(__file__).with_name("stored_run.json")
+IDENTITY = RaceSettings(10, 60, rate=0.1, networks=("rezero", "plain"), task="identity")
+GROWTH = RaceSettings(5, 80, task="growth")
+STORED_RUNS = {"classes": RaceSettings(), "identity": IDENTITY, "growth": GROWTH}  # task -> what is stored
 DEPTHS = (5, 10, 20, 50)
 SEEDS = tuple(range(10))
 KINDS = ("residual", "plain")
@@ -32,10 +34,15 @@ def ten_seeds() -> dict[str, Any]:
     return found
 
 
+def stored_run_path(task: str) -> Path:
+    """Where the one run of a task is stored."""
+    return Path(__file__).with_name(f"stored_{task}.json")
+
+
 @cache
-def stored_run() -> list[dict[str, Any]]:
+def stored_run(task: str = "classes") -> list[dict[str, Any]]:
     """The events of one race, as a training process tells them."""
-    found: list[dict[str, Any]] = json.loads(STORED_RUN.read_text(encoding="utf-8"))
+    found: list[dict[str, Any]] = json.loads(stored_run_path(task).read_text(encoding="utf-8"))
     return found
 
 
@@ -74,14 +81,14 @@ def one(depth: int, kind: str, seed: int) -> dict[str, Any]:
     }
 
 
-def one_run() -> list[dict[str, Any]]:
-    """The default race, its events thinned out to those that looked at the held-out digits."""
+def one_run(settings: RaceSettings) -> list[dict[str, Any]]:
+    """One race, its events thinned out to those that looked at the held-out digits."""
     from resnet_demo.race import worker
 
     out = io.BytesIO()
     pace, worker.PACE = worker.PACE, 0.0
     try:
-        worker.run_race({}, worker.Lines.empty(), out)
+        worker.run_race(settings.to_json(), worker.Lines.empty(), out)
     finally:
         worker.PACE = pace
     found: list[dict[str, Any]] = []
@@ -95,7 +102,7 @@ def one_run() -> list[dict[str, Any]]:
         if event["event"] == "state":
             for name, network in event["networks"].items():
                 points.setdefault(name, []).extend(network["points"])
-            if not all(network["answers"] for network in event["networks"].values()):
+            if not all(network["answers"] or network["returned"] for network in event["networks"].values()):
                 continue
             for name, network in event["networks"].items():
                 network["points"] = points.pop(name)
@@ -105,7 +112,7 @@ def one_run() -> list[dict[str, Any]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m resnet_demo.race.seeds", description=__doc__)
-    parser.add_argument("--only-run", action="store_true", help="store the one race, and no seeds")
+    parser.add_argument("--only-run", action="store_true", help="store one race of each task, and no seeds")
     args = parser.parse_args(argv)
     from resnet_demo.race.command import one_thread
 
@@ -122,7 +129,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                         f"{depth} blocks, seed {seed}, {kind}: {runs[str(seed)]['test_accuracy']:.3f}",
                         flush=True,
                     )
-    STORED_RUN.write_text(json.dumps(one_run(), separators=(",", ":")), encoding="utf-8")
+    for task, settings in STORED_RUNS.items():
+        text = json.dumps(one_run(settings), separators=(",", ":"))
+        stored_run_path(task).write_text(text, encoding="utf-8")
     for depth in known_depths():
         print(f"{depth} blocks: with shortcuts better in {wins(depth)} of {len(SEEDS)}")
     return 0
