@@ -74,6 +74,23 @@ class Attack:
 
 
 @dataclass(frozen=True, eq=False)
+class FeatureVisualization:
+    """A picture under way that excites one channel (``analysis.feature_visualization``).
+
+    Attributes:
+        picture: (H, W, 3) uint8.
+        excitation: mean of the channel over all places at the last step, in the stream's own units.
+        step: steps of gradient ascent so far.
+        state: what the next steps begin with: arrays, for whoever goes on.
+    """
+
+    picture: NDArray[np.uint8]
+    excitation: float
+    step: int
+    state: tuple[NDArray[np.float32], ...]
+
+
+@dataclass(frozen=True, eq=False)
 class PixelAttribution:
     """One logit by the pixels that it comes from (``analysis.pixel_attribution``).
 

@@ -21,9 +21,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnet_demo.analysis import adversarial, iterative_inference, path_ledger, pixel_attribution
+from resnet_demo.analysis import (
+    adversarial,
+    feature_visualization,
+    iterative_inference,
+    path_ledger,
+    pixel_attribution,
+)
 from resnet_demo.analysis.gating import gated
-from resnet_demo.explanations import Attack, PathLedger, PathLengths, PixelAttribution
+from resnet_demo.explanations import Attack, FeatureVisualization, PathLedger, PathLengths, PixelAttribution
 from resnet_demo.i18n import later
 from resnet_demo.inference.forward import chances, to_tensor
 from resnet_demo.inference.interface import BUSY, PATIENCE_S, EngineError
@@ -33,6 +39,8 @@ from resnet_demo.networks.residual_blocks import residual_blocks
 from resnet_demo.records import Gate, Run
 
 KEPT = 2  # copies
+MOST_STEPS = 256  # of gradient ascent
+MOST_SIDE = 112  # pixels of a picture that excites: larger ones take seconds a step
 RANDOM_STEPS = 16  # of integrated gradients, for the map of random weights, whose sum nobody needs
 MOST_EPSILON = 64  # of 255
 EPSILONS = (0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16)  # tried in this order until the answer flips
@@ -213,9 +221,35 @@ def rank_correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> fl
     return float(correlations[0, 1])
 
 
+def _feature_visualization(
+    model: nn.Module,
+    card: Card,
+    x: Tensor,
+    progress: Progress,
+    block: str = "",
+    stream: str = "pre_activation",
+    channel: int = 0,
+    steps: int = feature_visualization.STEPS,
+    before: FeatureVisualization | None = None,
+) -> FeatureVisualization:
+    if not isinstance(channel, int) or not isinstance(steps, int) or not 1 <= steps <= MOST_STEPS:
+        raise ValueError(f"a whole channel and 1 to {MOST_STEPS} steps are needed")
+    side = max(16, min(MOST_SIDE, x.shape[-1]))
+    ascent = feature_visualization.begin(model, block, stream, [channel], side, x.shape[1])
+    if before is not None:
+        spectra, first, second = (torch.from_numpy(array.copy()) for array in before.state)
+        ascent = replace(ascent, spectra=spectra, first=first, second=second, step=before.step)
+    ascent = feature_visualization.climb(model, ascent, card.preprocessing, steps, progress)
+    found = feature_visualization.pictures_of(ascent)[0].permute(1, 2, 0)  # (h, w, C)
+    picture = (found.expand(-1, -1, 3) * 255 + 0.5).to(torch.uint8).numpy()
+    state = tuple(t.numpy() for t in (ascent.spectra, ascent.first, ascent.second))
+    return FeatureVisualization(picture, float(ascent.excitation[0]), ascent.step, state)
+
+
 QUESTIONS: dict[str, Question] = {
     "paths": Question(_paths, double=True),
     "attack": Question(_attack),
     "pixels": Question(_pixels),
     "refinement": Question(_refinement),
+    "feature_visualization": Question(_feature_visualization),
 }

@@ -20,6 +20,10 @@ TOOLS = {"predict", "switch_off", "knock_out", "class_activation", "read_out", "
     "paths",
     "attack",
     "pixel_attribution",
+    "read_out_places",
+    "deletion_insertion",
+    "feature_visualization",
+    "iterative_inference",
 }
 PHOTO = "data:image/jpeg;base64," + base64.b64encode(jpeg(3)).decode()
 
