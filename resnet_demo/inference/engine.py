@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +27,7 @@ from resnet_demo.explanations import Ablation, GradientFlow
 from resnet_demo.i18n import joined, later
 from resnet_demo.inference.devices import best_device, device_name
 from resnet_demo.inference.explain import ExactNetworks, explain
+from resnet_demo.inference.forked import about_to_work
 from resnet_demo.inference.forward import (
     LoadedNetwork,
     Task,
@@ -55,6 +56,9 @@ from resnet_demo.records import Gate, Run
 log = logging.getLogger(__name__)
 
 NO_GPU = later("No GPU was free for this photo, so it ran on the CPU.")
+
+
+Lent = Callable[[], tuple[nn.Module, Card]]
 
 
 class Elsewhere(Protocol):
@@ -86,6 +90,7 @@ class Engine(PhotoEngine):
     elsewhere: Elsewhere | None = None
 
     def __init__(self, networks: Mapping[str, Source] | None = None, device: str = "auto") -> None:
+        about_to_work()
         self.device = best_device(device)
         given = available_networks() if networks is None else networks
         self.networks = {name: as_source(name, source) for name, source in given.items()}
@@ -93,6 +98,7 @@ class Engine(PhotoEngine):
             raise EngineError(later("No network found: put a checkpoint and its card into weights/."))
         self._loaded: dict[str, LoadedNetwork] = {}
         self._loading = {name: threading.Lock() for name in self.networks}
+        self._lent: dict[str, Lent] = {}
         self._exact = ExactNetworks(self._read_exact)
 
     @property
@@ -111,19 +117,36 @@ class Engine(PhotoEngine):
             progress: told the share of a download that has arrived, 0..1.
 
         Raises:
-            EngineError: there is no network of that name, or its weights cannot be fetched.
+            EngineError: there is no network of that name, its weights cannot be fetched, or this process
+                was forked, see ``forked``.
             CheckpointError: its file is missing or unfit; the message names the reason.
         """
         name = name or self.default
-        if name not in self.networks:
+        if (loading := self._loading.get(name)) is None:
             raise no_network(name, self.networks)
-        with self._loading[name]:  # one at a time, but a download of one holds up no other
+        about_to_work()
+        with loading:  # one at a time, but a download of one holds up no other
             if name not in self._loaded:
                 try:
                     self._loaded[name] = self._load(name, progress)
                 except DownloadError as error:
                     raise EngineError(*error.args) from error
             return self._loaded[name]
+
+    def lend(self, name: str, load: Lent) -> None:
+        """Offer a network for a while under a name that nobody can guess, to whoever was told it.
+
+        Args:
+            load: the network in eval mode on the CPU, a new one at every call, and its card.
+        """
+        self._lent[name] = load
+        self._loading[name] = threading.Lock()
+
+    def take_back(self, name: str) -> None:
+        """A lent network is gone; runs that are under way end well."""
+        if self._lent.pop(name, None) is not None:
+            self._loading.pop(name, None)
+            self._loaded.pop(name, None)
 
     def info(self, network: str | None = None, progress: Progress = nothing) -> NetworkInfo:
         """What a caller needs to know of a network; args and errors as ``network``."""
@@ -153,9 +176,10 @@ class Engine(PhotoEngine):
         Raises:
             DownloadError, CheckpointError: its weights cannot be fetched or read.
         """
-        source = self.networks[name]
+        lent = self._lent.get(name)
+        source = None if lent else self.networks[name]
         probes: Mapping[str, Probe] = {}
-        model, card = load_source(source, progress)
+        model, card = lent() if lent else load_source(self.networks[name], progress)
         if isinstance(source, Path):
             probes = load_probes(source)
         model.eval().requires_grad_(False)

@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from resnet_demo.inference.interface import OwnCheckpoint
+from resnet_demo.networks.cards import checkpoint_at
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 
@@ -38,6 +39,7 @@ def chosen_checkpoint(parser: argparse.ArgumentParser, args: argparse.Namespace)
     """The network of one's own that the options name, if any. Ends the program if there is no such file."""
     if args.checkpoint is None:
         return None
-    if not args.checkpoint.is_file():
+    checkpoint = checkpoint_at(args.checkpoint)
+    if not checkpoint.is_file():
         parser.error(f"{args.checkpoint} is not a file")
-    return OwnCheckpoint(args.checkpoint, args.classes, args.allow_pth, args.preprocessing)
+    return OwnCheckpoint(checkpoint, args.classes, args.allow_pth, args.preprocessing)

@@ -39,6 +39,7 @@ ABOUT = (
 
 MAX_HEADER = 1_000_000  # bytes of a card, or of a checkpoint's list of tensors; usual ones have a tenth of it
 MAX_BLOCKS = 1000
+IN_FOLDERS = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
 
 
 def _weights() -> Path:
@@ -245,6 +246,8 @@ def read_bytes(path: Path, most: int) -> bytes:
         if path.is_dir():
             raise CheckpointError(later("{file} is a directory, not a file.", file=path.name))
         size = path.stat().st_size
+        if not path.is_file():  # a pipe would wait for ever, a device never end
+            raise CheckpointError(later("{file} is a pipe or a device, not a file.", file=path.name))
         if size > most:
             raise CheckpointError(
                 later(
@@ -266,6 +269,13 @@ def read_bytes(path: Path, most: int) -> bytes:
                 reason=error.strerror or "input/output error",
             )
         ) from error
+
+
+def checkpoint_at(path: Path) -> Path:
+    """``path``; of a folder as transformers and timm save it, the checkpoint in it."""
+    if path.is_dir():
+        return next((path / name for name in IN_FOLDERS if (path / name).is_file()), path)
+    return path
 
 
 def is_card(path: Path) -> bool:

@@ -20,7 +20,12 @@ from resnet_demo.networks.checkpoints import MAX_BYTES, CheckpointError, read_by
 
 RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # since Python 3
 LEGACY_PICKLES = 4  # of a file in PyTorch's form before 2020: three short ones, then what was saved
+LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # how such a file begins
 STATE_DICT = later("save model.state_dict() and bring that")
+EXPORTED = later("a program of torch.export")
+
+PACKED, UNPACK = later("a compressed archive"), later("unpack it first")
+ELSEWHERE = later("a model of another program"), later("only PyTorch's weights are read")
 
 MAGIC = (  # first bytes, what the file is, what to do
     (b"\x89HDF\r\n\x1a\n", later("a Keras or HDF5 file"), later("only PyTorch's weights are read")),
@@ -31,19 +36,26 @@ MAGIC = (  # first bytes, what the file is, what to do
     ),
     (b"GGUF", later("a GGUF file"), later("only PyTorch's weights are read")),
     (b"\x93NUMPY", later("a NumPy array"), STATE_DICT),
-    (b"\x1f\x8b", later("a compressed archive"), later("unpack it first")),
+    *(
+        (magic, PACKED, UNPACK)
+        for magic in (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"(\xb5/\xfd")
+    ),
 )
+TAR = slice(257, 262), b"ustar"  # where a tape archive says what it is
 SUFFIXES = {
     ".onnx": (later("an ONNX model"), STATE_DICT),
     ".h5": (later("a Keras or HDF5 file"), later("only PyTorch's weights are read")),
     ".keras": (later("a Keras or HDF5 file"), later("only PyTorch's weights are read")),
     ".tflite": (later("a TensorFlow Lite model"), later("only PyTorch's weights are read")),
     ".pb": (later("a TensorFlow model"), later("only PyTorch's weights are read")),
+    ".pt2": (EXPORTED, STATE_DICT),
     ".npz": (later("a NumPy archive"), STATE_DICT),
     ".json": (later("a JSON file"), later("bring the .safetensors or .pth file")),
 }
+# what is not PyTorch's by its bytes, and is somebody else's by its name
+FOREIGN = (".mlmodel", ".msgpack", ".caffemodel", ".engine", ".plan", ".params", ".mat", ".index", ".meta")
 WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml|!--)", re.IGNORECASE)
-INDEX = later("the index of a checkpoint in several files"), later("save it as one file")
+SHARD = later("part of a checkpoint in several files"), later("save it as one file")
 
 
 def read_checkpoint_file(path: Path, allow_pickle: bool) -> Any:
@@ -54,13 +66,17 @@ def read_checkpoint_file(path: Path, allow_pickle: bool) -> Any:
     """
     name = path.name
     if name.endswith(".index.json") or "-of-0" in name:
-        raise refusal(name, *INDEX)
+        raise refusal(name, *SHARD)
     payload = read_bytes(path, MAX_BYTES)
+    if not payload:
+        raise CheckpointError(later("{file} is empty; fetch or save it again.", file=name))
     if WEB_PAGE.match(payload):
         raise refusal(name, later("a web page"), later("download the file itself"))
     for magic, kind, remedy in MAGIC:
         if payload.startswith(magic):
             raise refusal(name, kind, remedy)
+    if payload[TAR[0]] == TAR[1]:
+        raise refusal(name, PACKED, UNPACK)
     if path.suffix.lower() in SUFFIXES:
         raise refusal(name, *SUFFIXES[path.suffix.lower()])
     if path.suffix.lower() == ".safetensors":
@@ -70,11 +86,15 @@ def read_checkpoint_file(path: Path, allow_pickle: bool) -> Any:
             )
         return read_tensors(name, payload)
     if not payload.startswith((b"PK\x03\x04", b"\x80")):
+        if path.suffix.lower() in FOREIGN:
+            raise refusal(name, *ELSEWHERE)
         raise CheckpointError(
             later("{file} is damaged, or neither safetensors nor a checkpoint of PyTorch.", file=name)
         )
     if payload.startswith(b"PK"):
         _check_archive(name, payload)
+    elif not LEGACY.startswith(payload[: len(LEGACY)]):
+        raise refusal(name, later("a pickle that torch.save did not write"), STATE_DICT)
     if not allow_pickle:
         raise CheckpointError(
             later(
@@ -104,6 +124,8 @@ def _check_archive(name: str, payload: bytes) -> None:
     names = [entry.filename for entry in entries]
     if any(n.endswith("constants.pkl") or "/code/" in n for n in names):
         raise refusal(name, later("a TorchScript program"), STATE_DICT)
+    if any(n.endswith(("archive_format", "models/model.json")) for n in names):
+        raise refusal(name, EXPORTED, STATE_DICT)
     if any(n.endswith((".h5", "config.json")) for n in names):
         raise refusal(name, later("a Keras or HDF5 file"), later("only PyTorch's weights are read"))
     if not any(n.endswith("data.pkl") for n in names):

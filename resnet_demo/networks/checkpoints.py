@@ -136,6 +136,19 @@ def read_tensors(name: str, payload: bytes) -> dict[str, Tensor]:
         ) from error
 
 
+def not_plain(name: str, key: str, kind: str) -> CheckpointError:
+    """The error for a tensor that is no array of floating-point numbers."""
+    return CheckpointError(
+        later(
+            "{file} holds {key} as {kind}, not as floating-point numbers: save the weights as they were "
+            "before they were quantised or packed.",
+            file=name,
+            key=f"{key:.60}",
+            kind=kind,
+        )
+    )
+
+
 def load_strictly(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
     """Put ``tensors`` into ``model``, which must have exactly these names and shapes, all finite.
 
@@ -178,6 +191,8 @@ def load_strictly(model: nn.Module, tensors: dict[str, Tensor], name: str) -> No
                     needed=tuple(state[key].shape),
                 )
             )
+        if state[key].is_floating_point() and not tensor.is_floating_point():
+            raise not_plain(name, key, str(tensor.dtype).removeprefix("torch."))
     fitted = {key: tensor.to(state[key].dtype) for key, tensor in tensors.items()}
     for key, tensor in fitted.items():  # as they will be used: a large float64 overflows here
         if not torch.isfinite(tensor).all():

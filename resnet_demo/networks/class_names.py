@@ -2,8 +2,8 @@
 
 A JSON list, of names or of objects with ``id`` and ``name``; {"0": "cat"}; {"cat": 0};
 {"0": ["n01440764", "tench"]}; ``id2label`` or ``label2id`` of a config.json; a text file of one name a line,
-numbered or not; a CSV of two columns, number and name. With or without a byte order
-mark, in UTF-8 or UTF-16.
+numbered or not; YAML; JSON lines; a CSV with a column of numbers and one of names. With or without a byte
+order mark, in UTF-8 or UTF-16.
 """
 
 from __future__ import annotations
@@ -17,13 +17,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from resnet_demo.i18n import later
 from resnet_demo.networks.cards import MAX_HEADER, CheckpointError, read_bytes
 
+# a list with dashes, or an entry such as "names:" with what belongs to it below or behind; not "0: cat"
+YAML = re.compile(r"(---\s|(#.*\n\s*)*(- \S|[A-Za-z_]\w*:\s*($|\n|\[|\{)|[A-Za-z_]\w*: \S+\n(.*\n)*?names:))")
 SYNSET = re.compile(r"n\d{8}[\s,]+")  # WordNet's number, before the name in ImageNet's lists
 NUMBERED = re.compile(r"(\d{1,9})\s*[:.)=]?\s+(.+)")
 MAX_NAME = 200  # characters
 NAMES_BESIDE = (".classes.json", ".classes.txt", ".classes.csv", ".labels.txt", ".labels.json")
+HEADINGS = ("name", "names", "class_name", "classname", "label", "label_name", "class", "category")
+NUMBERS = ("id", "index", "idx", "number", "class_id", "class_index", "label_id", "target", "#", "")
+NAMED = (  # entries under which names lie, those of transformers, OpenMMLab and Ultralytics among them
+    *("id2label", "label2id", "classes", "CLASSES", "class_names", "labels", "categories", "names"),
+    *("class_to_idx", "idx_to_class", "dataset_meta"),
+)
 LABELS_BESIDE = (
     "classes.json",
     "classes.txt",
@@ -42,10 +52,8 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     """
     text = decode_text(read_bytes(path, MAX_HEADER), path.name)
     try:
-        return _checked(
-            _from_json(json.loads(text)) if text.lstrip()[:1] in ("{", "[") else _from_lines(text)
-        )
-    except (ValueError, TypeError, RecursionError, csv.Error):
+        return _checked(_from_text(text))
+    except (ValueError, TypeError, RecursionError, csv.Error, yaml.YAMLError):
         raise CheckpointError(
             later(
                 "{names} is no list of class names: a JSON list, a text file of one name a line, or a JSON"
@@ -53,6 +61,18 @@ def read_class_names(path: Path) -> tuple[str, ...]:
                 names=path.name,
             )
         ) from None
+
+
+def _from_text(text: str) -> list[str]:
+    start = text.lstrip()
+    if start[:1] in ("{", "["):
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) > 1 and all(line.strip()[0] == "{" and line.strip()[-1] == "}" for line in lines):
+            return _from_json([json.loads(line) for line in lines])  # JSON lines
+        return _from_json(json.loads(text))
+    if YAML.match(start):
+        return _from_json(yaml.safe_load(text))
+    return _from_lines(text)
 
 
 def names_from(found: Any) -> tuple[str, ...]:
@@ -93,15 +113,15 @@ def decode_text(payload: bytes, name: str) -> str:
 
 def _from_json(found: Any) -> list[str]:
     if isinstance(found, Mapping):
-        for key in ("id2label", "label2id", "classes", "class_names", "labels", "categories", "names"):
-            if isinstance(found.get(key), (Mapping, list)):
+        for key in NAMED:
+            if isinstance(found.get(key), (Mapping, list, tuple)):
                 return _from_json(found[key])
         if "label_names" in found:  # of timm's config.json; label_descriptions says more
             return _from_json(found["label_names"])
         if found and all(isinstance(v, int) and not isinstance(v, bool) for v in found.values()):
             return _in_order({int(number): str(name) for name, number in found.items()}, len(found))
         return _in_order({int(number): _one(name) for number, name in found.items()}, len(found))
-    if not isinstance(found, list):
+    if not isinstance(found, (list, tuple)):
         raise TypeError
     if found and all(isinstance(one, Mapping) and isinstance(one.get("id"), int) for one in found):
         return _in_order({one["id"]: _one(one) for one in found}, len(found))
@@ -110,10 +130,10 @@ def _from_json(found: Any) -> list[str]:
 
 def _one(name: Any) -> str:
     """One name: text, or the last text of a list such as ["n01440764", "tench"]."""
-    if isinstance(name, list) and name:
+    if isinstance(name, (list, tuple)) and name:
         name = name[-1]
-    if isinstance(name, Mapping) and isinstance(name.get("name"), str):
-        name = name["name"]
+    if isinstance(name, Mapping):
+        name = next((name[key] for key in ("name", "label", "class") if isinstance(name.get(key), str)), None)
     if not isinstance(name, str):
         raise TypeError
     return name.strip()
@@ -148,12 +168,22 @@ def _from_lines(text: str) -> list[str]:
 
 
 def _from_columns(rows: list[list[str]]) -> list[str]:
-    """Names from rows of a number and a name in either order, with or without a heading; [] if they are not
-    such."""
-    if not rows or any(len(row) != 2 for row in rows):
+    """Names from rows with a column of the numbers 0 to n and one of names, with or without a heading.
+
+    [] if they are not such. Of several columns beside the numbers the one that is called so has the names,
+    else the last.
+    """
+    if not rows or len({len(row) for row in rows}) != 1 or len(rows[0]) < 2:
         return []
-    for number, name in ((0, 1), (1, 0)):
-        body = rows if rows[0][number].isdecimal() else rows[1:]
-        if body and all(row[number].isdecimal() for row in body):
+    for body in (rows, rows[1:]):
+        heading = [cell.lower() for cell in rows[0]] if len(body) < len(rows) else []
+        for number in range(len(rows[0])):
+            if not body or not all(row[number].isdecimal() for row in body):
+                continue
+            others = [column for column in range(len(rows[0])) if column != number]
+            called = [column for column in others if heading and heading[column] in HEADINGS]
+            if heading and len(others) > 1 and heading[number] not in NUMBERS:
+                continue  # a number of something else, such as how many photos there are
+            name = (called or others)[0 if called else -1]
             return _in_order({int(row[number]): row[name] for row in body}, len(body))
     return []

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from resnet_demo.i18n import later
 from resnet_demo.networks.cards import Card, CheckpointError, is_card, read_bytes
 from resnet_demo.networks.checkpoint_files import read_checkpoint_file, refusal
-from resnet_demo.networks.checkpoints import MAX_BYTES, load_checkpoint, load_strictly
+from resnet_demo.networks.checkpoints import MAX_BYTES, load_checkpoint, load_strictly, not_plain
 from resnet_demo.networks.class_names import (
     LABELS_BESIDE,
     NAMES_BESIDE,
@@ -100,6 +101,12 @@ def recognize(
         CheckpointError: no family knows it, or a tensor is missing, extra, misshapen or not finite.
     """
     tensors, wrapper = unwrap(found, name)
+    for key, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_meta:
+            kind = "meta" if tensor.is_meta else str(tensor.layout).removeprefix("torch.")
+            raise not_plain(name, key, kind)
+    if any(tensor.ndim == 5 for tensor in tensors.values()):
+        raise refusal(name, later("a network for videos or volumes"), later("photos have two dimensions"))
     if sum(tensor.numel() for tensor in tensors.values()) > MAX_NUMBERS:
         raise CheckpointError(
             later(
@@ -209,7 +216,9 @@ def _names_around(path: Path, found: Any, hints: Mapping[str, Any]) -> list[tupl
     places: list[Any] = [hints]
     if isinstance(found, Mapping):
         places += [
-            found[key] for key in ("class_to_idx", "idx_to_class", "classes", "class_names") if key in found
+            found[key]
+            for key in ("class_to_idx", "idx_to_class", "classes", "class_names", "names", "meta")
+            if key in found
         ]
         hyper = found.get("hyper_parameters")
         places += [hyper] if isinstance(hyper, Mapping) else []

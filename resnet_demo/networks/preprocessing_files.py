@@ -53,6 +53,9 @@ def preprocessing_from(found: Mapping[str, Any], usual: Preprocessing) -> Prepro
         return _from_timm(found, usual)
     if "image_mean" in found or "do_resize" in found:
         return _from_transformers(found, usual)
+    if {"resize_size", "crop_size"} <= found.keys():  # as torchvision's transforms call it
+        crop, side = _first(found["crop_size"]), _first(found["resize_size"])
+        found = {"size": crop, "crop_share": crop / side, **found}
     fields = {
         key: found[key]
         for key in ("size", "resize", "mean", "std", "crop_share", "interpolation")
@@ -61,6 +64,11 @@ def preprocessing_from(found: Mapping[str, Any], usual: Preprocessing) -> Prepro
     if not fields:
         raise ValueError("none of its entries is known")
     return Preprocessing(**{**_usual(usual), **fields})
+
+
+def _first(size: Any) -> int:
+    """A size, or the one in a list of it."""
+    return int(size[0] if isinstance(size, list) else size)
 
 
 def _usual(usual: Preprocessing) -> dict[str, Any]:
@@ -109,6 +117,10 @@ def _from_transformers(found: Mapping[str, Any], usual: Preprocessing) -> Prepro
         mean, std = tuple(found.get("image_mean", usual.mean)), tuple(found.get("image_std", usual.std))
     if not found.get("do_rescale", True):
         raise ValueError("values of 0 to 255 are not offered")
+    if found.get("do_flip_channel_order") or found.get("rescale_offset"):
+        raise ValueError("blue before red, or an offset before the mean, is not offered")
+    scale = 255 * float(found.get("rescale_factor") or 1 / 255)  # 1 where values become 0 to 1
+    mean, std = tuple(m / scale for m in mean), tuple(s / scale for s in std)
     interpolation = PILLOW.get(found.get("resample", usual.interpolation), "bilinear")
     kinds = {"crop_share": share, "interpolation": interpolation}
     return Preprocessing(size, resize, mean, std, **kinds)  # type: ignore[arg-type]

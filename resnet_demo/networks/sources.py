@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
 from torch import nn
 
 from resnet_demo.i18n import later
-from resnet_demo.networks.cards import WEIGHTS, Card, CheckpointError, available_networks, is_card
+from resnet_demo.networks.cards import (
+    WEIGHTS,
+    Card,
+    CheckpointError,
+    available_networks,
+    checkpoint_at,
+    is_card,
+)
 from resnet_demo.networks.checkpoints import load_checkpoint
 from resnet_demo.networks.download import Progress, nothing
 from resnet_demo.networks.own_networks import OwnNetwork, load_own
@@ -26,13 +34,15 @@ def as_source(name: str, given: Source) -> Path | FieldNetwork | OwnNetwork:
     """
     if isinstance(given, FieldNetwork):
         return given
-    path = Path(given.path if isinstance(given, OwnNetwork) else given).expanduser()
+    path = checkpoint_at(Path(given.path if isinstance(given, OwnNetwork) else given).expanduser())
+    if path.is_dir():
+        raise CheckpointError(later("{file} is a directory, not a file.", file=path.name))
     if not path.is_file():
         raise CheckpointError(
             later("There is no file {file} in {folder}.", file=path.name, folder=str(path.absolute().parent))
         )
     if isinstance(given, OwnNetwork):
-        return given
+        return replace(given, path=path)
     ours = is_card(path.with_suffix(".json")) or (path.suffix == ".safetensors" and _is_named_by_hash(path))
     return path if ours else OwnNetwork(name, path)
 

@@ -38,6 +38,9 @@ MAX_NESTING = 5
 FIRST = re.compile(r"^(|.*[._])(layer1\.0\.conv1\.weight)$")
 FIRST_CHILDREN = re.compile(r"^(|.*\.)4\.0\.conv1\.weight$")  # Sequential(*resnet.children())
 FIRST_TRANSFORMERS = re.compile(r"^(|.*\.)encoder\.stages\.0\.layers\.0\.layer\.0\.convolution\.weight$")
+FIRST_NUMBERED = re.compile(
+    r"^(|.*\.)conv2_x\.0\.residual_function\.0\.weight$"
+)  # the paper's names of stages
 CHILDREN = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 STRAY = re.compile(r"(conv|stem|stage|transition)\w*\.")  # more convolutions beside stem and blocks
 BODY = re.compile(r"^(conv1|bn1|maxpool|layer\d+)\.")
@@ -145,6 +148,7 @@ def find_body(tensors: Mapping[str, Tensor], name: str = "") -> Body | None:
         (FIRST, _from_torchvision),
         (FIRST_TRANSFORMERS, _from_transformers),
         (FIRST_CHILDREN, _from_children),
+        (FIRST_NUMBERED, _from_numbered),
     )
     for first, rename in kinds:
         prefixes = [match.group(1) for key in tensors if (match := first.match(key))]
@@ -184,6 +188,19 @@ def _from_children(key: str) -> str | None:
     """Names of ``Sequential(*list(resnet.children())[:-1])``."""
     first, _, rest = key.partition(".")
     return f"{CHILDREN[first]}.{rest}" if first in CHILDREN else None
+
+
+def _from_numbered(key: str) -> str | None:
+    """Names of CIFAR code that calls stages conv2_x to conv5_x, as the paper's table does."""
+    layers = {"0": "conv1", "1": "bn1", "3": "conv2", "4": "bn2", "6": "conv3", "7": "bn3"}
+    if match := re.match(r"^conv1\.([01])\.(.+)$", key):
+        return f"{layers[match[1]]}.{match[2]}"
+    block = r"^conv([2-9])_x\.(\d+)\."
+    if match := re.match(block + r"residual_function\.([013467])\.(.+)$", key):
+        return f"layer{int(match[1]) - 1}.{match[2]}.{layers[match[3]]}.{match[4]}"
+    if match := re.match(block + r"shortcut\.(.+)$", key):
+        return f"layer{int(match[1]) - 1}.{match[2]}.downsample.{match[3]}"
+    return None
 
 
 def _from_transformers(key: str) -> str | None:

@@ -20,6 +20,10 @@ from resnet_demo.networks.resnet_variants import StageConfig, VariantConfig, Var
 from resnet_demo.networks.state_dicts import Body, find_body
 
 HEADS = re.compile(r"(^|[._])(fc|linear|classifier|head|last_linear|output|out)\d*(\.|$)")  # asked first
+# trained beside the network and thrown away, such as by contrastive learning: no answer comes out of them
+NO_HEADS = re.compile(
+    r"(^|[._])(proj(ection|ector)?|prototypes|predictor|contrast\w*|decoder)(_?head)?\d*(\.|$)"
+)
 ANTIALIASED = re.compile(r"res(net|next)(blur|aa)\d+")  # timm's names of networks with pools for strides
 ANTIALIAS: Mapping[str, Literal["blur", "average"]] = {"blur": "blur", "aa": "average"}
 Shapes = Mapping[str, tuple[int, ...]]
@@ -212,7 +216,7 @@ def _read_head(
         )
         if not layers and gives == 2 * channels:
             width, concat = gives, True
-        if gives != width or weight is None:
+        if gives != width or weight is None or NO_HEADS.search(module):
             left += [
                 f"{module}.{kind}" if module else kind for kind in parts if kind != "num_batches_tracked"
             ]

@@ -25,6 +25,7 @@ from resnet_demo.page.faults import as_told
 
 TEXTS = ("label", "value", "placeholder", "choices", "info")  # of a component, what may be said
 PAGES = ("/", "/config")
+MANIFEST = b'<link rel="manifest" href="/', b'<link rel="manifest" href="'
 STATIC = Path(__file__).resolve().parents[1]
 # one literal, or several with + between them
 SAID = re.compile(r"\bsay\(\s*'((?:[^'\\]|\\.|'\s*\+\s*')*)'(?!\s*\+)")
@@ -140,12 +141,15 @@ class Interpreter:
         language = choose(asked, accepted)
         as_is = language == ENGLISH == choose(None, accepted)
         with speaking(language):
-            await self.app(scope, receive, send if as_is else marked(send, language))
+            await self.app(scope, receive, marked(send, None if as_is else language))
 
 
-def marked(send: Send, language: str) -> Send:
-    """``send`` for a page of HTML, which is told its language before it leaves; anything else passes
-    unchanged."""
+def marked(send: Send, language: str | None) -> Send:
+    """``send`` for a page of HTML, which is told its language, if one is given, before it leaves.
+
+    Gradio's link to the manifest is made relative, as its others are, or it would lead nowhere below a
+    path of a proxy. Anything but a page passes unchanged.
+    """
     start: list[Message] = []
     body = bytearray()
 
@@ -157,7 +161,8 @@ def marked(send: Send, language: str) -> Send:
         if message.get("more_body"):
             return
         page = bytes(body)
-        if b"<head>" in page[:1000]:
+        page = page.replace(*MANIFEST, 1)
+        if language is not None and b"<head>" in page[:1000]:
             tag = language.encode()
             page = page.replace(b'lang="en"', b'lang="' + tag + b'"', 1)
             follow = b'<script>Object.defineProperty(navigator, "language", { value: "%b" });</script>' % tag

@@ -104,6 +104,7 @@ class Page:
     ) -> None:
         self.engine = engine
         self.menu = tuple(menu)
+        self.guests: dict[str, MenuEntry] = {}  # networks that are on one visitor's menu only
         self.runs = runs
         self.limits = limits
         self.style = style
@@ -121,7 +122,8 @@ class Page:
 
     def entry(self, network: str | None) -> MenuEntry:
         """The menu's entry of a network."""
-        return next((e for e in self.menu if e.name == network), MenuEntry(network or "", "", 5))
+        found = next((entry for entry in self.menu if entry.name == network), None)
+        return found or self.guests.get(network or "") or MenuEntry(network or "", "", 5)
 
     def empty_visit(self) -> Visit:
         """A page that has just been opened."""

@@ -3,10 +3,13 @@ sentence."""
 
 from __future__ import annotations
 
+import bz2
 import io
 import json
+import lzma
 import os
 import pickle
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +20,7 @@ import pytest
 import torch
 from conftest import lively
 from example_networks import field
+from owners import preactivated
 from safetensors.torch import save_file
 from torch import nn
 
@@ -139,7 +143,7 @@ def test_damaged_pickles_are_told_apart(zipped: bool, tmp_path: Path) -> None:
     data = whole.read_bytes()
     for share in (0, 1, 100, len(data) // 2, len(data) - 1):
         cut.write_bytes(data[:share])
-        with pytest.raises(CheckpointError, match=r"cut\.pth is (damaged|in PyTorch)") as caught:
+        with pytest.raises(CheckpointError, match=r"cut\.pth is (damaged|empty|in PyTorch)") as caught:
             load_own(OwnNetwork("cut", cut, allow_pickle=True))
         assert str(caught.value).endswith(".")
     torch.save([1, 2], cut, _use_new_zipfile_serialization=zipped)
@@ -211,6 +215,31 @@ def saved(thing: object, **how: bool) -> bytes:
     return target.getvalue()
 
 
+def exported() -> bytes:
+    target = io.BytesIO()
+    torch.export.save(torch.export.export(nn.Conv2d(3, 4, 3), (torch.zeros(1, 3, 8, 8),)), target)
+    return target.getvalue()
+
+
+def tape() -> bytes:
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as archive_file:
+        archive_file.addfile(tarfile.TarInfo("model.pth"))
+    return target.getvalue()
+
+
+def volumes() -> dict[str, torch.Tensor]:
+    return {k: v.unsqueeze(2) if v.ndim == 4 else v for k, v in small_state().items()}
+
+
+def quantised() -> dict[str, torch.Tensor]:
+    return {k: v.mul(10).to(torch.int8) if v.ndim == 4 else v for k, v in small_state().items()}
+
+
+def pair(*prefixes: str) -> dict[str, torch.Tensor]:
+    return {prefix + key: tensor for prefix in prefixes for key, tensor in small_state().items()}
+
+
 FOREIGN: list[tuple[str, Callable[[], bytes], str]] = [
     ("model.onnx", lambda: b"\x08\x07\x12\x07pytorch", "an ONNX model: save model.state_dict"),
     ("model.h5", lambda: b"\x89HDF\r\n\x1a\n" + b"\0" * 100, "a Keras or HDF5 file"),
@@ -241,6 +270,35 @@ FOREIGN: list[tuple[str, Callable[[], bytes], str]] = [
     ("model.pth", lambda: saved({"model": field("BasicBlock", (1, 1, 1, 1))}), "a whole pickled model"),
     ("model.safetensors", lambda: saved(small_state()), "rename it to .pth"),
     ("model.safetensors.index.json", lambda: b"{}", "in several files: save it as one"),
+    ("empty.pth", lambda: b"", "is empty"),
+    ("model.pkl", lambda: pickle.dumps(small_state()), "a pickle that torch.save did not write"),
+    ("model.pdparams", lambda: pickle.dumps({"w": [1.0]}), "a pickle that torch.save did not write"),
+    ("model.pt2", exported, "a program of torch.export: save model.state_dict"),
+    ("model.pt", exported, "a program of torch.export: save model.state_dict"),
+    ("model.mlmodel", lambda: b"\x08\x01\x12\x00", "a model of another program"),
+    ("flax_model.msgpack", lambda: b"\x82\xa6params\x80", "a model of another program"),
+    ("model.ckpt.index", lambda: bytes(50), "a model of another program"),
+    ("model.tar", tape, "a compressed archive: unpack it first"),
+    ("model.7z", lambda: b"7z\xbc\xaf\x27\x1c" + bytes(20), "a compressed archive: unpack it first"),
+    ("model.rar", lambda: b"Rar!\x1a\x07\x01\0" + bytes(20), "a compressed archive: unpack it first"),
+    ("model.xz", lambda: lzma.compress(b"x"), "a compressed archive: unpack it first"),
+    ("model.bz2", lambda: bz2.compress(b"x"), "a compressed archive: unpack it first"),
+    ("video.pth", lambda: saved(volumes()), "a network for videos or volumes: photos have two"),
+    ("int8.pth", lambda: saved(quantised()), "conv1.weight as int8, not as floating-point"),
+    (
+        "sparse.pth",
+        lambda: saved({**small_state(), "fc.weight": torch.eye(4, 512).to_sparse()}),
+        "as sparse_coo",
+    ),
+    ("meta.pth", lambda: saved({k: v.to("meta") for k, v in small_state().items()}), "as meta, not as"),
+    ("pair.pth", lambda: saved((small_state(), 3)), "holds no state dict"),
+    (
+        "moco.pth",
+        lambda: saved(pair("encoder_q.", "encoder_k.")),
+        "several networks ('encoder_k.', 'encoder_q.')",
+    ),
+    ("preact.pth", lambda: saved(preactivated()), "a pre-activation network"),
+    ("distilled.pth", lambda: saved(pair("student.", "teacher.")), "several networks"),
     ("model-00001-of-00002.safetensors", lambda: b"", "in several files: save it as one"),
     ("model.pth", lambda: b"\x93NUMPY\x01\0", "a NumPy array"),
     ("model.txt", lambda: b"hello", "damaged, or neither safetensors nor"),
@@ -264,3 +322,22 @@ def test_other_files_are_called_what_they_are(
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is a directory, not a file"):
         load_own(OwnNetwork("folder", tmp_path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+def test_what_would_never_end_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "mine.pth")
+    for path in (tmp_path / "mine.pth", Path("/dev/zero")):
+        with pytest.raises(CheckpointError, match="is a pipe or a device, not a file"):
+            load_own(OwnNetwork("mine", path, allow_pickle=True))
+
+
+def test_links_are_followed_and_broken_ones_named(tmp_path: Path) -> None:
+    save_file(small_state(), tmp_path / "real.safetensors")
+    (tmp_path / "mine.safetensors").symlink_to(tmp_path / "real.safetensors")
+    assert load_own(OwnNetwork("mine", tmp_path / "mine.safetensors"))[1].blocks == 4
+    for to in ("none.safetensors", "round.safetensors"):  # the second leads to itself
+        (tmp_path / "round.safetensors").unlink(missing_ok=True)
+        (tmp_path / "round.safetensors").symlink_to(tmp_path / to)
+        with pytest.raises(CheckpointError, match=r"round\.safetensors (is missing|could not be read)"):
+            load_own(OwnNetwork("mine", tmp_path / "round.safetensors"))

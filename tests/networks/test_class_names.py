@@ -70,6 +70,36 @@ FORMS: list[tuple[str, bytes, tuple[str, ...]]] = [
     ("CSV with a heading", b"id,name\n0,ant\n1,bee\n2,cat\n3,dog\n", NAMES),
     ("CSV with semicolons, out of order", b"id;name\n1;goldfish\n0;tench\n", TWO),
     ("CSV with tabs", b"0\ttench\n1\tgoldfish\n", TWO),
+    ("CSV of three columns", b"index,synset,name\n0,n01440764,tench\n1,n01443537,goldfish\n", TWO),
+    ("CSV of three columns, the name first", b"name;id;count\ntench;0;500\ngoldfish;1;500\n", TWO),
+    ("CSV of three columns without a heading", b"0,n01440764,tench\n1,n01443537,goldfish\n", TWO),
+    ("CSV of pandas, with its own numbers", b",class\n0,tench\n1,goldfish\n", TWO),
+    ("TSV with a heading", b"class_id\tclass_name\n1\tgoldfish\n0\ttench\n", TWO),
+    (
+        "lines with a comma each",
+        b"tench, freshwater\ngoldfish, pond\n",
+        ("tench, freshwater", "goldfish, pond"),
+    ),
+    ("YAML list", b"- ant\n- bee\n- cat\n- dog\n", NAMES),
+    ("YAML with a remark", b"# of the garden\n- ant\n- bee\n- cat\n- dog\n", NAMES),
+    (
+        "YAML of Ultralytics",
+        b"path: ../data\ntrain: images\nnames:\n  0: ant\n  1: bee\n  2: cat\n  3: dog\n",
+        NAMES,
+    ),
+    ("YAML of Ultralytics, in one line", b"nc: 4\nnames: ['ant', 'bee', 'cat', 'dog']\n", NAMES),
+    ("YAML of names and numbers", b"classes:\n  ant: 0\n  bee: 1\n  cat: 2\n  dog: 3\n", NAMES),
+    ("JSON lines", b'{"id": 1, "name": "goldfish"}\n{"id": 0, "name": "tench"}\n', TWO),
+    ("JSON lines of labels", b'{"label": "tench"}\n{"label": "goldfish"}\n', TWO),
+    (
+        "lists in a list",
+        as_json([["tench", "Tinca tinca"], ["goldfish", "Carassius auratus"]]),
+        ("Tinca tinca", "Carassius auratus"),
+    ),
+    ("id2label out of order, as text", as_json({"id2label": {"1": "goldfish", "0": "tench"}}), TWO),
+    ("class_to_idx", as_json({"class_to_idx": {"goldfish": 1, "tench": 0}}), TWO),
+    ("two classes of one name, as ImageNet has", as_json(["crane", "crane"]), ("crane", "crane")),
+    ("a name with a colon", b"fish: tench\nfish: goldfish\n", ("fish: tench", "fish: goldfish")),
     ("CSV with quotes", b'0,"tench, Tinca tinca"\n1,"ray"\n', ("tench, Tinca tinca", "ray")),
 ]
 
@@ -87,6 +117,10 @@ NO_FORMS: list[tuple[str, bytes]] = [
     ("a name of a thousand letters", as_json(["a" * 1000])),
     ("a picture", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
     ("deeply nested", b"[" * 100_000),
+    ("id2label with a gap", as_json({"id2label": {"0": "ant", "3": "bee"}})),
+    ("YAML without names", b"nc: 3\nnames:\n"),
+    ("YAML that makes objects", b"- !!python/object/apply:os.system ['true']\n"),
+    ("half a YAML", b"names: [ant, bee\n"),
     ("something else", as_json({"width": "3", "height": "4"})),
 ]
 
@@ -139,6 +173,9 @@ def test_names_that_lie_beside(
 INSIDE: list[tuple[str, Callable[[], dict[str, Any]]]] = [
     ("class_to_idx", lambda: {"class_to_idx": {n: i for i, n in enumerate(NAMES)}}),
     ("classes", lambda: {"classes": list(NAMES)}),
+    ("OpenMMLab's meta", lambda: {"meta": {"CLASSES": NAMES, "epoch": 3}}),
+    ("OpenMMLab's meta of today", lambda: {"meta": {"dataset_meta": {"classes": NAMES}}}),
+    ("names, numbered", lambda: {"names": dict(enumerate(NAMES))}),
     ("Lightning's hyper_parameters", lambda: {"hyper_parameters": {"lr": 0.1, "class_names": list(NAMES)}}),
 ]
 

@@ -110,6 +110,21 @@ FORMS: list[tuple[str, Any, dict[str, Any]]] = [
         {"resize": "squash", "crop_share": 1.0, "mean": HALF, "std": HALF},
     ),
     (
+        "transformers', values to 2 before the mean",
+        {"do_resize": True, "rescale_factor": 1 / 127.5, "image_mean": [1, 1, 1], "image_std": [1, 1, 1]},
+        {"mean": HALF, "std": HALF, "crop_share": 1.0},
+    ),
+    (
+        "torchvision's transforms",
+        {"crop_size": [224], "resize_size": [232], "mean": HALF, "std": HALF},
+        {"crop_share": 224 / 232, "mean": HALF, "std": HALF},
+    ),
+    (
+        "torchvision's transforms, as numbers",
+        {"crop_size": 288, "resize_size": 320},
+        {"size": 288, "crop_share": 0.9},
+    ),
+    (
         "transformers', not normalised",
         {"do_resize": True, "size": {"height": 64, "width": 64}, "do_normalize": False},
         {"size": 64, "resize": "squash", "crop_share": 1.0, "mean": (0, 0, 0), "std": (1, 1, 1)},
@@ -133,6 +148,8 @@ NO_FORMS: list[tuple[str, str]] = [
     ("a share of nothing", '{"crop_share": 0}'),
     ("a share of a word", '{"crop_share": "all"}'),
     ("values to 255", '{"do_resize": true, "do_rescale": false, "size": 224}'),
+    ("blue before red", '{"do_resize": true, "do_flip_channel_order": true}'),
+    ("an offset", '{"do_resize": true, "rescale_offset": true}'),
     ("a number of nothing", '{"size": null}'),
     ("deep", "[" * 100_000),
     ("a mean that is no list", '{"mean": 5}'),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import owners
 import pytest
 import torch
 import torch.nn.functional as F
@@ -288,6 +289,26 @@ LOADS: list[tuple[str, str, Callable[[], nn.Module], Callable[[State], Any], str
     ("CIFAR's ResNet-44, option B", "a.pth", lambda: cifar(44), plain, "3×3 stem"),
     ("CIFAR's ResNet-56, option B", "a.pth", lambda: cifar(56), plain, "3×3 stem"),
     ("CIFAR's ResNet-110, option A", "a.pth", lambda: cifar(110, "A"), plain, "pad with zeros"),
+    ("CIFAR-100's ResNet by the paper's names", "a.pth", owners.PaperNames, plain, "3×3 stem"),
+    ("of bottlenecks", "a.pth", lambda: owners.PaperNames(True), prefixed("module."), "3×3 stem"),
+    ("averaged by PyTorch", "a.pth", basic, owners.averaged, "1 tensors are no part"),
+    ("distributed twice, compiled", "a.pth", basic, prefixed("module.", "module.", "_orig_mod."), ""),
+    ("compiled inside Lightning", "a.ckpt", basic, prefixed("model.", "_orig_mod."), ""),
+    ("compiled twice", "a.pth", basic, prefixed("_orig_mod.", "module.", "_orig_mod."), ""),
+    ("DeepSpeed", "a.pth", basic, prefixed("_forward_module.", "model."), ""),
+    ("an EMA model by its name", "a.pth", basic, prefixed("ema_model."), ""),
+    ("a student of a distillation", "a.pth", basic, prefixed("student.", "backbone."), ""),
+    ("PEFT's base model", "a.safetensors", basic, prefixed("base_model.", "model."), ""),
+    ("the first of a Sequential", "a.pth", basic, prefixed("0."), ""),
+    ("half precision and bfloat16 mixed", "a.pth", basic, owners.mixed, ""),
+    ("channels_last", "a.pth", basic, owners.channels_last, ""),
+    ("parameters, not tensors", "a.pth", basic, owners.as_parameters, ""),
+    ("options of a script beside it", "last.pt", basic, owners.run_options, ""),
+    ("epoch, model, optimizer", "a.tar", basic, under("model", epoch=3, optimizer={"state": {}}), ""),
+    ("OpenMMLab", "epoch_100.pth", basic, owners.mmlab, ""),
+    ("VISSL", "a.torch", basic, owners.vissl, ""),
+    ("beside a projection", "a.pth", basic, owners.beside_projection, "tensors are no part"),
+    ("in capitals", "MODEL.SAFETENSORS", basic, plain, "as in torchvision"),
     ("the notebook's network", "a.safetensors", lambda: ResNet(3, widths=(4, 6, 8)), plain, ""),
 ]
 
@@ -305,14 +326,14 @@ def test_it_loads_and_answers_as_its_owners_code(
     model = lively(make())  # type: ignore[arg-type]
     path = tmp_path / file
     found = wrap({k: v.clone() for k, v in model.state_dict().items()})
-    if file.endswith(".safetensors"):
+    if file.lower().endswith(".safetensors"):
         save_file(found, path)
     else:
         torch.save(found, path)
-    low = any(t.dtype in (torch.float16, torch.bfloat16) for t in found.values() if isinstance(t, Tensor))
-    if low:
-        dtype = found[next(iter(found))].dtype
-        model = copy.deepcopy(model).to(dtype).float()
+    low = (torch.float16, torch.bfloat16)
+    if any(isinstance(t, Tensor) and t.dtype in low for t in found.values()):  # as its owner would read it
+        model = copy.deepcopy(model)
+        model.load_state_dict(found)
     engine = Engine({"mine": OwnNetwork("mine", path, allow_pickle=True)}, "cpu")
     run = engine.run(draw_photo(3, 300, 200))
     loaded = engine.network("mine")

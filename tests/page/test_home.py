@@ -115,6 +115,7 @@ def test_it_can_be_installed_as_an_app(two: tuple[App, App]) -> None:
     page = fetch(url + "/")[0].decode()
     link = re.search(r'<link rel="manifest" href="([^"]+)"', page)
     assert link
+    assert link[1] == "manifest.json"  # also below a path of a proxy
     where = urljoin(url + "/", link[1])  # addresses in it are relative to its own
     told, kind = fetch(where)
     assert kind == "application/manifest+json"

@@ -153,3 +153,29 @@ def test_the_papers_figure_is_moved_through_and_opens_a_network(page: Page) -> N
     expect(rows.first.locator(".train")).to_have_text(last)
     # this server has another menu: what it does not offer has no button
     expect(page.locator("#figure button")).to_have_count(0)
+
+
+def test_every_block_is_deleted_in_turn(page: Page) -> None:  # noqa: F811
+    opened(page, "deletion")
+    chart = page.locator("#deletion .deletion-chart svg")
+    if page.locator("#deletion .lead").count() == 0:  # none was measured of the weights that ship
+        expect(page.locator("#deletion")).to_contain_text("this was not measured")
+        return
+    expect(chart).to_have_count(1, timeout=WAIT)
+    for layers, blocks in (("56", 27), ("20", 9)):
+        choice = page.locator(f"#deletion input[value='{layers}']")
+        if choice.count():
+            choice.check()
+            counts = points(page, "#deletion .deletion-chart")
+            assert set(counts) == {blocks, 2} and counts.count(blocks) == counts.count(2)
+
+
+def test_the_gradient_has_three_acts_at_every_depth(page: Page) -> None:  # noqa: F811
+    opened(page, "acts")
+    for depth in (50, 5):
+        page.check(f"#acts input[value='{depth}']")
+        assert points(page, "#acts [data-act=with_norms]") == [depth + 1]
+        assert points(page, "#acts [data-act=residual]") == [depth + 1, depth + 1]
+        assert points(page, "#acts [data-trace=plain]") == [256]
+        assert points(page, "#acts [data-correlation]") == [16, 16, 16]
+    expect(page.locator("#acts .acts-row p:visible")).to_have_count(3)
