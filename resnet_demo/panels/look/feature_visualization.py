@@ -180,7 +180,7 @@ def features_html(visit: Visit) -> str:
         TEMPLATE,
         run=run,
         title=block_title(index),
-        channels=listed if sheets is not None else [],
+        channels=[channel for channel in listed if all(channel.faces)],
         names=[say(NAMES[stream]) for stream in STREAMS],
         steps=sheets.steps if sheets is not None else 0,
         count=block.shape[0],
