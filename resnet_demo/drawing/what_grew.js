@@ -1,7 +1,7 @@
 // Networks that were just trained, a line each, with a button for every panel that looks into them.
 import { say } from '../page/shared.js';
 
-// networks: [[kind, name, class of its key]]; `look(kind, panel)` hears which is to be looked into, and where.
+// networks: [[kind, name, class of its key]]; `look(kind, panel)` hears which is to be looked into and where.
 export function grownLines(networks, look) {
   return networks.map(([kind, name, key]) => {
     const line = document.createElement('div');

@@ -198,6 +198,14 @@ def _pixels(model: nn.Module, card: Card, x: Tensor, progress: Progress) -> tupl
     return tuple(found)
 
 
+def _letters(model: nn.Module, card: Card, x: Tensor, progress: Progress) -> NDArray[np.float32]:
+    with torch.no_grad():
+        index = explained_logit(model(x))
+    own, biases = pixel_attribution.full_gradient(model, x, index)
+    found: NDArray[np.float32] = (own + biases).sum(0).float().numpy()
+    return found
+
+
 def _map(
     method: str, model: nn.Module, x: Tensor, index: int, steps: int, progress: Progress
 ) -> NDArray[np.float32]:
@@ -252,4 +260,5 @@ QUESTIONS: dict[str, Question] = {
     "pixels": Question(_pixels),
     "refinement": Question(_refinement),
     "feature_visualization": Question(_feature_visualization),
+    "letters": Question(_letters),
 }

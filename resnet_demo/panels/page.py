@@ -13,7 +13,7 @@ from gradio.context import LocalContext
 from resnet_demo.drawing.answer import answer_html, status_html
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import View
-from resnet_demo.i18n import later, say
+from resnet_demo.i18n import languages, later, say, speaking
 from resnet_demo.inference.interface import Limits, Photo, PhotoEngine
 from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.run_cache import KeptRuns
@@ -30,6 +30,15 @@ GONE = later("The maps of this photo were put away to make room; give the page t
 RESTARTED = later(
     "The demo was started again since you gave it a photo; give it the photo once more."  # as in page.js
 )
+
+
+def shown_names(menu: Sequence[MenuEntry]) -> dict[str, str]:
+    """How the menu shows a network, in every language -> its name: scripts read the first."""
+    found: dict[str, str] = {}
+    for language in languages():
+        with speaking(language):
+            found |= {entry.shown: entry.name for entry in menu}
+    return found
 
 
 def session() -> str | None:
