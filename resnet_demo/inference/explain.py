@@ -39,6 +39,7 @@ from resnet_demo.networks.residual_blocks import residual_blocks
 from resnet_demo.records import Gate, Run
 
 KEPT = 2  # copies
+NO_PICTURE = later("This question is about pictures, and this network reads texts.")
 MOST_STEPS = 256  # of gradient ascent
 MOST_SIDE = 112  # pixels of a picture that excites: larger ones take seconds a step
 RANDOM_STEPS = 16  # of integrated gradients, for the map of random weights, whose sum nobody needs
@@ -97,10 +98,12 @@ class Question:
         ask: given the model, its card, the photo (1, C, H, W), whom to tell of progress, and the options by
         name.
         double: whether the model and the photo are in float64.
+        pictures: whether it is about pictures alone, and not about texts.
     """
 
     ask: Callable[..., Any]
     double: bool = False
+    pictures: bool = False
 
 
 def explain(
@@ -117,6 +120,8 @@ def explain(
     with networks.turn(run.network) as network:
         if not network.card.classes:
             raise EngineError(later("This network has no last layer, so there is no answer to explain."))
+        if asked.pictures and network.card.preprocessing.characters:
+            raise EngineError(NO_PICTURE)
         x = to_tensor(run.photo, network.card.preprocessing).contiguous()
         model = network.model
         if asked.double:
@@ -256,9 +261,9 @@ def _feature_visualization(
 
 QUESTIONS: dict[str, Question] = {
     "paths": Question(_paths, double=True),
-    "attack": Question(_attack),
-    "pixels": Question(_pixels),
+    "attack": Question(_attack, pictures=True),
+    "pixels": Question(_pixels, pictures=True),
     "refinement": Question(_refinement),
-    "feature_visualization": Question(_feature_visualization),
+    "feature_visualization": Question(_feature_visualization, pictures=True),
     "letters": Question(_letters),
 }

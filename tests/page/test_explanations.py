@@ -147,3 +147,17 @@ def test_a_picture_is_made_while_the_visitor_watches(page: Page, tmp_path: Path)
     expect(live).to_contain_text("A picture that excites, not a meaning.")
     picture = page.locator("#feature-live img")
     assert picture.evaluate("img => img.complete && img.naturalWidth") == 112
+
+
+def test_a_study_can_be_stopped_and_begun_again(page: Page, tmp_path: Path) -> None:
+    answered(page, tmp_path, 9)
+    open_panel(page, "Pixels")
+    stop = page.locator("#tab-pixels .study-stop, [id*=pixels] .study-stop, .study-stop").locator(
+        "visible=true"
+    )
+    expect(stop.first).to_be_visible(timeout=WAIT)
+    stop.first.click()
+    expect(page.locator("#pixels")).to_contain_text("Stopped. Open the panel again to go on.", timeout=WAIT)
+    open_panel(page, "Attack")
+    open_panel(page, "Pixels")
+    expect(page.locator("#pixels .attributions section")).to_have_count(3, timeout=WAIT)

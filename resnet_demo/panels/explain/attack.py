@@ -11,6 +11,7 @@ from gradio.components.base import Component
 from numpy.typing import NDArray
 
 from resnet_demo.drawing import feature_maps
+from resnet_demo.drawing.letters import letters_of, no_picture_html
 from resnet_demo.drawing.line_chart import Series, line_chart
 from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import Attack
@@ -65,6 +66,8 @@ own gradient find a change of at most ε in every pixel; noise of the same lengt
     def study(self, visit: Visit, progress: Callable[[float], None]) -> Values:
         if visit.run is None:
             return {}
+        if letters_of(visit.run) is not None:
+            return {self.drawing: no_picture_html()}
         found = self.attacked(visit.run, float(visit.values[self.epsilon] or 0), progress)
         return {self.drawing: attack_html(found, visit.run)}
 

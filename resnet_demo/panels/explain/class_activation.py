@@ -21,8 +21,8 @@ from resnet_demo.analysis.deletion_insertion import (
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.feature_sheets import face
 from resnet_demo.drawing.formatting import significant
-from resnet_demo.drawing.line_chart import Series, line_chart
 from resnet_demo.drawing.letters import letters_html, letters_of, stretched, strips_of
+from resnet_demo.drawing.line_chart import Series, line_chart
 from resnet_demo.drawing.pictures import picture_url
 from resnet_demo.drawing.signed_maps import one_logit, sides_of
 from resnet_demo.drawing.templates import fill
@@ -72,7 +72,7 @@ exactly: every place of the picture has a share, and so has every channel. The s
     def study(self, visit: Visit, progress: Callable[[float], None]) -> Values:
         if visit.run is None:
             return {}
-        if visit.run.activation is None:
+        if visit.run.activation is None or letters_of(visit.run) is not None:
             return {self.faithfulness: ""}
         curves = deletion_and_insertion(self.page.engine.get(), visit.run, progress)
         return {self.faithfulness: faithfulness_html(curves, visit.run)}
@@ -101,9 +101,10 @@ exactly: every place of the picture has a share, and so has every channel. The s
             """Is the class activation map faithful? How sure the network stays while what the map marks is
             erased (deletion) or put back (insertion) in 36 steps, beside the map's places in random order;
             area below each curve."""
-            if run.activation is None:
+            if run.activation is None or letters_of(run) is not None:
                 raise gr.Error(
-                    "This network does not end in a pool and a linear layer.", print_exception=False
+                    "This network takes no pictures, or does not end in a pool and a linear layer.",
+                    print_exception=False,
                 )
             curves = deletion_and_insertion(engine.get(), run)
             names = ("deletion", "insertion", "random_deletion", "random_insertion")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from resnet_demo.drawing import feature_maps
+from resnet_demo.drawing.letters import letters_of, no_picture_html
 from resnet_demo.drawing.signed_maps import sides_of, signed_picture, summed
 from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import PixelAttribution
@@ -62,6 +63,8 @@ map that looks the same there says nothing of what was learned
     def study(self, visit: Visit, progress: Callable[[float], None]) -> Values:
         if visit.run is None:
             return {}
+        if letters_of(visit.run) is not None:
+            return {self.drawing: no_picture_html()}
         found = self.page.engine.get().explain("pixels", visit.run, progress=progress)
         return {self.drawing: pixels_html(found, visit.run)}
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from resnet_demo.drawing import feature_maps
+from resnet_demo.drawing.letters import letters_of, no_picture_html
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.signed_maps import signed_picture
 from resnet_demo.drawing.templates import fill
@@ -42,6 +43,8 @@ href="https://arxiv.org/abs/1311.2901" target="_blank" rel="noreferrer">Zeiler a
         self.seats = threading.BoundedSemaphore(page.limits.frames)
 
     def render(self, visit: Visit) -> str:
+        if visit.run is not None and letters_of(visit.run) is not None:
+            return no_picture_html()
         return touch_html(visit.run)
 
     def server_functions(self) -> Iterable[Callable[[Any], Json]]:

@@ -13,6 +13,7 @@ from gradio.components.base import Component
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.feature_sheets import STREAMS, face, sheets_of
 from resnet_demo.drawing.formatting import block_title
+from resnet_demo.drawing.letters import letters_of, no_picture_html
 from resnet_demo.drawing.streams import choose_channels
 from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import FeatureVisualization
@@ -72,6 +73,8 @@ block answers to it as strongly as possible: its branch, its shortcut, or their 
         self.api_channel = gr.Number(0, visible=False, label="channel")
 
     def render(self, visit: Visit) -> str:
+        if visit.run is not None and letters_of(visit.run) is not None:
+            return no_picture_html()
         return features_html(visit)
 
     def connect(self, page: Page) -> None:
