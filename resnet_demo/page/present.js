@@ -27,13 +27,14 @@ function black() {
 
 function keys(event) {
   if (typing(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
-  const told = root.classList.contains('telling'); // the story has the arrows
+  const told = root.classList.contains('telling'); // then the story has the arrows
+  const free = !told && !event.target.closest?.('[role=tab], .tile, input');
   const chapter = document.querySelectorAll('#chapters [data-chapter]')[Number(event.key) - 1];
   if (event.key.toLowerCase() === 'b') black();
   else if (event.key.toLowerCase() === 's') toggleStory();
   else if (chapter) openChapter(chapter.dataset.chapter);
-  else if (event.key === 'ArrowRight' && !told && !event.target.closest('[role=tab], .tile, input')) stepBlock(1);
-  else if (event.key === 'ArrowLeft' && !told && !event.target.closest('[role=tab], .tile, input')) stepBlock(-1);
+  else if (event.key === 'ArrowRight' && free) stepBlock(1);
+  else if (event.key === 'ArrowLeft' && free) stepBlock(-1);
   else return;
   event.preventDefault();
 }
