@@ -4,11 +4,11 @@
 const PROPERTIES = [
   'display', 'position', 'box-sizing', 'width', 'height', 'min-width', 'min-height', 'max-width',
   'margin', 'padding', 'border', 'border-radius', 'background-color', 'background-image',
-  'background-size', 'background-position', 'color', 'font', 'text-align', 'white-space', 'line-
-  height', 'opacity', 'flex', 'flex-wrap', 'grid-template-columns', 'gap', 'grid-column', 'grid-
-  row', 'align-items', 'justify-content', 'inset', 'transform', 'overflow', 'image-rendering',
-  'fill', 'stroke', 'stroke-width', 'stroke-dasharray', 'box-shadow', 'aspect-ratio', 'object-
-  fit', 'text-anchor', 'visibility', 'outline',
+  'background-size', 'background-position', 'color', 'font', 'text-align', 'white-space',
+  'line-height', 'opacity', 'flex', 'flex-wrap', 'grid-template-columns', 'gap', 'grid-column',
+  'grid-row', 'align-items', 'justify-content', 'inset', 'transform', 'overflow', 'image-rendering',
+  'fill', 'stroke', 'stroke-width', 'stroke-dasharray', 'box-shadow', 'aspect-ratio', 'object-fit',
+  'text-anchor', 'visibility', 'outline',
 ];
 
 const fetched = new Map();
