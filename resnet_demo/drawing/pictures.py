@@ -50,7 +50,7 @@ class PictureStore:
 
     def put(self, png: bytes) -> str:
         """Keep a picture; its name."""
-        name = hashlib.blake2b(png, digest_size=16, key=self._key).hexdigest()
+        name = hashlib.sha256(self._key + png).hexdigest()[:32]
         with self._lock:
             if name not in self._pictures:
                 self._bytes += len(png) + OVERHEAD
@@ -97,6 +97,11 @@ def kept_in(store: PictureStore | None) -> Iterator[None]:
         yield
     finally:
         _store.reset(token)
+
+
+def addressed() -> bool:
+    """Whether what is drawn now may name addresses of this server: it stays on the page."""
+    return _store.get() is not None
 
 
 def picture_url(png: bytes) -> str:

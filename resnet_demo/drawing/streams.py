@@ -3,14 +3,16 @@ only."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from markupsafe import escape
 from numpy.typing import NDArray
 
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.feature_maps import Order, Scope
+from resnet_demo.drawing.feature_sheets import face
 from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.pictures import picture_url
 from resnet_demo.drawing.templates import fill
@@ -91,25 +93,29 @@ def draw_sheets(
     """The four streams of one block as pictures, in the order of STREAMS."""
     sheets = []
     for field, *_, signed in STREAMS:
-        maps = getattr(block, field)[channels].astype(np.float32)
+        maps = getattr(block, field)[channels]
         tiles = feature_maps.quantise(maps, ends[0] if signed else ends[1], signed)
         colours = feature_maps.DIVERGING if signed else view.colours
         picture = picture_url(
             feature_maps.indexed_png(feature_maps.mosaic(tiles, columns_for(channels)), colours)
         )
-        sheets.append(Sheet(maps, colours, picture))
+        sheets.append(Sheet(feature_maps.widened(maps), colours, picture))
     return sheets
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One channel's map in the grid of a stream: how it is read out, its figures, its place on the sheet."""
+    """One channel's map in the grid of a stream: how it is read out, its figures, its place on the sheet.
+
+    All are escaped: the template takes them as they are, since sixty-four tiles take a millisecond otherwise.
+    """
 
     channel: int
     silent: bool
     words: str
     facts: str
     place: str
+    face: str = ""
 
 
 def streams_html(
@@ -137,9 +143,12 @@ def streams_html(
                 "sees": f"{sees.jump} {sees.low} {sees.high}" if sees else "",
                 "picture": sheet.picture,
                 "gradient": feature_maps.css_gradient(sheet.colours),
-                "tiles": _tiles(
-                    sheet.maps, channels, end, view, say(name), say(modality_named(run.modality).silent)
-                ),
+                "tiles": [
+                    replace(tile, face=face(run.network, block.name, field, tile.channel))
+                    for tile in _tiles(
+                        sheet.maps, channels, end, view, say(name), say(modality_named(run.modality).silent)
+                    )
+                ],
                 "ends": _ends(end, view, signed),
             }
         )
@@ -166,7 +175,7 @@ def _tiles(
         facts = [significant(value) for value in vars(stats).values()]
         facts.append(same or significant(float(ends[k])))  # in this order inside_block.js reads them
         found = silence if silent else say("from {low} to {high}", low=facts[0], high=facts[1])
-        words = say("{stream}, channel {channel}, {found}", stream=name, channel=channel, found=found)
+        words = escape(say("{stream}, channel {channel}, {found}", stream=name, channel=channel, found=found))
         tiles.append(Tile(channel, silent, words, "|".join(facts), f"{x:.3f}% {y:.3f}%"))
     return tiles
 

@@ -126,6 +126,7 @@ class Panel:
     title: ClassVar[Sentence]
     intro: ClassVar[Sentence | None] = None
     follows: ClassVar[frozenset[str]] = frozenset({"run"})  # or {"run", "view"}: what makes it draw again
+    takes_long: ClassVar[bool] = False  # whether its endpoints do, though it has no study
     address: ClassVar[tuple[Property, ...]] = ()  # what of it an address names
     tab: gr.Tab
     drawing: gr.HTML
