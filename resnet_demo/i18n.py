@@ -67,7 +67,19 @@ CLASSES = (  # names of classes that are translated; a thousand others are not
     later("horse"),
     later("ship"),
     later("truck"),
+    later("zero"),
+    later("one"),
+    later("two"),
+    later("three"),
+    later("four"),
+    later("five"),
+    later("six"),
+    later("seven"),
+    later("eight"),
+    later("nine"),
 )
+OWN_NAME = later("the name of this language")
+_names: dict[str, str] = {}  # of classes that a card calls by a code
 
 
 @cache
@@ -86,8 +98,8 @@ def catalogue(language: str) -> Mapping[str, str]:
 
 
 def name_of(language: str) -> str:
-    """What a language calls itself: a catalogue has it under "English"."""
-    return catalogue(language).get("English", "English")
+    """What a language calls itself."""
+    return catalogue(language).get(OWN_NAME, "English")
 
 
 def spoken() -> str:
@@ -132,8 +144,15 @@ def known(sentence: str) -> str:
     )
 
 
+def register_names(names: Mapping[str, str]) -> None:
+    """Say ``names`` of classes that cards call by a code: code -> sentence."""
+    _names.update(names)
+
+
 def label_of(name: str) -> str:
     """The name of a class as the page shows it."""
+    if name in _names:
+        return say(_names[name])
     return known(name) if name in CLASSES else name
 
 

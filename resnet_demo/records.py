@@ -66,6 +66,11 @@ class Preprocessing:
             RGB, one for a grey picture such as that of a sound.
         crop_share: share of the short side that "crop" keeps, 0.05..1: torchvision's 224 of 256 are 0.875.
         interpolation: how pixels are resized.
+        characters: for texts, the channels of the input in order, see ``inputs.alphabet``; ``size`` is then
+            how many letters are read at most, and mean and std say nothing.
+        highest: for sounds, the frequency in Hz where the last band of the picture ends, see
+            ``inputs.mel_spectrogram``.
+        step: for sounds, milliseconds from column to column.
         modality: what the picture is of, see ``modalities``; older cards call it "sense".
     """
 
@@ -76,14 +81,24 @@ class Preprocessing:
     modality: str = "photo"
     crop_share: float = 1.0
     interpolation: Interpolation = "bilinear"
+    characters: tuple[str, ...] = field(default=(), repr=False)
+    highest: float = 8000.0
+    step: float = 20.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(self.mean))  # JSON gives lists
+        object.__setattr__(self, "characters", tuple(self.characters))
+        if not all(isinstance(character, str) for character in self.characters):
+            raise TypeError("the characters of a card are text")
         object.__setattr__(self, "std", tuple(self.std))
         if not isinstance(self.size, int) or not 8 <= self.size <= MAX_SIZE:
             raise ValueError(f"the side of the input must be 8 to {MAX_SIZE} pixels, got {self.size!r:.20}")
         if self.resize not in get_args(ResizeMode) or self.interpolation not in get_args(Interpolation):
             raise ValueError(f"no way to resize: {self.resize!r:.20}, {self.interpolation!r:.20}")
+        if not 500 <= self.highest <= 8000:
+            raise ValueError(f"the highest frequency must lie in 500..8000 Hz, got {self.highest!r:.20}")
+        if not 5 <= self.step <= 20:
+            raise ValueError(f"the step of a sound must lie in 5..20 ms, got {self.step!r:.20}")
         if not 0.05 <= self.crop_share <= 1:
             raise ValueError(f"the share that is kept must lie in 0.05..1, got {self.crop_share!r:.20}")
         if not all(math.isfinite(number) for number in (*self.mean, *self.std)) or not all(
@@ -349,6 +364,10 @@ class Run:
             of the read-out after an earlier block; blocks of which neither is known are left out.
         fields: (block name, stream) -> receptive field.
         modality: what ``photo`` is a picture of.
+        familiarity: how much the photo is like those that the network has learned from, 0..1; None for a
+            network without such a score, or with a branch held back.
+        familiar: whether that is as much as for most of them; None with it.
+        axes: the units of its columns and rows, see ``modalities.Modality.axes``; "" for pixels.
     """
 
     network: str
@@ -366,3 +385,6 @@ class Run:
     contributions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
     modality: str = "photo"
+    familiarity: float | None = None
+    familiar: bool | None = None
+    axes: str = ""

@@ -65,7 +65,7 @@ def sentences() -> set[str]:
     files = [path for path in (ROOT / "resnet_demo").rglob("*.py") if path.stem != "i18n"]
     found = {sentence for path in files for sentence in literals(path)}
     found |= set(said_in_templates())
-    return found | set(said_by_scripts()) | {str(name) for name in words.CLASSES} | {"English"}
+    return found | set(said_by_scripts()) | {str(name) for name in words.CLASSES} | {str(words.OWN_NAME)}
 
 
 def placeholders(text: str) -> list[str]:

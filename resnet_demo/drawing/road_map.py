@@ -13,6 +13,7 @@ import numpy as np
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.formatting import shape_text, significant
 from resnet_demo.drawing.pictures import picture_url
+from resnet_demo.drawing.seen import THUMBNAIL_LETTERS, seen_html
 from resnet_demo.drawing.templates import fill
 from resnet_demo.modalities import modality_named
 from resnet_demo.records import Block, Gate, Run
@@ -54,6 +55,7 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, modality: 
     if run is None:
         empty = [Cell(i, _roads(3, 3, 3, 3)) for i in range(blocks)]
         return fill(TEMPLATE, run=None, cells=empty, deep=blocks > SHORT, modality=modality_named(modality))
+    kind = modality_named(run.modality)
     norms = [n for b in run.blocks for n in (b.residual_norm, b.shortcut_norm, b.output_norm)]
     largest = max(filter(np.isfinite, norms), default=1.0) or 1.0
     incoming = [run.blocks[0].shortcut_norm, *(block.output_norm for block in run.blocks)]
@@ -67,8 +69,9 @@ def roadmap_html(run: Run | None, selected: int = 0, blocks: int = 5, modality: 
         cells=cells,
         selected=selected,
         deep=len(cells) > SHORT,
-        modality=modality_named(run.modality),
-        photo=feature_maps.photo_url(run.photo),
+        modality=kind,
+        seen=seen_html(run, kind.as_seen, "thumb", "seen-photo", THUMBNAIL_LETTERS),
+        size=kind.measure(run.photo.shape),
         best=run.prediction.confidences[0],
         gates="_".join(
             f"{gate.residual:g}-{gate.shortcut:g}" for gate in run.gates

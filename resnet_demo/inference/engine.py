@@ -6,10 +6,11 @@ lock; what comes out, a ``Run``, belongs to one visitor alone.
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from resnet_demo.analysis.familiarity import load_familiarity
 from resnet_demo.analysis.gradient_flow import gradient_flow
 from resnet_demo.analysis.layer_summary import stages, trace_layers
 from resnet_demo.analysis.linear_probes import Probe, load_probes
@@ -48,6 +50,7 @@ from resnet_demo.inference.interface import (
     no_network,
 )
 from resnet_demo.inference.optimize import fold_norms, pack_weights
+from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import WEIGHTS, Card, CheckpointError, available_networks, read_card
 from resnet_demo.networks.download import DownloadError, Progress, nothing
 from resnet_demo.networks.sources import Source, as_source, load_source, networks_on_offer
@@ -56,6 +59,9 @@ from resnet_demo.records import Gate, Run
 log = logging.getLogger(__name__)
 
 NO_GPU = later("No GPU was free for this photo, so it ran on the CPU.")
+
+
+Lent = Callable[[], tuple[nn.Module, Card]]
 
 
 class Elsewhere(Protocol):
@@ -95,6 +101,7 @@ class Engine(PhotoEngine):
             raise EngineError(later("No network found: put a checkpoint and its card into weights/."))
         self._loaded: dict[str, LoadedNetwork] = {}
         self._loading = {name: threading.Lock() for name in self.networks}
+        self._lent: dict[str, Lent] = {}
         self._exact = ExactNetworks(self._read_exact)
 
     @property
@@ -118,10 +125,10 @@ class Engine(PhotoEngine):
             CheckpointError: its file is missing or unfit; the message names the reason.
         """
         name = name or self.default
-        if name not in self.networks:
+        if (loading := self._loading.get(name)) is None:
             raise no_network(name, self.networks)
         about_to_work()
-        with self._loading[name]:  # one at a time, but a download of one holds up no other
+        with loading:  # one at a time, but a download of one holds up no other
             if name not in self._loaded:
                 try:
                     self._loaded[name] = self._load(name, progress)
@@ -129,23 +136,42 @@ class Engine(PhotoEngine):
                     raise EngineError(*error.args) from error
             return self._loaded[name]
 
+    def lend(self, name: str, load: Lent) -> None:
+        """Offer a network for a while under a name that nobody can guess, to whoever was told it.
+
+        Args:
+            load: the network in eval mode on the CPU, a new one at every call, and its card.
+        """
+        self._lent[name] = load
+        self._loading[name] = threading.Lock()
+
+    def take_back(self, name: str) -> None:
+        """A lent network is gone; runs that are under way end well."""
+        if self._lent.pop(name, None) is not None:
+            self._loading.pop(name, None)
+            self._loaded.pop(name, None)
+
     def info(self, network: str | None = None, progress: Progress = nothing) -> NetworkInfo:
         """What a caller needs to know of a network; args and errors as ``network``."""
         return self.network(network, progress).info
 
     def _load(self, name: str, progress: Progress) -> LoadedNetwork:
         network = self.read(name, progress)
-        model, side = network.model, network.card.preprocessing.size
+        model, taken = network.model, network.card.preprocessing
+        modality = modality_named(taken.modality)
+        high, wide = modality.usual(taken)
         model.to(self.device)
         network.device = self.device
         channels = next(model.parameters()).shape[1]
-        example = torch.zeros(1, channels, side, side, device=self.device)
+        example = torch.zeros(1, channels, high, wide, device=self.device)
         network.trace = trace_layers(model, example)
+        if modality.fits is not None:  # inputs differ in size
+            network.outline = copy.deepcopy(model).to("meta")
         network.fields = receptive_fields(model, example)
         fold_norms(model)  # after the trace, which counts the norms' parameters
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.device.type == "cpu":
-            pack_weights(model, (1, channels, side, side))
+            pack_weights(model, (1, channels, high, wide))
         network.layers = stages(model)
         with torch.inference_mode():
             model(example)  # warms the device up
@@ -157,16 +183,20 @@ class Engine(PhotoEngine):
         Raises:
             DownloadError, CheckpointError: its weights cannot be fetched or read.
         """
-        source = self.networks[name]
+        lent = self._lent.get(name)
+        source = None if lent else self.networks[name]
         probes: Mapping[str, Probe] = {}
-        model, card = load_source(source, progress)
+        familiarity = None
+        model, card = lent() if lent else load_source(self.networks[name], progress)
         if isinstance(source, Path):
-            probes = load_probes(source)
+            probes, familiarity = load_probes(source), load_familiarity(source)
         model.eval().requires_grad_(False)
         # channels_last lets the CPU's and the GPU's faster convolutions be chosen
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         notice = joined(card.assumed)
-        return LoadedNetwork(name, model, card, torch.device("cpu"), notice=notice, probes=probes)
+        return LoadedNetwork(
+            name, model, card, torch.device("cpu"), notice=notice, probes=probes, familiarity=familiarity
+        )
 
     def _run_all(
         self,
@@ -180,6 +210,8 @@ class Engine(PhotoEngine):
         closed = () if all(gate.open for gate in gates) else gates
         net = self.network(network)
         pixels = [as_pixels(photo, net.info) for photo in photos]
+        if len({picture.shape for picture in pixels}) > 1:  # texts, of different lengths
+            return [self._run_all([picture], network, gates, keep, here)[0] for picture in pixels]
         x = to_tensor(np.stack(pixels) if len(pixels) > 1 else pixels[0], net.card.preprocessing)
         prepare = (time.perf_counter() - started) * 1e3 / len(pixels)
         shares = None if here else self._away("pass", net, x, closed, keep)
@@ -251,6 +283,10 @@ class Engine(PhotoEngine):
             EngineError: the depth is out of range.
         """
         x = to_tensor(run.photo, self.network(run.network).card.preprocessing)
+        if x.shape[1] not in (1, 3):
+            raise EngineError(
+                later("Fresh networks take pictures of one or three channels, and a text has more.")
+            )
         try:
             # the fresh networks take three channels; a grey picture is given to each
             return gradient_flow(x.expand(-1, 3, -1, -1), depth, norms, progress=progress)

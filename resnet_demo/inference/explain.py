@@ -176,6 +176,14 @@ def _pixels(model: nn.Module, card: Card, x: Tensor, progress: Progress) -> tupl
     return tuple(found)
 
 
+def _letters(model: nn.Module, card: Card, x: Tensor, progress: Progress) -> NDArray[np.float32]:
+    with torch.no_grad():
+        index = explained_logit(model(x))
+    own, biases = pixel_attribution.full_gradient(model, x, index)
+    found: NDArray[np.float32] = (own + biases).sum(0).float().numpy()
+    return found
+
+
 def _map(method: str, model: nn.Module, x: Tensor, index: int) -> NDArray[np.float32]:
     if method == "gradient × input":
         found = pixel_attribution.gradient_x_input(model, x, index)
@@ -202,4 +210,5 @@ QUESTIONS: dict[str, Question] = {
     "attack": Question(_attack),
     "pixels": Question(_pixels),
     "refinement": Question(_refinement),
+    "letters": Question(_letters),
 }

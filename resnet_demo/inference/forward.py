@@ -21,13 +21,16 @@ from resnet_demo.analysis.ablation import ablate
 from resnet_demo.analysis.block_stats import record_blocks, to_records
 from resnet_demo.analysis.capture import residual_blocks
 from resnet_demo.analysis.class_activation import class_activation
+from resnet_demo.analysis.familiarity import Familiarity
 from resnet_demo.analysis.gating import gated
-from resnet_demo.analysis.layer_summary import stages, time_layers, with_times
+from resnet_demo.analysis.layer_summary import stages, time_layers, trace_layers, with_times
 from resnet_demo.analysis.linear_probes import Probe, read_outs
 from resnet_demo.i18n import joined, later
 from resnet_demo.inference.batching import Batcher, StillBusyError
 from resnet_demo.inference.devices import device_name
 from resnet_demo.inference.interface import BUSY, FAILED, MAX_BATCH, PATIENCE_S, EngineError, NetworkInfo
+from resnet_demo.inference.letters import letters_to_tensor
+from resnet_demo.modalities import modality_named
 from resnet_demo.networks.checkpoints import Card
 from resnet_demo.networks.families import split_network
 from resnet_demo.records import (
@@ -48,6 +51,8 @@ T = TypeVar("T")
 Task = Literal["pass", "ablation"]
 
 log = logging.getLogger(__name__)
+
+MOST_TRACES = 600  # shapes of inputs remembered; texts have 510 lengths
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,15 @@ class LoadedNetwork:
     layers: Mapping[str, nn.Module] = field(default_factory=dict)  # those of the trace, by name
     notice: str = ""
     probes: Mapping[str, Probe] = field(default_factory=dict)
+    familiarity: Familiarity | None = None
     fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
+    outline: nn.Module | None = None  # the network without its numbers, from which other shapes are traced
 
     def __post_init__(self) -> None:
         self.layers = stages(self.model)
         self._batchers: dict[tuple[str, ...], Batcher[Tensor, Passed]] = {}
+        self._traces: dict[tuple[int, ...], tuple[LayerTrace, ...]] = {}
+        self._tracing = threading.Lock()
 
     @cached_property
     def info(self) -> NetworkInfo:
@@ -104,9 +113,21 @@ class LoadedNetwork:
     def batcher(self, keep: tuple[str, ...]) -> Batcher[Tensor, Passed]:
         """Where photos wait for a pass that they share: those of which the same streams are kept."""
         made: Batcher[Tensor, Passed] = Batcher(
-            lambda photos: run_pass(self, torch.cat(list(photos)), (), keep), MAX_BATCH, lambda: turn(self)
+            lambda photos: run_passes(self, photos, keep), MAX_BATCH, lambda: turn(self)
         )
         return self._batchers.setdefault(keep, made)
+
+    def trace_of(self, height: int, width: int) -> tuple[LayerTrace, ...]:
+        """The trace of an input of that size: texts differ in length."""
+        if self.outline is None or self.trace[0].shape[1:] == (height, width):
+            return self.trace
+        shape = (self.trace[0].shape[0], height, width)
+        with self._tracing:
+            if shape not in self._traces:
+                if len(self._traces) >= MOST_TRACES:
+                    self._traces.clear()
+                self._traces[shape] = trace_layers(self.outline, torch.zeros(1, *shape, device="meta"))
+            return self._traces[shape]
 
 
 @contextmanager
@@ -173,6 +194,8 @@ def to_tensor(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor
         raise ValueError(
             f"pixels are {pixels.dtype} {pixels.shape}; (H, W, 3) or (B, H, W, 3) uint8 is needed"
         )
+    if preprocessing.characters:
+        return letters_to_tensor(pixels, preprocessing)
     channels = len(preprocessing.mean)
     batch = pixels.reshape(-1, *pixels.shape[-3:])[..., :channels]  # (B, H, W, channels)
     batch = np.require(batch, requirements=["C", "W"])  # torch refuses negative strides and read-only arrays
@@ -207,6 +230,16 @@ def compute(
     return whole, *ablate(net.model, photos)
 
 
+def run_passes(net: LoadedNetwork, photos: Sequence[Tensor], keep: tuple[str, ...]) -> list[Passed]:
+    """As ``run_pass``, for inputs (1, C, H, W) of any shapes: those of one shape share a pass."""
+    found: dict[int, Passed] = {}
+    for shape in {photo.shape for photo in photos}:
+        places = [i for i, photo in enumerate(photos) if photo.shape == shape]
+        shares = run_pass(net, torch.cat([photos[i] for i in places]), (), keep)
+        found.update(zip(places, shares, strict=True))
+    return [found[i] for i in range(len(photos))]
+
+
 def run_pass(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate], keep: tuple[str, ...]) -> list[Passed]:
     """One forward pass of a batch (B, C, H, W), a share for each photo. Hold the network's lock.
 
@@ -214,8 +247,8 @@ def run_pass(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate], keep: tuple[s
 
     Args:
         gates: one a block, or empty for all open.
-        keep: names of the streams to keep. Without any, four numbers a block and photo are all that reaches
-            the host, and no layer is timed.
+        keep: names of the streams to keep. Without any, four numbers a block and its channels' means are
+            all that reaches the host, and no layer is timed.
 
     Raises:
         RuntimeError: it failed on the CPU.
@@ -287,6 +320,7 @@ def finish(
     if activation is not None:
         shares[last.name] = activation.channels
     answer = predict(share.logits, net.card)
+    score = net.familiarity.score(share.blocks) if net.familiarity and not gates else None
     spent = Timings(prepare, share.milliseconds, total=(time.perf_counter() - began) * 1e3)
     return Run(
         network=net.name,
@@ -294,7 +328,7 @@ def finish(
         photo=photo,
         prediction=answer,
         blocks=share.blocks,
-        trace=with_times(net.trace, share.spent),
+        trace=with_times(net.trace_of(*photo.shape[:2]), share.spent),
         timings=spent,
         notice=joined((share.notice, photo.notice)),
         classes=net.card.classes or (NO_ANSWER,),
@@ -304,7 +338,16 @@ def finish(
         contributions=shares,
         fields=net.fields,
         modality=net.card.preprocessing.modality,
+        familiarity=score,
+        familiar=None if net.familiarity is None or score is None else score >= net.familiarity.threshold,
+        axes=axes_of(net.card.preprocessing),
     )
+
+
+def axes_of(preprocessing: Preprocessing) -> str:
+    """The units of the columns and rows of a picture, as the page's script reads them."""
+    axes = modality_named(preprocessing.modality).axes
+    return "" if axes is None else axes(preprocessing)
 
 
 def _activation(net: LoadedNetwork, last: Block, logit: int) -> ClassActivation | None:

@@ -20,13 +20,14 @@ from PIL import Image
 from resnet_demo.explanations import Ablation, GradientFlow
 from resnet_demo.i18n import later
 from resnet_demo.inputs.files import FileSource
+from resnet_demo.inputs.sound_stretch import Recording
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import named_by
 from resnet_demo.networks.download import Progress, nothing
 from resnet_demo.records import STREAM_NAMES, Gate, NetworkInput, Preprocessing, Run
 
-# a photo as a file, opened or as an array, the samples of a sound, or a NetworkInput
-Photo = FileSource | Image.Image | NDArray[np.uint8] | NDArray[np.float32]
+# a photo as a file, opened or as an array, a sound or its samples, a text, or a NetworkInput
+Photo = FileSource | Recording | Image.Image | NDArray[np.uint8] | NDArray[np.float32]
 PhotoT = TypeVar("PhotoT", bound=Photo)
 
 if TYPE_CHECKING:
@@ -84,10 +85,13 @@ def as_pixels(given: Photo, info: NetworkInfo) -> NetworkInput:
         EngineError: something of another kind than the network takes.
         PhotoError: a file or an array that is no photo.
     """
-    size = info.preprocessing.size
-    if isinstance(given, NetworkInput) and given.shape == (size, size, 3) and given.dtype == np.uint8:
-        return given
     modality = modality_named(info.preprocessing.modality)
+    if (
+        isinstance(given, NetworkInput)
+        and given.dtype == np.uint8
+        and modality.is_input(given.shape, info.preprocessing)
+    ):
+        return given
     picture = modality.to_picture(given, info.preprocessing)
     if picture is None:
         raise EngineError(later(modality.refusal, name=info.name))
@@ -164,7 +168,7 @@ class PhotoEngine(ABC):
                 size, as Pillow or as numpy has it, (H, W), (H, W, 3) or (H, W, 4) uint8; or a
                 ``NetworkInput`` such as the ``photo`` of an earlier run of this network, which is
                 taken as it is. A network that listens takes the samples of a sound, as ``open_sound``
-                gives them. Or a list of such.
+                gives them, one that reads a text. Or a list of such.
             network: a name on the menu, or None for the default.
             gates: one a block, or empty for all open. They hold for this run alone.
             keep: the streams to keep of every block. Without any (an empty tuple) a run is numbers alone: no
@@ -203,10 +207,24 @@ class PhotoEngine(ABC):
         Raises:
             EngineError: none listens, or this one does not.
         """
-        name = network or self.first_taking("sound")
+        return self._run_as("sound", samples, network, gates)
+
+    def read_text(self, text: str, network: str | None = None, gates: Sequence[Gate] = ()) -> Run:
+        """One text through a network that reads, the first on the menu for None; else as ``run``.
+
+        Args:
+            text: any; its first letters are read, as many as the network's card says.
+
+        Raises:
+            EngineError, TextError: none reads, this one does not, or there is no letter in it.
+        """
+        return self._run_as("text", text, network, gates)
+
+    def _run_as(self, modality: str, given: Photo, network: str | None, gates: Sequence[Gate]) -> Run:
+        name = network or self.first_taking(modality)
         if name is None:
-            raise EngineError(modality_named("sound").missing)
-        return self.run(samples, name, gates)
+            raise EngineError(modality_named(modality).missing)
+        return self.run(given, name, gates)
 
     @abstractmethod
     def ablation(self, run: Run) -> Ablation:

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 from gradio.utils import get_upload_folder
-from numpy.typing import NDArray
 
 from resnet_demo.i18n import Sentence, error_of, later, say
-from resnet_demo.inputs.decoding import decode_sound
+from resnet_demo.inputs.decoding import decode_recording
 from resnet_demo.inputs.errors import SoundError
 from resnet_demo.inputs.files import is_address, uploaded_file
+from resnet_demo.inputs.sound_stretch import Recording
 
 NO_PHOTO = later("No photo file arrived. Send a JPEG, PNG, WebP, GIF, BMP or TIFF file.")
 NO_SOUND = later("No sound file arrived. Send a WAV, FLAC, OGG, MP3, M4A or WebM file.")
@@ -103,8 +102,8 @@ class SoundInput(gr.Audio):
         check_resource(url_or_file_path, SOUND_ADDRESS, NO_SOUND)
         return await super().async_move_resource_to_block_cache(url_or_file_path)
 
-    def preprocess(self, payload: Any) -> NDArray[np.float32] | None:  # type: ignore[override]
-        """The stretch of the sound that is used, see ``sound_decoding.open_sound``, or None if there is none.
+    def preprocess(self, payload: Any) -> Recording | None:  # type: ignore[override]
+        """The sound as it is used, see ``sound_decoding.open_recording``, or None if there is none.
 
         Raises:
             gr.Error: it is not a sound we can open; the message says why and what to do.
@@ -112,6 +111,6 @@ class SoundInput(gr.Audio):
         if payload is None:
             return None
         try:
-            return decode_sound(arrived(payload, NO_SOUND))
+            return decode_recording(arrived(payload, NO_SOUND))
         except SoundError as error:
             raise gr.Error(error_of(error), print_exception=False) from None

@@ -52,8 +52,8 @@ def main() -> None:
 
 
 def answer(header: Mapping[str, Any], data: bytes) -> Answer:
-    """What a request is answered: {"shape", "notice"} and pixels or samples, {"refused": sentence}, or
-    {"failed"}."""
+    """What a request is answered: {"shape", "notice"} and pixels, figures and samples, {"refused":
+    sentence}, or {"failed"}."""
     kind = SoundError if header["task"] == "sound" else PhotoError
     try:
         return TASKS[header["task"]](header, data)
@@ -81,11 +81,13 @@ def picture(header: Mapping[str, Any], data: bytes) -> Answer:
 
 
 def sound(header: Mapping[str, Any], data: bytes) -> Answer:
-    """A sound as ``open_sound`` gives it."""
-    from resnet_demo.inputs.sound_decoding import open_sound  # here: 7 MB that photos do without
+    """A sound as ``open_recording`` gives it: its samples, then its outline."""
+    from resnet_demo.inputs.sound_decoding import open_recording  # here: 7 MB that photos do without
 
-    found = open_sound(data)
-    return {"shape": found.shape, "notice": None}, found.tobytes()
+    found = open_recording(data)
+    assert found.outline is not None
+    header = {"used": len(found.samples), "begin": found.begin, "seconds": found.seconds}
+    return header, found.samples.tobytes() + found.outline.tobytes()
 
 
 TASKS: dict[str, Callable[[Mapping[str, Any], bytes], Answer]] = {

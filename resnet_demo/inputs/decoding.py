@@ -35,6 +35,7 @@ from resnet_demo.inputs.errors import InputError, PhotoError, SoundError
 from resnet_demo.inputs.files import FileSource
 from resnet_demo.inputs.photo_decoding import read_file
 from resnet_demo.inputs.sound_decoding import read_sound_file
+from resnet_demo.inputs.sound_stretch import OUTLINE, Recording
 from resnet_demo.inputs.synthetic_sounds import LENGTH
 from resnet_demo.records import NetworkInput, Preprocessing
 
@@ -101,11 +102,26 @@ def decode_sound(source: FileSource) -> NDArray[np.float32]:
     Raises:
         SoundError: for anything that is not a sound within the limits.
     """
-    _, answered = _answer(SoundError, {"task": "sound"}, read_sound_file(source))
-    samples = _array(answered, np.float32, (LENGTH,), SoundError)
-    if not np.isfinite(samples).all():
+    samples = decode_recording(source).samples
+    return np.pad(samples, (0, LENGTH - len(samples)))
+
+
+def decode_recording(source: FileSource) -> Recording:
+    """An untrusted sound as ``open_recording`` gives it.
+
+    Raises:
+        SoundError: for anything that is not a sound within the limits.
+    """
+    header, answered = _answer(SoundError, {"task": "sound"}, read_sound_file(source))
+    used, begin, seconds = (header.get(name) for name in ("used", "begin", "seconds"))
+    if not isinstance(used, int) or not 0 < used <= LENGTH:
         raise SoundError(DIED[SoundError])
-    return samples
+    numbers = _array(answered, np.float32, (used + OUTLINE,), SoundError)
+    if not all(isinstance(number, int | float) and 0 <= number < 1e4 for number in (begin, seconds)) or not (
+        np.isfinite(numbers).all()
+    ):
+        raise SoundError(DIED[SoundError])
+    return Recording(numbers[:used], float(begin), float(seconds), numbers[used:])  # type: ignore[arg-type]
 
 
 DIED: Mapping[type[InputError], Sentence] = {

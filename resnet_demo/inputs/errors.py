@@ -26,6 +26,10 @@ class SoundError(InputError):
     """A sound that cannot be used."""
 
 
+class TextError(InputError):
+    """A text that cannot be used."""
+
+
 @contextmanager
 def one_sentence(kind: type[InputError], sentence: Sentence) -> Iterator[None]:
     """Whatever goes wrong inside becomes ``kind(sentence)``.

@@ -16,7 +16,7 @@ from PIL import Image
 from resnet_demo.i18n import say
 from resnet_demo.inputs import photo_examples as examples
 from resnet_demo.page.endpoints import offer
-from resnet_demo.page.url_state import Linked, is_link, mark_of, read_link
+from resnet_demo.page.url_state import Linked, example_of, is_link, mark_of, read_link
 from resnet_demo.panels.base import PRIVATE, REDRAW, Components, Panel, Values, told
 from resnet_demo.panels.page import Giver, Page, session
 from resnet_demo.panels.studies import StudyStoppedError
@@ -212,10 +212,9 @@ def connect_link(page: Page) -> None:
         if link.network.name != first:
             found[page.network] = link.network.name
         gates = link.asked.get("gates")
-        given = link.asked.get("sound" if link.network.modality == "sound" else "example")
-        if gates and given:
+        if gates and example_of(link):
             found[page.linked] = Linked(link.network.name, gates)
-        if "example" in link.asked and not (link.network.modality == "sound" and "sound" in link.asked):
+        if "example" in link.asked and (link.network.modality == "photo" or not example_of(link)):
             found[page.photo] = examples.example(link.asked["example"])
         return found
 

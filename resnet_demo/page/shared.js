@@ -18,10 +18,22 @@ export function placeUnder({ clientX, clientY }, map, columns, rows) {
   return [clamp((clientX - box.left) / box.width, columns), clamp((clientY - box.top) / box.height, rows)];
 }
 
+// Mark the letters of a text from `first` to `last`; what they are.
+export function mark(letters, first, last) {
+  let marked = '';
+  letters.querySelectorAll('b').forEach((letter) => {
+    const index = Number(letter.style.getPropertyValue('--i'));
+    const inside = index >= first && index <= last;
+    letter.classList.toggle('marked', inside);
+    if (inside) marked += letter.textContent;
+  });
+  return marked.replaceAll('\u00a0', ' ').replaceAll('\u25cc', '').trim();
+}
+
 // An address names examples only: after a photo of the visitor's own it names none.
 export function leaveExample() {
   document.querySelectorAll('[data-chosen]').forEach((group) => delete group.dataset.chosen);
-  for (const name of ['gates', 'example', 'sound']) asked.delete(name);
+  for (const name of ['gates', 'example', 'sound', 'text']) asked.delete(name);
 }
 
 export function chooseExample(button) {

@@ -87,8 +87,17 @@ def read_link(query: Mapping[str, str], menu: Sequence[MenuEntry]) -> Link:
         )
         if value is not None:
             asked[found.name] = value
-    listening = [entry for entry in menu if entry.modality == "sound"] if "sound" in asked else []
-    return Link(named or next(iter(listening), first), asked)
+    for_them = {found.network for found in properties() if found.network and found.name in asked}
+    fitting = [entry for entry in menu if entry.name in for_them]
+    fitting += [entry for entry in menu if entry.modality in asked]  # named as their examples
+    return Link(named or next(iter(fitting), first), asked)
+
+
+def example_of(link: Link) -> str | None:
+    """The example that a link names, of what its network takes."""
+    modality = link.network.modality
+    found: str | None = link.asked.get("example" if modality == "photo" else modality)
+    return found
 
 
 def as_script() -> str:

@@ -14,6 +14,7 @@ PANELS = [
     "look.layer_summary",
     "look.block_diagram",
     "cut.ablation",
+    "cut.block_deletion",
     "cut.paths",
     "explain.class_activation",
     "explain.early_readout",
@@ -21,8 +22,10 @@ PANELS = [
     "learn.identity",
     "learn.paper_figure",
     "learn.gradient_flow",
+    "learn.gradient_acts",
     "own.webcam",
     "own.sound",
+    "own.text",
     "own.compare",
     "own.export",
 ]

@@ -43,6 +43,7 @@ ERRORS = (
     "CheckpointError",
     "PhotoError",
     "SoundError",
+    "TextError",
 )  # made for visitors, known by name: no torch
 
 
@@ -92,6 +93,7 @@ class Property:
         attribute: of that element; "value", or "data-…".
         read: what the text asks for, given the blocks of the network; None if it asks for nothing there is.
         from_one: people count it from 1, the element from 0.
+        network: of an example, the network that it is for.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Property:
     attribute: str = "value"
     read: Callable[[str, int], Any | None] | None = None
     from_one: bool = False
+    network: str = ""
 
 
 def started(module: str) -> str:
@@ -160,7 +163,7 @@ class Panel:
 
     def draw_here(self, **options: Any) -> None:
         """Place ``self.drawing``, with the panel's script, and the functions that the script may call."""
-        functions = [_function(method) for method in self.server_functions()]
+        functions = [served(method) for method in self.server_functions()]
         if functions:
             options["server_functions"] = functions
         self.drawing = gr.HTML(
@@ -270,7 +273,7 @@ class Panel:
         return ()
 
 
-def _function(method: Callable[[Any], Json]) -> Callable[[Any], Json]:
+def served(method: Callable[[Any], Json]) -> Callable[[Any], Json]:
     """A method as a function: Gradio marks what it serves, and methods cannot be marked."""
 
     @wraps(method)

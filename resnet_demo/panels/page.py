@@ -13,7 +13,7 @@ from gradio.context import LocalContext
 from resnet_demo.drawing.answer import answer_html, status_html
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import View
-from resnet_demo.i18n import later, say
+from resnet_demo.i18n import languages, later, say, speaking
 from resnet_demo.inference.interface import Limits, Photo, PhotoEngine
 from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.run_cache import KeptRuns
@@ -30,6 +30,15 @@ GONE = later("The maps of this photo were put away to make room; give the page t
 RESTARTED = later(
     "The demo was started again since you gave it a photo; give it the photo once more."  # as in page.js
 )
+
+
+def shown_names(menu: Sequence[MenuEntry]) -> dict[str, str]:
+    """How the menu shows a network, in every language -> its name: scripts read the first."""
+    found: dict[str, str] = {}
+    for language in languages():
+        with speaking(language):
+            found |= {entry.shown: entry.name for entry in menu}
+    return found
 
 
 def session() -> str | None:
@@ -104,6 +113,7 @@ class Page:
     ) -> None:
         self.engine = engine
         self.menu = tuple(menu)
+        self.guests: dict[str, MenuEntry] = {}  # networks that are on one visitor's menu only
         self.runs = runs
         self.limits = limits
         self.style = style
@@ -121,7 +131,8 @@ class Page:
 
     def entry(self, network: str | None) -> MenuEntry:
         """The menu's entry of a network."""
-        return next((e for e in self.menu if e.name == network), MenuEntry(network or "", "", 5))
+        found = next((entry for entry in self.menu if entry.name == network), None)
+        return found or self.guests.get(network or "") or MenuEntry(network or "", "", 5)
 
     def empty_visit(self) -> Visit:
         """A page that has just been opened."""

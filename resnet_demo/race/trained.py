@@ -31,6 +31,11 @@ class TrainedRaces:
             while len(self._kept) > self.most:
                 self._kept.popitem(last=False)
 
+    def get(self, id_: object) -> tuple[RaceSettings, dict[str, bytes]] | None:
+        """The settings and weights of a race; None if it is not kept."""
+        with self._lock:
+            return self._kept.get(id_) if isinstance(id_, str) else None
+
     def answers(self, id_: object, grey: list[float]) -> dict[str, list[float]] | None:
         """What each network of a race answers to a picture.
 

@@ -1,7 +1,7 @@
-"""Accuracy of a network on labelled photos: ``python -m resnet_demo evaluate --data DIR``.
+"""Accuracy of a network on photos, recordings or texts: ``python -m resnet_demo evaluate --data DIR``.
 
-Every photo takes the page's own way: opened, fitted and normalised by the same functions,
-as the network's card says. The last line printed is JSON.
+Each takes the page's own way: opened, fitted and normalised by the same functions, as the network's card
+says. The last line printed is JSON.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import nn
 from tqdm import tqdm
 
 from resnet_demo.inference.forward import to_tensor
-from resnet_demo.networks.checkpoints import CheckpointError, available_networks, load_checkpoint
+from resnet_demo.networks.checkpoints import Card, CheckpointError, available_networks, load_checkpoint
 from resnet_demo.records import Preprocessing
 from resnet_demo.training.data import (
     CLASSES,
@@ -144,11 +144,75 @@ def labelled_photos(folder: Path | None, shards: Sequence[Path], classes: Sequen
     return photos
 
 
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Logits (N, K) of N examples, their labels (N,), and in a few words how they were looked at."""
+
+    logits: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    how: str
+
+
+def judge_photos(model: nn.Module, card: Card, args: argparse.Namespace) -> Judged:
+    """Photos of a folder or of shards, resized as the card says or as the command does."""
+    photos = labelled_photos(args.data, args.shards or (), card.classes)
+    preprocessing = replace(
+        card.preprocessing,
+        size=args.size or card.preprocessing.size,
+        resize=args.resize or card.preprocessing.resize,
+    )
+    pixels, labels = load_photos(photos, preprocessing)
+    how = f"{preprocessing.resize} to {preprocessing.size} px, one view"
+    return Judged(logits_of(model, pixels, preprocessing), labels, how)
+
+
+def judge_recordings(model: nn.Module, card: Card, args: argparse.Namespace) -> Judged:
+    """Recordings of a folder that holds a folder a class."""
+    from resnet_demo.training.sound_accuracy import labelled_recordings, load_recordings
+
+    pictures, labels = load_recordings(labelled_recordings(args.data, card.classes), card.preprocessing)
+    return Judged(logits_of(model, pictures, card.preprocessing), labels, "recordings, one view")
+
+
+def judge_texts(model: nn.Module, card: Card, args: argparse.Namespace) -> Judged:
+    """Texts of a folder that holds a file a class, a text a line."""
+    from resnet_demo.training.language_accuracy import labelled_texts, text_logits
+
+    texts, labels = labelled_texts(args.data, card.classes)
+    how = f"the first {card.preprocessing.size} letters of each"
+    return Judged(text_logits(model, texts, card.preprocessing), labels, how)
+
+
+JUDGES = {"photo": judge_photos, "sound": judge_recordings, "text": judge_texts}
+
+
+def print_result(result: Evaluation, card: Card, how: str) -> None:
+    """Accuracy with n and interval, what each class was called, the closest pairs, calibration; the last
+    line is JSON."""
+    low, high = result.interval
+    print(
+        f"{card.network}: {100 * result.accuracy:.2f} % right of n = {result.n} "
+        f"(95 % interval {100 * low:.2f} to {100 * high:.2f} %), {how}"
+    )
+    for name, row in zip(card.classes, result.confusion, strict=True):
+        called = sorted(zip(row.tolist(), card.classes, strict=True), key=lambda pair: -pair[0])
+        if row.sum():
+            print(f"  {name:>10}: " + ", ".join(f"{n} called {c}" for n, c in called if n))
+    print(
+        f"expected calibration error {100 * result.calibration_error:.2f} % at temperature"
+        f" {card.temperature:.3f}"
+    )
+    print(json.dumps({"accuracy": result.accuracy, "n": result.n, "network": card.network}))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m resnet_demo evaluate", description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
-        "--data", type=Path, help="a folder that holds one folder a class; every photo counts"
+        "--data",
+        type=Path,
+        help="a folder that holds a folder of photos or recordings for each class, or for texts a file"
+        " xx.txt, a text a line; all count",
     )
     source.add_argument(
         "--shards", type=Path, nargs="+", help="tar shards; of cats and dogs, photos with n >= 10,000 count"
@@ -161,33 +225,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         networks = available_networks()
         path = networks.get(args.network or next(iter(networks), "")) or Path(args.network or "weights")
         model, card = load_checkpoint(path)
-        if card.preprocessing.modality != "photo":
-            raise DataError(f"{card.network} takes no photos.")
-        photos = labelled_photos(args.data, args.shards or (), card.classes)
-        preprocessing = replace(
-            card.preprocessing,
-            size=args.size or card.preprocessing.size,
-            resize=args.resize or card.preprocessing.resize,
-        )
-        pixels, labels = load_photos(photos, preprocessing)
+        modality = card.preprocessing.modality
+        if modality not in JUDGES:
+            raise DataError(f"{card.network} takes {modality}s, which cannot be judged here.")
+        if modality != "photo" and (args.data is None or args.size or args.resize):
+            raise DataError(
+                f"{card.network} takes no photos: give it --data DIR, and neither --size nor --resize."
+            )
+        judged = JUDGES[modality](model, card, args)
     except (CheckpointError, DataError) as error:
         print(error, file=sys.stderr)
         return 1
-    result = summarise(logits_of(model, pixels, preprocessing), labels, card.temperature)
-    low, high = result.interval
-    print(
-        f"{card.network}: {100 * result.accuracy:.2f} % right of n = {result.n} "
-        f"(95 % interval {100 * low:.2f} to {100 * high:.2f} %), "
-        f"{preprocessing.resize} to {preprocessing.size} px, one view"
-    )
-    for name, row in zip(card.classes, result.confusion, strict=True):
-        called = sorted(zip(row.tolist(), card.classes, strict=True), key=lambda pair: -pair[0])
-        print(f"  {name:>10}: " + ", ".join(f"{n} called {c}" for n, c in called if n))
-    print(
-        f"expected calibration error {100 * result.calibration_error:.2f} % at temperature"
-        f" {card.temperature:.3f}"
-    )
-    print(json.dumps({"accuracy": result.accuracy, "n": result.n, "network": card.network}))
+    print_result(summarise(judged.logits, judged.labels, card.temperature), card, judged.how)
     return 0
 
 

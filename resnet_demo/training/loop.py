@@ -1,4 +1,4 @@
-"""The training loop that photos and sounds share; what differs between them is a ``Task``.
+"""The training loop that photos, sounds and texts share; what differs between them is a ``Task``.
 
 AdamW without decay on norms and biases, warm-up and cosine, label smoothing, an exponential moving average of
 the weights with fresh batch-norm statistics. It can be stopped at any moment; called again, it goes on from
@@ -12,6 +12,7 @@ import math
 import os
 import time
 import types
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -112,12 +113,15 @@ class Task(Protocol):
         """Random views of the ``chosen`` examples, normalised, (B, C, H, W); ``generator`` is the only
         chance."""
 
+    def prepare(self, model: ResNet) -> None:
+        """Change how ``model`` computes while it is trained, never what: the same sums for views as these."""
+
     def loss(self, logits: Tensor, chosen: NDArray[np.int64]) -> Tensor:
         """Mean loss of logits (B, K), float32."""
 
-    def plain(self, count: int, epoch: int) -> tuple[NDArray[np.uint8], int, Preprocessing]:
-        """The first ``count`` examples (N, H, W, 3) as they are, the side at which they are judged, and how
-        they are normalised."""
+    def plain(self, count: int, epoch: int) -> Iterable[Tensor]:
+        """Some ``count`` examples as they are judged, not as they are trained on: batches (B, C, H, W),
+        normalised."""
 
     def judge(self, model: ResNet, epoch: int) -> dict[str, Any]:
         """How good the averaged network is: "accuracy", and what else the record of the epoch should hold."""
@@ -139,16 +143,16 @@ class Averaged:
         torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1 - keep)
 
     @torch.no_grad()
-    def refresh_norms(self, pixels: NDArray[np.uint8], side: int, preprocessing: Preprocessing) -> None:
-        """Batch-norm statistics of the averaged weights, from plain views of (N, H, W, 3) examples."""
+    def refresh_norms(self, batches: Iterable[Tensor]) -> None:
+        """Batch-norm statistics of the averaged weights, from plain examples in batches (B, C, H, W)."""
         norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d)]
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # a plain mean over the batches
         self.model.train()
         device = next(self.model.parameters()).device
-        for i in range(0, max(1, len(pixels) - 63), 64):
-            self.model(normalised(pixels[i : i + 64], side, preprocessing).to(device))
+        for batch in batches:
+            self.model(batch.to(device))
         self.model.eval()
 
 
@@ -158,6 +162,14 @@ def normalised(pixels: NDArray[np.uint8], side: int, preprocessing: Preprocessin
     x = F.interpolate(x, (side, side), mode="bilinear", antialias=True, align_corners=False)
     mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (preprocessing.mean, preprocessing.std))
     return (x - mean) / std
+
+
+def plain_pictures(
+    pixels: NDArray[np.uint8], side: int, preprocessing: Preprocessing, batch: int = 64
+) -> Iterator[Tensor]:
+    """Whole pictures (N, H, W, 3) in normalised batches; what is left over after full ones is left out."""
+    for i in range(0, max(1, len(pixels) - batch + 1), batch):
+        yield normalised(pixels[i : i + batch], side, preprocessing)
 
 
 def shortcuts_as_products(model: ResNet) -> None:
@@ -201,6 +213,7 @@ class Training:
             self.model.load_state_dict(start.state_dict())
         if self.accelerator.device.type == "cpu":
             shortcuts_as_products(self.model)
+        task.prepare(self.model)
         self.average = Averaged(self.model, self.recipe.averaging)
         layout = torch.channels_last
         self.average.model.to(self.accelerator.device, memory_format=layout)  # type: ignore[call-overload]
@@ -309,7 +322,7 @@ def train_task(
     started, average = time.monotonic(), training.average
     for epoch in range(len(training.history), task.recipe.epochs):
         record = training.epoch(epoch)
-        average.refresh_norms(*task.plain(PLAIN, epoch))
+        average.refresh_norms(task.plain(PLAIN, epoch))
         training.history.append(record | {"epoch": epoch + 1} | task.judge(average.model, epoch))
         if training.accelerator.is_main_process:
             print(json.dumps(training.history[-1]), flush=True)

@@ -10,7 +10,7 @@ import argparse
 import copy
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from resnet_demo.training.data import (
 )
 from resnet_demo.training.evaluate import fit_temperature, logits_of, summarise
 from resnet_demo.training.golden import save_golden
-from resnet_demo.training.loop import Recipe, train_task
+from resnet_demo.training.loop import Recipe, plain_pictures, train_task
 
 KNOWS = "This network has seen only cats and dogs, and must call everything one of them."
 PLAIN = Preprocessing(resize="squash")
@@ -94,15 +94,18 @@ class PhotoTask:
         photos = torch.from_numpy(self.pixels[chosen]).to(device).permute(0, 3, 1, 2)
         return augment(photos, self.recipe.stage(epoch), Preprocessing(), generator)
 
+    def prepare(self, model: ResNet) -> None:
+        """Pictures go through the network as they are."""
+
     def loss(self, logits: Tensor, chosen: NDArray[np.int64]) -> Tensor:
         """Binary cross-entropy with smoothed labels."""
         target = torch.from_numpy(self.labels[chosen]).to(logits.device).float()
         target = target * (1 - self.recipe.smoothing) + self.recipe.smoothing / 2
         return F.binary_cross_entropy_with_logits(logits.squeeze(1), target)
 
-    def plain(self, count: int, epoch: int) -> tuple[NDArray[np.uint8], int, Preprocessing]:
+    def plain(self, count: int, epoch: int) -> Iterable[Tensor]:
         """Whole training photos."""
-        return self.pixels[:count], evaluation_side(self.recipe.stage(epoch)), PLAIN
+        return plain_pictures(self.pixels[:count], evaluation_side(self.recipe.stage(epoch)), PLAIN)
 
     def judge(self, model: ResNet, epoch: int) -> dict[str, Any]:
         """The accuracy on the validation photos."""

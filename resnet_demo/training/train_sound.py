@@ -12,7 +12,7 @@ import copy
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from resnet_demo.networks.resnet import ResNet, ResNetConfig
 from resnet_demo.records import Preprocessing
 from resnet_demo.training.data import DataError
 from resnet_demo.training.evaluate import fit_temperature, logits_of, summarise
-from resnet_demo.training.loop import Recipe, train_task
+from resnet_demo.training.loop import Recipe, plain_pictures, train_task
 
 KNOWS = (
     "Trained only on sounds that this project's own program made; it must call every sound one of its ten"
@@ -147,14 +147,17 @@ class SoundTask:
         """See ``moved``."""
         return moved(self.found[chosen], generator).to(device)
 
+    def prepare(self, model: ResNet) -> None:
+        """Pictures go through the network as they are."""
+
     def loss(self, logits: Tensor, chosen: NDArray[np.int64]) -> Tensor:
         """Cross-entropy with smoothed labels."""
         target = torch.from_numpy(self.labels[chosen]).to(logits.device)
         return F.cross_entropy(logits, target, label_smoothing=self.recipe.smoothing)
 
-    def plain(self, count: int, epoch: int) -> tuple[NDArray[np.uint8], int, Preprocessing]:
+    def plain(self, count: int, epoch: int) -> Iterable[Tensor]:
         """The pictures as they are."""
-        return grey(self.found[:count]), BANDS, SHOWN
+        return plain_pictures(grey(self.found[:count]), BANDS, SHOWN)
 
     def judge(self, model: ResNet, epoch: int) -> dict[str, Any]:
         """The accuracy on the validation sounds."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.formatting import significant
+from resnet_demo.drawing.letters import letters_html, letters_of, stretched, strips_of
 from resnet_demo.drawing.pictures import picture_url
 from resnet_demo.drawing.signed_maps import sides_of
 from resnet_demo.drawing.templates import fill
@@ -56,6 +57,19 @@ exactly: every place of the picture has a share, and so has every channel. The s
         yield class_activation
 
 
+def letters_of_shares(run: Run) -> str:
+    """The letters of a text, coloured by the share of the place whose field has its middle nearest; "" for
+    what is no text."""
+    text, found = letters_of(run), run.activation
+    if text is None or found is None:
+        return ""
+    field = run.fields.get((run.blocks[-1].name, "output"))
+    shares = stretched(found.places[None], field, len(text))
+    end = np.array([np.abs(found.places).max()], np.float32)
+    tint = strips_of(shares, True, feature_maps.DIVERGING, end)
+    return letters_html(text, tint=tint, classes="tinted")
+
+
 def activation_html(run: Run | None) -> str:
     """Each place's share of the logit over the photo, at native resolution and smoothed; each channel's
     share."""
@@ -69,7 +83,8 @@ def activation_html(run: Run | None) -> str:
     return fill(
         TEMPLATE,
         found=found,
-        photo=feature_maps.photo_url(run.photo),
+        letters=letters_of_shares(run),
+        photo="" if letters_of(run) else feature_maps.photo_url(run.photo),
         pixels=run.photo.shape[0],
         picture=picture_url(feature_maps.indexed_png(indices, feature_maps.DIVERGING)),
         size=f"{found.places.shape[0]}×{found.places.shape[1]}",

@@ -1,11 +1,14 @@
 // The race: what the training process tells, as curves; a digit of one's own, answered by what was trained.
+import { digitPad } from '../../drawing/digit_pad.js';
 import { chart, paint } from '../../drawing/training_chart.js';
 import { Training, staysReady } from '../../drawing/training_session.js';
+import { grownLines } from '../../drawing/what_grew.js';
+import { panelTab } from '../../page/chapters.js';
 import { say } from '../../page/shared.js';
 
 const KEYS = { residual: 'with', plain: 'without', rezero: 'without', stochastic_depth: 'without' };
 
-export default function start({ element, server }) {
+export default function start({ element, trigger, server }) {
   const root = element.querySelector('.race');
   const find = (name) => root.querySelector(name);
   let stored = null;
@@ -164,6 +167,7 @@ export default function start({ element, server }) {
   function begin(event) {
     race = { ...event, step: 0, networks: event.settings.networks.map((kind) => [kind, { points: [] }]) };
     find('.race-row').dataset.of = '';
+    find('.race-grew').hidden = true;
     const key = ([kind]) =>
       Object.assign(document.createElement('span'), {
         className: `key-${KEYS[kind]}`,
@@ -199,10 +203,36 @@ export default function start({ element, server }) {
       tell(verdict());
       done('over');
       answer();
+      offer();
     } else if (event.event === 'failed') {
       tell(event.message);
       done('failed');
     }
+  }
+
+  // What was trained can be looked into with the page's other panels, one digit at a time.
+  function offer() {
+    const trained = race.settings.task === 'classes' && race.record.steps > 0;
+    find('.race-grew').hidden = !trained;
+    if (!trained) return;
+    const shown = race.networks.map(([kind]) => [kind, names[kind], KEYS[kind]]);
+    find('.race-grown').replaceChildren(...grownLines(shown, look));
+  }
+
+  // The digit that was drawn, or the first that the one answers right and the other wrong.
+  function shownDigit() {
+    const drawn = race.settings.data === 'digits' && pad.grey();
+    if (drawn) return drawn;
+    const size = race.side * race.side;
+    const bytes = Uint8Array.from(atob(race.row), (c) => c.charCodeAt(0));
+    const isRight = (i) => race.networks.map(([, network]) => network.answers?.[i]?.[0] === i);
+    const i = Math.max(0, race.classes.findIndex((_, n) => new Set(isRight(n)).size > 1));
+    return [...bytes.subarray(i * size, (i + 1) * size)].map((v) => v / 255);
+  }
+
+  function look(kind, panel) {
+    trigger('select', { ticket: training.ticket, kind, grey: shownDigit() });
+    panelTab(panel)?.click();
   }
 
   const seconds = () =>
@@ -349,6 +379,7 @@ export default function start({ element, server }) {
     if (race) return redraw(); // somebody was faster
     for (const event of stored.events) take(event);
     race.record = null; // nobody's networks are kept of it
+    find('.race-grew').hidden = true;
     root.dataset.state = 'stored';
     find('.race-train').textContent = say('Train');
     tell(say('A stored race of 20 blocks, seed 0. Press Train for your own.'));

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from gradio.components.base import Component
+from gradio.utils import get_upload_folder
+from PIL import Image
 
 from resnet_demo.drawing.templates import fill
-from resnet_demo.i18n import error_of, later
-from resnet_demo.panels.base import Json, Visit
-from resnet_demo.panels.learn.training import TrainingPanel, keep, training_queue
+from resnet_demo.i18n import error_of, later, say
+from resnet_demo.panels.base import REDRAW, Json, Values, Visit
+from resnet_demo.panels.learn.lending import Lending
+from resnet_demo.panels.learn.training import (
+    NO_PICTURE,
+    NOT_KEPT,
+    TrainingPanel,
+    is_share,
+    keep,
+    trained_races,
+    training_queue,
+)
+from resnet_demo.panels.page import Page, session
 from resnet_demo.race.process import QueueFullError, message_of
 from resnet_demo.race.records import RaceSettings
 from resnet_demo.race.seeds import KINDS, SEEDS, accuracies, known_depths, stored_run, ten_seeds, wins
@@ -59,6 +75,30 @@ same batches; one has shortcuts, the other has none. Which curve will fall? Say 
     def render(self, visit: Visit) -> str:
         return race_html()
 
+    def connect(self, page: Page) -> None:
+        lending = Lending(page, trained_races())
+
+        def on_look(event: gr.EventData) -> Values:
+            """One of the networks just trained comes onto the visitor's menu, and a digit onto the page."""
+            try:
+                entry = lending.lend(session(), event.ticket, str(event.kind))
+                photo = digit_file(event.grey)
+            except ValueError as error:
+                raise gr.Error(error_of(error), print_exception=False) from None
+            if entry is None:
+                raise gr.Error(say(NOT_KEPT), print_exception=False)
+            menu = [*page.menu, *lending.of(session())]
+            choices = [(one.shown, one.name) for one in menu]
+            return {page.network: gr.update(choices=choices, value=entry.name), page.photo: photo}
+
+        gr.on(self.drawing.select, on_look, None, {page.network, page.photo}, **REDRAW)
+        page.leaves_example(self.drawing.select)
+
+        def on_leave(request: gr.Request) -> None:
+            lending.leave(request.session_hash)
+
+        page.demo.unload(on_leave)
+
     def server_functions(self) -> Iterable[Callable[[Any], Json]]:
         return *super().server_functions(), self.stored
 
@@ -84,6 +124,24 @@ same batches; one has shortcuts, the other has none. Which curve will fall? Say 
             keep(ticket)
 
         yield train_race
+
+
+def digit_file(grey: Any) -> str:
+    """The path of a small picture, grey values in 0..1 row by row, among the page's uploads.
+
+    Raises:
+        ValueError: it is no picture; the message is a sentence for the visitor.
+    """
+    if not (isinstance(grey, list) and len(grey) in (64, 256) and all(map(is_share, grey))):
+        raise ValueError(later(NO_PICTURE.pattern, count=64))
+    side = math.isqrt(len(grey))
+    pixels = np.rint(np.asarray(grey, np.float64) * 255).astype(np.uint8).reshape(side, side)
+    folder = Path(get_upload_folder()) / hashlib.sha256(pixels.tobytes()).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "digit.png"
+    if not path.is_file():
+        Image.fromarray(pixels).save(path)
+    return str(path)
 
 
 def whole(value: Any) -> Any:

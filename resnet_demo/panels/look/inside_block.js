@@ -1,6 +1,6 @@
 // A channel touched in one stream is lit in all four, and each stream shows it enlarged with
 // its numbers. Everything needed is already in the page, so the server is not asked.
-import { channel, placeUnder, say } from '../../page/shared.js';
+import { channel, mark, placeUnder, say } from '../../page/shared.js';
 
 let element;
 
@@ -9,13 +9,11 @@ function percent(index, count) {
 }
 
 // The words below an enlarged map.
-function describe(tile, sound) {
+function describe(tile, silence) {
   const [low, high, mean, norm, zero, end] = tile.dataset.facts.split('|');
   const number = Number(tile.dataset.channel);
   if (tile.classList.contains('silent')) {
-    return sound
-      ? say('<b>channel {channel}</b>: silent for this sound', { channel: number })
-      : say('<b>channel {channel}</b>: silent for this photo', { channel: number });
+    return say('<b>channel {channel}</b>: {silence}', { silence, channel: number });
   }
   const zeros = Math.round(100 * Number(zero));
   const words = say(
@@ -32,14 +30,14 @@ function describe(tile, sound) {
   return `${words}<br>${say('colours end at {end}', { end })}`;
 }
 
-function enlarge(stream, tile, at, columns, rows, sound) {
+function enlarge(stream, tile, at, columns, rows, silence) {
   const large = stream.querySelector('.large');
   large.classList.toggle('silent', tile.classList.contains('silent'));
   const picture = large.querySelector('i');
   const [x, y] = [percent(at % columns, columns), percent(Math.floor(at / columns), rows)];
   picture.style.backgroundSize = `${100 * columns}% ${100 * rows}%`;
   picture.style.backgroundPosition = `${x}% ${y}%`;
-  large.querySelector('p').innerHTML = describe(tile, sound);
+  large.querySelector('p').innerHTML = describe(tile, silence);
 }
 
 function show(number, focusIn) {
@@ -56,7 +54,7 @@ function show(number, focusIn) {
       tile.setAttribute('aria-pressed', String(i === at));
       tile.tabIndex = i === at ? 0 : -1;
     });
-    enlarge(stream, tiles[at], at, columns, rows, Boolean(inside.dataset.axes));
+    enlarge(stream, tiles[at], at, columns, rows, inside.dataset.silence);
     if (focusIn === stream) tiles[at].focus();
   });
   channel.chosen = number;
@@ -67,6 +65,7 @@ function outline(stream, column, row) {
   const inside = element.querySelector('.inside[data-photo]');
   const frame = inside && inside.querySelector('.seen u');
   if (!frame || !stream.dataset.sees) return;
+  const letters = inside.querySelector('.seen .letters');
   const [jump, low, high] = stream.dataset.sees.split(' ').map(Number);
   const [width, height] = inside.dataset.photo.split(' ').map(Number);
   const span = (place, side) => [
@@ -75,12 +74,24 @@ function outline(stream, column, row) {
   ];
   const [left, right] = span(column, width);
   const [top, bottom] = span(row, height);
+  const name = stream.getAttribute('aria-label').split(':')[0];
+  const caption = inside.querySelector('.seen + figcaption');
+  if (letters) {
+    const marked = mark(letters, left, right);
+    caption.textContent = say('place {column} of {stream} reads letters {first} to {last}: “{letters}”', {
+      column: column + 1,
+      stream: name,
+      first: left + 1,
+      last: right + 1,
+      letters: marked.length > 60 ? `${marked.slice(0, 57)}…` : marked,
+    });
+    return;
+  }
   frame.style.cssText = `display:block;left:${(100 * left) / width}%;top:${(100 * top) / height}%;width:${
     (100 * (right - left + 1)) / width
   }%;height:${(100 * (bottom - top + 1)) / height}%`;
-  const name = stream.getAttribute('aria-label').split(':')[0];
   const place = { row: row + 1, column: column + 1, stream: name };
-  inside.querySelector('.seen + figcaption').textContent = inside.dataset.axes
+  caption.textContent = inside.dataset.axes
     ? heard(place, inside.dataset.axes, height, [left, right, top, bottom])
     : say('row {row}, column {column} of {stream} sees {size} pixels', {
         ...place,
@@ -99,8 +110,8 @@ function heard(place, axes, height, [left, right, top, bottom]) {
   // a band reaches from the middle of the one below to the middle of the one above
   return say('column {column}, row {row} of {stream} hears {begin} to {end} ms, {low} to {high} Hz', {
     ...place,
-    begin: left * step,
-    end: (right + 1) * step,
+    begin: Math.round(left * step),
+    end: Math.round((right + 1) * step),
     low: hertz(bottom + 1),
     high: hertz(top - 1),
   });
@@ -127,6 +138,8 @@ function rest() {
   const frame = element.querySelector('.seen u');
   if (!frame) return;
   frame.style.display = 'none';
+  const letters = element.querySelector('.seen .letters');
+  if (letters) mark(letters, 0, -1);
   const caption = element.querySelector('.seen + figcaption');
   caption.textContent = caption.dataset.rest;
 }

@@ -15,6 +15,7 @@ from resnet_demo.drawing.feature_maps import SEQUENTIAL, Order
 from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.pictures import picture_url
 from resnet_demo.drawing.road_map import roadmap_html
+from resnet_demo.drawing.seen import seen_html
 from resnet_demo.drawing.streams import WIDE, View, choose_channels, columns_for, scale_ends, streams_html
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say
@@ -177,7 +178,9 @@ def inside_html(
         run=run,
         index=index,
         smooth=block.shape[2] > WIDE,  # averaged by the browser, not dropped
-        axes=modality_named(run.modality).axes,
+        axes=run.axes,
+        silence=say(modality_named(run.modality).silent),
+        flat=block.shape[1] == 1,
         columns=columns,
         rows=-(-len(channels) // columns),
         overview=overview(run, block, view, len(channels)) if photo else None,
@@ -209,9 +212,8 @@ def overview(run: Run, block: Block, view: View, shown: int) -> dict[str, Any]:
         facts.append((say("order"), say("mean activation: no share of the logit is known for this block")))
     field, modality = run.fields.get((block.name, "output")), modality_named(run.modality)
     return {
-        "photo": feature_maps.photo_url(run.photo),
-        "as_seen": modality.as_seen,
-        "sees": modality.extent(field.size) if field else "",
+        "seen": seen_html(run, modality.as_seen),
+        "sees": modality.reach(field.size, run.axes) if field else "",
         "added": picture_url(feature_maps.indexed_png(indices, feature_maps.DIVERGING)),
         "end": significant(end),
         "facts": facts,

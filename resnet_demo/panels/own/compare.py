@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from resnet_demo.drawing import feature_maps
+from resnet_demo.drawing.seen import seen_html
 from resnet_demo.drawing.streams import WIDE, View, choose_channels, columns_for, scale_ends, streams_html
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say
@@ -87,8 +87,7 @@ def compare_html(pinned: Run | None, run: Run | None, view: View) -> str:
             "run": which,
             "block": block,
             "ratio": block.residual_norm / block.shortcut_norm if block.shortcut_norm else float("inf"),
-            "photo": feature_maps.photo_url(which.photo),
-            "alt": modality_named(which.modality).of_run,
+            "seen": seen_html(which, modality_named(which.modality).of_run),
             "columns": columns_for(chosen),
             "rows": -(-len(chosen) // columns_for(chosen)),
             "streams": streams_html(which, block, chosen, scale, view),

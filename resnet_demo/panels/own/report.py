@@ -39,7 +39,7 @@ The network answered {label} ({percent} %). In this archive:
 - `record.json`: the answer, and for every block the shapes and Euclidean norms of its streams
 - `streams.npz`: every stream as it was, an array (channels, height, width) named `block/stream`; read it with
   `numpy.load("streams.npz")`. `pre_activation = residual + shortcut`, `output = relu(pre_activation)`
-- `photo.png`: {picture}
+- `{file}`: {picture}
 - `sheets/`: each block's streams as pictures, the {channels} most active channels at most, in rows of
   {columns}. F(x), shortcut and sum share one signed scale a block (blue below zero, red above); the file name
   ends in the scale's end
@@ -112,11 +112,23 @@ def report_html(run: Run, view: View, style: str) -> str:
     )
 
 
+def given_file(run: Run) -> tuple[str, bytes]:
+    """What the network was given, as a file: its name and bytes."""
+    letters = modality_named(run.modality).letters
+    if letters is not None:
+        return "text.txt", letters(run.photo).strip().encode()
+    photo = io.BytesIO()
+    Image.fromarray(run.photo).save(photo, "PNG")
+    return "photo.png", photo.getvalue()
+
+
 def bundle(run: Run, view: View, style: str) -> bytes:
     """Everything of a run as a ZIP archive."""
     best = run.prediction.confidences[0]
+    name, given = given_file(run)
     readme = say(
         README,
+        file=name,
         title=say(modality_named(run.modality).title, network=run.network),
         picture=say(modality_named(run.modality).as_taken),
         label=label_of(best.label),
@@ -124,14 +136,13 @@ def bundle(run: Run, view: View, style: str) -> bytes:
         channels=SHEET_CHANNELS,
         columns=SHEET_COLUMNS,
     )
-    arrays, photo = io.BytesIO(), io.BytesIO()
+    arrays = io.BytesIO()
     np.savez(arrays, **streams_of(run))
-    Image.fromarray(run.photo).save(photo, "PNG")
     files: dict[str, bytes] = {
         "README.md": readme.encode(),
         "record.json": json.dumps(record_of(run), indent=2).encode(),
         "streams.npz": arrays.getvalue(),
-        "photo.png": photo.getvalue(),
+        name: given,
         "report.html": report_html(run, view, style).encode(),
         "reproduce.py": snippet(run, view).encode(),
     }

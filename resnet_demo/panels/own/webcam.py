@@ -22,12 +22,12 @@ from PIL import Image
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import View
 from resnet_demo.drawing.templates import fill
-from resnet_demo.i18n import label_of, languages, later, speaking
+from resnet_demo.i18n import label_of, later, speaking
 from resnet_demo.inputs.decoding import decode_picture
 from resnet_demo.inputs.errors import PhotoError
 from resnet_demo.panels.base import REDRAW, Json, Panel, Visit, sentence_of, told
 from resnet_demo.panels.look.inside_block import inside_html
-from resnet_demo.panels.page import Page
+from resnet_demo.panels.page import Page, shown_names
 
 MAX_FRAME = 1_500_000  # characters of a data URL; a 640x480 JPEG has a tenth of it
 MOST_CHANNELS = 64
@@ -45,10 +45,7 @@ rel="noreferrer">Yosinski et al. 2015</a>).</p>""")
 
     def __init__(self, page: Page) -> None:
         super().__init__(page)
-        self.names: dict[str, str] = {}  # of the networks as the script reads them, in whatever language
-        for language in languages():
-            with speaking(language):
-                self.names |= {entry.shown: entry.name for entry in page.menu}
+        self.names = shown_names(page.menu)
         self.seats = threading.BoundedSemaphore(page.limits.frames)
 
     def render(self, visit: Visit) -> str:
