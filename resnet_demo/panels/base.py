@@ -126,6 +126,7 @@ class Panel:
     title: ClassVar[Sentence]
     intro: ClassVar[Sentence | None] = None
     follows: ClassVar[frozenset[str]] = frozenset({"run"})  # or {"run", "view"}: what makes it draw again
+    takes_long: ClassVar[bool] = False  # whether its endpoints do, though it has no study
     address: ClassVar[tuple[Property, ...]] = ()  # what of it an address names
     tab: gr.Tab
     drawing: gr.HTML
@@ -281,3 +282,15 @@ def served(method: Callable[[Any], Json]) -> Callable[[Any], Json]:
         return method(request)
 
     return function
+
+
+def chooses_network(page: Page, drawing: gr.HTML) -> None:
+    """What the script of ``drawing`` triggers as "select" with a ``network`` of the menu chooses that
+    network."""
+    names = [entry.name for entry in page.menu]
+
+    def on_choose(event: gr.EventData) -> Values:
+        asked = getattr(event, "network", None)
+        return {page.network: asked} if asked in names else gr.skip()
+
+    gr.on(drawing.select, on_choose, None, {page.network}, **REDRAW)
