@@ -52,7 +52,7 @@ MOST_STEPS = 256  # of gradient ascent
 MOST_SIDE = 112  # pixels of a picture that excites: larger ones take seconds a step
 RANDOM_STEPS = 16  # of integrated gradients, for the map of random weights, whose sum nobody needs
 MOST_EPSILON = 64  # of 255
-EPSILONS = (0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16)  # tried in this order until the answer flips
+EPSILONS = (0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 16)  # tried in this order until the answer flips
 
 
 @dataclass
