@@ -269,7 +269,7 @@ def page(listening: str, hum: Path) -> Iterator[Page]:
 
 
 def opened(page: Page, address: str) -> Page:
-    page.goto(address)
+    page.goto(address if "?" in address else f"{address}/?example=none")
     page.wait_for_function("() => document.querySelector('#photo input[type=file]') && window.gradio_config")
     page.wait_for_timeout(1000)  # an event before the page has come alive would be lost
     return page
