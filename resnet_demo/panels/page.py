@@ -154,9 +154,18 @@ class Page:
 
     def forgotten(self) -> bool:
         """Whether the visitor's session was thrown out to make room, and the key of a run with it."""
-        demo = getattr(self, "demo", None)  # there is none before the page is laid out
-        lost = getattr(getattr(demo, "state_holder", None), "lost", None)
+        lost = getattr(self._sessions(), "lost", None)
         return bool(lost and lost(session()))
+
+    def _sessions(self) -> Any:
+        """The holder of the visitors' sessions; None before the page is laid out."""
+        return getattr(getattr(self, "demo", None), "state_holder", None)
+
+    def _has_all(self) -> None:
+        """Nothing is missing any more of what the visitor's session held."""
+        found = getattr(self._sessions(), "found", None)
+        if found:
+            found(session())
 
     def run_photo(self, photo: Photo | None, network: str | None, gates: Sequence[Gate] = ()) -> Run:
         """One photo through the engine.
@@ -242,6 +251,7 @@ class Page:
     def show(self, run: Run, whole: Prediction, values: Values) -> Values:
         """A new run: keep it, and everything on the page that follows from it."""
         self.retire(values)
+        self._has_all()
         key = self.runs.put(run)
         visit = Visit(run, values[self.view], key, self.entry(run.network), whole, values)
         return {
@@ -255,6 +265,7 @@ class Page:
     def clear(self, values: Values) -> Values:
         """No run any more: the page invites again."""
         self.retire(values)
+        self._has_all()
         entry = self.entry(values[self.network])
         return {
             self.run: None,
