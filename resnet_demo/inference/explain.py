@@ -25,11 +25,19 @@ from resnet_demo.analysis import (
     adversarial,
     feature_visualization,
     iterative_inference,
+    kernel_products,
     path_ledger,
     pixel_attribution,
 )
 from resnet_demo.analysis.gating import gated
-from resnet_demo.explanations import Attack, FeatureVisualization, PathLedger, PathLengths, PixelAttribution
+from resnet_demo.explanations import (
+    Attack,
+    FeatureVisualization,
+    KernelProduct,
+    PathLedger,
+    PathLengths,
+    PixelAttribution,
+)
 from resnet_demo.i18n import later
 from resnet_demo.inference.forward import chances, to_tensor
 from resnet_demo.inference.interface import BUSY, PATIENCE_S, EngineError
@@ -259,11 +267,25 @@ def _feature_visualization(
     return FeatureVisualization(picture, float(ascent.excitation[0]), ascent.step, state)
 
 
+def _products(
+    model: nn.Module,
+    card: Card,
+    x: Tensor,
+    progress: Progress,
+    block: int,
+    channel: int,
+    row: int,
+    column: int,
+) -> tuple[KernelProduct | None, KernelProduct | None]:
+    return kernel_products.kernel_products(model, x, block, channel, row, column)
+
+
 QUESTIONS: dict[str, Question] = {
     "paths": Question(_paths, double=True),
     "attack": Question(_attack, pictures=True),
     "pixels": Question(_pixels, pictures=True),
     "refinement": Question(_refinement),
+    "products": Question(_products),
     "feature_visualization": Question(_feature_visualization, pictures=True),
     "letters": Question(_letters),
 }
