@@ -67,8 +67,7 @@ def attack(
         if trials[-1] < 0:
             break
     change = changed - x
-    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(x) / std
-    noise *= change.norm() / noise.norm().clamp_min(torch.finfo(x.dtype).tiny)
+    noise = _noise_like(change, std, seed)
     with torch.no_grad():
         noisy = model(x + noise)[0]
     return Attack(
@@ -83,6 +82,12 @@ def attack(
         drift=block_drift(model, x, changed),
         noise_drift=block_drift(model, x, x + noise),
     )
+
+
+def _noise_like(change: Tensor, std: Tensor, seed: int) -> Tensor:
+    """Gaussian noise, the same in every channel of pixels, of the length of ``change``."""
+    noise = torch.randn(change.shape, generator=torch.Generator().manual_seed(seed)).to(change) / std
+    return noise * (change.norm() / noise.norm().clamp_min(torch.finfo(change.dtype).tiny))
 
 
 def _margin(logits: Tensor, before: Tensor) -> float:
