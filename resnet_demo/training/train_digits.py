@@ -43,8 +43,9 @@ KNOWS = "This network has heard the digits zero to nine in English, and must cal
 ABOUT = "spoken digits, zero to nine · 5 blocks"
 DATA = (
     "Trained on the Free Spoken Digit Dataset (https://github.com/Jakobovski/free-spoken-digit-dataset, "
-    "Z. Jackson and others, CC BY-SA 4.0): 3,000 recordings of six men. The accuracy is that of six trainings "
-    "which each left one speaker out, on that speaker's recordings; the network itself has heard all six."
+    "Z. Jackson and others, CC BY-SA 4.0): 3,000 recordings of six men. The accuracy is that of six "
+    "trainings which each left one speaker out, on that speaker's recordings; the network itself has heard "
+    "all six."
 )
 GOLDEN_SIDE = 32
 NOBODY = "nobody"

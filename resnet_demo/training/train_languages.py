@@ -196,8 +196,8 @@ def without_unused_rows(model: ResNet) -> ResNet:
 
 DATA = (
     "Trained on sentences and word pairs of lingua (https://github.com/pemistahl/lingua-py, Apache License "
-    "2.0), whose texts come from the Leipzig Corpora Collection; tested on the Universal Declaration of Human "
-    "Rights."
+    "2.0), whose texts come from the Leipzig Corpora Collection; tested on the Universal Declaration of "
+    "Human Rights."
 )
 
 
@@ -208,8 +208,8 @@ def export(
     directory: Path,
     test: Path | None = None,
 ) -> Path:
-    """Judge the network as shipped (float16) on validation, and on a test folder if there is one, and write it
-    with its card and golden tensors."""
+    """Judge the network as shipped (float16) on validation, and on a test folder if there is one, and write
+    it with its card and golden tensors."""
     model = without_unused_rows(model)
     shipped = copy.deepcopy(model).half().float()
     judged = {part: task.judged(shipped, part) for part in task.validation}
