@@ -364,6 +364,9 @@ class Run:
             of the read-out after an earlier block; blocks of which neither is known are left out.
         fields: (block name, stream) -> receptive field.
         modality: what ``photo`` is a picture of.
+        familiarity: how much the photo is like those that the network has learned from, 0..1; None for a
+            network without such a score, or with a branch held back.
+        familiar: whether that is as much as for most of them; None with it.
         axes: the units of its columns and rows, see ``modalities.Modality.axes``; "" for pixels.
     """
 
@@ -382,4 +385,6 @@ class Run:
     contributions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
     modality: str = "photo"
+    familiarity: float | None = None
+    familiar: bool | None = None
     axes: str = ""

@@ -24,6 +24,7 @@ def run_as_dict(run: Run) -> dict[str, Any]:
         "label": run.prediction.label,
         "confidences": [{"label": c.label, "confidence": c.confidence} for c in run.prediction.confidences],
         "logit": run.prediction.logit,
+        **({} if run.familiar is None else {"familiar": run.familiar, "familiarity": run.familiarity}),
         "network": run.network,
         "device": run.device,
         "milliseconds": run.timings.total,

@@ -28,8 +28,8 @@ class RecordedBlock(CapturedBlock):
     """What is recorded of one block for a batch of B photos, on the device of the run.
 
     Its ``tensors`` are the streams that are kept, (B, C, H, W), contiguous; SUMS, (B,) float32: the norms of
-    three streams, and the inner product of residual and shortcut; and if any stream is kept "means", (B, C)
-    float32, each channel's mean in the output, and "adds", (B, H, W) float32, see ``Block.added``.
+    three streams, and the inner product of residual and shortcut; "means", (B, C) float32, each channel's
+    mean in the output; and if any stream is kept "adds", (B, H, W) float32, see ``Block.added``.
 
     Attributes:
         shape: (C, H, W) of its streams.
@@ -75,13 +75,13 @@ def _recorder(block: RecordedBlock, keep: Collection[str], dtype: torch.dtype) -
             _, c, h, w = tensor.shape
             block.shape = (c, h, w)
             found["output_norm"] = torch.linalg.vector_norm(_rows(tensor), dim=(1, 2))
+            found["means"] = tensor.mean((2, 3), dtype=torch.float32)
         if stream in keep:
             found[stream] = tensor.to(dtype, copy=True, memory_format=torch.contiguous_format)
         if keep and stream == "shortcut":
             found["adds"] = tensor.relu().mean(1, dtype=torch.float32).neg_()
         elif keep and stream == "output":
             found["adds"] = found["adds"] + tensor.mean(1, dtype=torch.float32)
-            found["means"] = tensor.mean((2, 3), dtype=torch.float32)
 
     return put
 

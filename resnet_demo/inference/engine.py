@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from resnet_demo.analysis.familiarity import load_familiarity
 from resnet_demo.analysis.gradient_flow import gradient_flow
 from resnet_demo.analysis.layer_summary import stages, trace_layers
 from resnet_demo.analysis.linear_probes import Probe, load_probes
@@ -185,14 +186,17 @@ class Engine(PhotoEngine):
         lent = self._lent.get(name)
         source = None if lent else self.networks[name]
         probes: Mapping[str, Probe] = {}
+        familiarity = None
         model, card = lent() if lent else load_source(self.networks[name], progress)
         if isinstance(source, Path):
-            probes = load_probes(source)
+            probes, familiarity = load_probes(source), load_familiarity(source)
         model.eval().requires_grad_(False)
         # channels_last lets the CPU's and the GPU's faster convolutions be chosen
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         notice = joined(card.assumed)
-        return LoadedNetwork(name, model, card, torch.device("cpu"), notice=notice, probes=probes)
+        return LoadedNetwork(
+            name, model, card, torch.device("cpu"), notice=notice, probes=probes, familiarity=familiarity
+        )
 
     def _run_all(
         self,

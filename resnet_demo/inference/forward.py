@@ -21,6 +21,7 @@ from resnet_demo.analysis.ablation import ablate
 from resnet_demo.analysis.block_stats import record_blocks, to_records
 from resnet_demo.analysis.capture import residual_blocks
 from resnet_demo.analysis.class_activation import class_activation
+from resnet_demo.analysis.familiarity import Familiarity
 from resnet_demo.analysis.gating import gated
 from resnet_demo.analysis.layer_summary import stages, time_layers, trace_layers, with_times
 from resnet_demo.analysis.linear_probes import Probe, read_outs
@@ -79,6 +80,7 @@ class LoadedNetwork:
     layers: Mapping[str, nn.Module] = field(default_factory=dict)  # those of the trace, by name
     notice: str = ""
     probes: Mapping[str, Probe] = field(default_factory=dict)
+    familiarity: Familiarity | None = None
     fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
     outline: nn.Module | None = None  # the network without its numbers, from which other shapes are traced
 
@@ -245,8 +247,8 @@ def run_pass(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate], keep: tuple[s
 
     Args:
         gates: one a block, or empty for all open.
-        keep: names of the streams to keep. Without any, four numbers a block and photo are all that reaches
-            the host, and no layer is timed.
+        keep: names of the streams to keep. Without any, four numbers a block and its channels' means are
+            all that reaches the host, and no layer is timed.
 
     Raises:
         RuntimeError: it failed on the CPU.
@@ -318,6 +320,7 @@ def finish(
     if activation is not None:
         shares[last.name] = activation.channels
     answer = predict(share.logits, net.card)
+    score = net.familiarity.score(share.blocks) if net.familiarity and not gates else None
     spent = Timings(prepare, share.milliseconds, total=(time.perf_counter() - began) * 1e3)
     return Run(
         network=net.name,
@@ -335,6 +338,8 @@ def finish(
         contributions=shares,
         fields=net.fields,
         modality=net.card.preprocessing.modality,
+        familiarity=score,
+        familiar=None if net.familiarity is None or score is None else score >= net.familiarity.threshold,
         axes=axes_of(net.card.preprocessing),
     )
 

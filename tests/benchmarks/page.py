@@ -33,6 +33,7 @@ from benchmarks.timing import REFERENCE, interleaved, jpeg
 from resnet_demo.analysis.capture import capture_blocks
 from resnet_demo.drawing.answer import answer_html
 from resnet_demo.drawing.feature_maps import forget_photos
+from resnet_demo.drawing.pictures import PictureStore, kept_in
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import View
 from resnet_demo.inference.engine import Engine
@@ -42,9 +43,7 @@ from resnet_demo.inputs.preprocessing import read_photo
 from resnet_demo.networks.cards import WEIGHTS
 from resnet_demo.networks.checkpoints import available_networks
 from resnet_demo.networks.resnet import ResNet
-from resnet_demo.panels.look.block_diagram import how_html
 from resnet_demo.panels.look.inside_block import inside_html
-from resnet_demo.panels.look.layer_summary import trace_html
 from resnet_demo.records import Gate, Run
 from resnet_demo.tools import run_folder as folder_command
 from resnet_demo.tools.app_process import Server, Visitor, free_port
@@ -88,14 +87,10 @@ MEANING = {
 
 
 def first_screen(run: Run, view: View) -> list[str]:
-    """Everything the page shows after a photo, without a click."""
-    return [
-        answer_html(run, "x"),
-        roadmap_html(run, view.block),
-        inside_html(run, view),
-        trace_html(run.trace, tuple(block.name for block in run.blocks)),
-        how_html(run, view.block),
-    ]
+    """Everything the page shows after a photo, without a click: panels are drawn when they are opened, and
+    pictures lie where the browser fetches them."""
+    with kept_in(PictureStore()):
+        return [answer_html(run, "x"), roadmap_html(run, view.block), inside_html(run, view)]
 
 
 def in_process(repetitions: int) -> dict[str, float]:
@@ -136,7 +131,7 @@ def in_process(repetitions: int) -> dict[str, float]:
             "run": lambda: engine.run(data),
             "page": page,
             "redraw": lambda: inside_html(run, other),
-            "block_change": lambda: (inside_html(run, other), how_html(run, 1)),
+            "block_change": lambda: (inside_html(run, other), roadmap_html(run, 1)),
             "gated": lambda: first_screen(engine.run(run.photo, gates=shut), view),
             "lesions": lambda: engine.ablation(run),
             "gradient": lambda: engine.gradient_flow(run, 50),

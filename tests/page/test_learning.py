@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from test_browser import WAIT, Page, browser, expect, page  # noqa: F401 - fixtures
+from test_browser import WAIT, Browser, Page, browser, expect, page  # noqa: F401 - fixtures
 
 TRAINED = 120_000  # milliseconds; a race of few blocks, on a machine that is busy
 
@@ -179,3 +179,38 @@ def test_the_gradient_has_three_acts_at_every_depth(page: Page) -> None:  # noqa
         assert points(page, "#acts [data-trace=plain]") == [256]
         assert points(page, "#acts [data-correlation]") == [16, 16, 16]
     expect(page.locator("#acts .acts-row p:visible")).to_have_count(3)
+
+
+def test_what_grew_is_looked_into_and_cut_by_its_visitor_alone(
+    page: Page,  # noqa: F811
+    browser: Browser,  # noqa: F811
+    server: str,
+) -> None:
+    opened(page, "race")
+    train(page, "race", steps=20, blocks=3)
+    expect(page.locator("#race .race")).to_have_attribute("data-state", "over", timeout=TRAINED)
+    page.click("#race [data-look='plain inside']")
+    expect(page.locator("#roadmap button.cell")).to_have_count(3, timeout=WAIT)
+    expect(page.locator("#answer")).to_contain_text("You trained this network here, in 20 steps from seed 0")
+    expect(page.locator("#network input")).to_have_value("without shortcuts, 3 blocks · yours")
+    expect(page.locator("#tab-inside")).to_be_visible()
+    answer = page.locator("#answer .class-row").first.inner_text()
+    assert re.match(r"\d\s", answer)
+
+    opened_again = page.locator("#panels [role=tab][data-tab-id=race]")
+    page.click("#chapters [data-chapter=learn]")
+    if opened_again.get_attribute("aria-selected") != "true":
+        opened_again.click()
+    page.click("#race [data-look='residual off']")
+    expect(page.locator("#network input")).to_have_value("with shortcuts, 3 blocks · yours", timeout=WAIT)
+    expect(page.locator("#gates fieldset")).to_have_count(3, timeout=WAIT)
+    expect(page.locator("#lesions .knock.branch .class-row")).to_have_count(3, timeout=WAIT)
+
+    other = browser.new_context().new_page()
+    other.goto(server)
+    other.wait_for_function("() => document.querySelector('#network input') && window.gradio_config")
+    other.wait_for_timeout(1000)
+    other.click("#network input")
+    expect(other.locator("#network [role=option]").first).to_be_visible(timeout=WAIT)
+    assert not any("yours" in text for text in other.locator("#network [role=option]").all_text_contents())
+    other.context.close()

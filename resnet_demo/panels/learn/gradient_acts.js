@@ -22,7 +22,7 @@ export default function start({ element }) {
     for (const [act, lines] of Object.entries(LINES)) {
       chart(root.querySelector(`[data-act=${act}]`), {
         series: lines.map(([name, kind, dashed]) => (
-          { kind, dashed, points: norms[name].map((v, i) => [i, v]) }
+          { kind, dashed, points: norms[name].map((v, i) => [i, v]).filter(([, v]) => v >= 10 ** low) }
         )),
         x: [0, Number(depth)], y, logarithmic: true, height: HEIGHT, across: say('block'),
         label: say('Norm of the gradient at each block'),
@@ -40,7 +40,7 @@ export default function start({ element }) {
       });
     }
     const all = Object.entries(KINDS).map(([name, kind]) => (
-      { kind, points: [[0, 1], ...correlations[name].map((v, i) => [i + 1, v])] }
+      { kind, dashed: name === 'shallow', points: [[0, 1], ...correlations[name].map((v, i) => [i + 1, v])] }
     ));
     chart(root.querySelector('[data-correlation]'), {
       series: all, x: [0, correlations.plain.length], y: [-0.2, 1], height: HEIGHT + 40,

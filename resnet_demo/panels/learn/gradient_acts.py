@@ -51,6 +51,7 @@ def acts_html(found: Mapping[str, Mapping[str, Any]]) -> str:
         first=FIRST if FIRST in found else next(iter(found)),
         acts=ACTS,
         networks=NETWORKS,
+        keys={"shallow": "shallow", "plain": "without", "residual": "with"},
         sentences={depth: act_sentences(told["norms"]) for depth, told in found.items()},
         shattered={depth: shattered_sentence(depth, told["correlations"]) for depth, told in found.items()},
     )
@@ -89,7 +90,7 @@ def change(norms: list[float], begins: bool = True) -> str:
 
 def shattered_sentence(depth: str, correlations: Mapping[str, list[float]]) -> str:
     """How alike the derivatives at neighbouring inputs are."""
-    values = {name: f"{correlations[name][0]:.2f}" for name in NETWORKS}
+    values = {name: f"{round(correlations[name][0], 2) + 0:.2f}" for name in NETWORKS}  # + 0: never -0.00
     return say(
         "Correlation of the derivatives at two neighbouring inputs, of 256 on a line: {shallow} with one "
         "block, {plain} in the plain network of {blocks}, {residual} with shortcuts (white noise has 0; mean "

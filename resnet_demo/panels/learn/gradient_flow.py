@@ -32,11 +32,9 @@ class GradientFlowPanel(Panel):
     id = "gradients"
     title = later("The gradient's way")
     intro = later("""<p>Training sends a gradient from the answer back to the first block. With shortcuts it
-    has a way around
-every block and arrives about as large as it set out; without, it explodes or dies with depth, and the first
-blocks cannot learn (<a href="https://arxiv.org/abs/1603.05027" target="_blank" rel="noreferrer">He et al.
-2016</a>, <a href="https://arxiv.org/abs/1702.08591" target="_blank" rel="noreferrer">Balduzzi et al.
-2017</a>).</p>""")
+has a way around every block and changes its size far less; without, it explodes or dies with depth
+(<a href="https://arxiv.org/abs/1603.05027" target="_blank" rel="noreferrer">He et al. 2016</a>,
+<a href="https://arxiv.org/abs/1702.08591" target="_blank" rel="noreferrer">Balduzzi et al. 2017</a>).</p>""")
     cannot: ClassVar[Mapping[str, Sentence]] = {
         "text": later("The fresh networks take pictures of one or three channels; a text has one a letter.")
     }
