@@ -21,6 +21,7 @@ from resnet_demo.page.process import NoFolderError, own_folder
 
 os.environ.update({**OPENMP, **os.environ})  # read when torch is imported
 
+from resnet_demo.drawing.feature_sheets import offer_sheets
 from resnet_demo.i18n import error_of, languages, speaking
 from resnet_demo.inference import zerogpu
 from resnet_demo.inference.interface import (
@@ -36,7 +37,15 @@ from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.options import chosen_checkpoint, network_options
 from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.inputs import decoding
-from resnet_demo.networks.cards import FIELD, WEIGHTS, CheckpointError, MenuEntry, read_checkpoint, read_menu
+from resnet_demo.networks.cards import (
+    FIELD,
+    WEIGHTS,
+    CheckpointError,
+    MenuEntry,
+    available_networks,
+    read_checkpoint,
+    read_menu,
+)
 from resnet_demo.page.access import Access
 from resnet_demo.page.assets import address_of, modules, style
 from resnet_demo.page.connections import bounded_connections
@@ -90,6 +99,8 @@ def build_demo(
     """The page, its events connected to ``engine``; in English alone until ``translate`` is called, if so
     wanted."""
     room = room or Limits()
+    for name, checkpoint in available_networks(weights).items():
+        offer_sheets(name, checkpoint)
     page = make_page(engine, read_whole_menu(weights, own), room)
     demo = build_page(page)
     with demo:

@@ -52,19 +52,42 @@ class Attack:
         flipped: whether the answer is another one now.
         tried: (epsilon, by how much the old answer still leads), in the order of trying.
         change: (C, H, W) float32, what was added to the pixels, for pixels of 0..1.
-        logits_before, logits_after: (K,) float64.
+        noise: (C, H, W) float32, noise of the same length for comparison.
+        logits_before, logits_after, logits_noise: (K,) float64.
         drift: the length of the change over the length of the stream: at the input, then after every block.
         noise_drift: the same for noise of the same length at the input.
+        chances: probabilities of every class before, after, and with the noise; empty where nobody
+            calibrated them.
     """
 
     epsilon: float
     flipped: bool
     tried: tuple[tuple[float, float], ...]
     change: NDArray[np.float32]
+    noise: NDArray[np.float32]
     logits_before: NDArray[np.float64]
     logits_after: NDArray[np.float64]
+    logits_noise: NDArray[np.float64]
     drift: tuple[float, ...]
     noise_drift: tuple[float, ...]
+    chances: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureVisualization:
+    """A picture under way that excites one channel (``analysis.feature_visualization``).
+
+    Attributes:
+        picture: (H, W, 3) uint8.
+        excitation: mean of the channel over all places at the last step, in the stream's own units.
+        step: steps of gradient ascent so far.
+        state: what the next steps begin with: arrays, for whoever goes on.
+    """
+
+    picture: NDArray[np.uint8]
+    excitation: float
+    step: int
+    state: tuple[NDArray[np.float32], ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,8 @@ noise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +22,12 @@ STEP = 0.25  # of epsilon
 
 
 def attack(
-    model: nn.Module, x: Tensor, preprocessing: Preprocessing, epsilons: Sequence[float], seed: int = 0
+    model: nn.Module,
+    x: Tensor,
+    preprocessing: Preprocessing,
+    epsilons: Sequence[float],
+    seed: int = 0,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Attack:
     """Try one epsilon after the other, smallest first, until the answer flips.
 
@@ -33,6 +37,7 @@ def attack(
         preprocessing: its mean and std turn values of ``x`` into pixels of 0..1.
         epsilons: largest changes of a pixel, in units of 1/255, ascending.
         seed: of the noise.
+        progress: told the share of the steps that is done, were every epsilon needed.
 
     Raises:
         ValueError: no epsilon, or more than one photo.
@@ -46,8 +51,12 @@ def attack(
         logits = model(x)[0]
     trials: list[float] = []
     changed = x
-    for epsilon in epsilons:
-        changed = _descend(model, x, epsilon / 255 / std, low, high, logits)
+    for number, epsilon in enumerate(epsilons):
+
+        def tell(share: float, number: int = number) -> None:
+            progress((number + share) / len(epsilons))
+
+        changed = _descend(model, x, epsilon / 255 / std, low, high, logits, tell)
         with torch.no_grad():
             after = model(changed)[0]
         trials.append(_margin(after, logits))
@@ -56,13 +65,17 @@ def attack(
     change = changed - x
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(x) / std
     noise *= change.norm() / noise.norm().clamp_min(torch.finfo(x.dtype).tiny)
+    with torch.no_grad():
+        noisy = model(x + noise)[0]
     return Attack(
         epsilon=float(epsilons[len(trials) - 1]),
         flipped=trials[-1] < 0,
         tried=tuple(zip(map(float, epsilons), trials, strict=False)),
         change=(change[0] * std).cpu().float().numpy(),
+        noise=(noise[0] * std).cpu().float().numpy(),
         logits_before=logits.cpu().double().numpy(),
         logits_after=after.cpu().double().numpy(),
+        logits_noise=noisy.cpu().double().numpy(),
         drift=block_drift(model, x, changed),
         noise_drift=block_drift(model, x, x + noise),
     )
@@ -78,12 +91,18 @@ def _margin(logits: Tensor, before: Tensor) -> float:
 
 
 def _descend(
-    model: nn.Module, x: Tensor, epsilon: Tensor, low: Tensor, high: Tensor, before: Tensor
+    model: nn.Module,
+    x: Tensor,
+    epsilon: Tensor,
+    low: Tensor,
+    high: Tensor,
+    before: Tensor,
+    progress: Callable[[float], None],
 ) -> Tensor:
     """``x`` changed by at most ``epsilon`` (C, 1, 1) so that the answer of ``before`` leads by as little as
-    it can."""
+    can be."""
     changed = x.clone()
-    for _ in range(STEPS):
+    for step in range(STEPS):
         with torch.enable_grad():
             here = changed.detach().requires_grad_()
             logits = model(here)[0]
@@ -96,6 +115,7 @@ def _descend(
         changed = changed - STEP * epsilon * gradient.sign()
         changed = torch.minimum(torch.maximum(changed, x - epsilon), x + epsilon)
         changed = torch.minimum(torch.maximum(changed, low), high)
+        progress((step + 1) / STEPS)
     return changed.detach()
 
 
@@ -110,11 +130,3 @@ def block_drift(model: nn.Module, x: Tensor, changed: Tensor) -> tuple[float, ..
         model(torch.cat((x, changed)))
     pairs = [torch.cat((x, changed)), *(block.output for block in streams.values())]
     return tuple(float((pair[1] - pair[0]).norm() / pair[0].norm().clamp_min(1e-30)) for pair in pairs)
-
-
-def as_picture(change: np.ndarray, most: float) -> np.ndarray:
-    """A change (3, H, W) in 0..1 as a picture (H, W, 3) uint8: grey where nothing changes, ``most`` (1/255)
-    at the ends."""
-    scaled = 127.5 + 127.5 * np.clip(change * 255 / max(most, 1e-9), -1, 1)
-    picture: np.ndarray = np.rint(scaled.transpose(1, 2, 0)).astype(np.uint8)
-    return picture

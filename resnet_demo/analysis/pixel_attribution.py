@@ -16,12 +16,13 @@ were drawn anew must look different, or the map does not speak of what was learn
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-IG_STEPS = 32
+IG_STEPS = 64
 
 
 def gradient_x_input(model: nn.Module, x: Tensor, index: int) -> Tensor:
@@ -37,17 +38,25 @@ def integrated_gradients(
     baseline: Tensor | None = None,
     steps: int = IG_STEPS,
     batch: int = 8,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Tensor:
-    """(H, W), by the midpoint rule over ``steps`` pictures between ``baseline`` (zeros: the mean colour) and
-    ``x``."""
+    """(H, W), by the midpoint rule over ``steps`` pictures between ``baseline`` (zeros: the mean colour)
+    and ``x``.
+
+    The pictures lie closer together near the baseline, where the network's choices change fastest.
+    """
     start = torch.zeros_like(x) if baseline is None else baseline
     total = torch.zeros_like(x)
+    edges = (torch.arange(steps + 1, dtype=x.dtype, device=x.device) / steps).square()
+    middles = ((torch.arange(steps, dtype=x.dtype, device=x.device) + 0.5) / steps).square()
+    widths = edges[1:] - edges[:-1]
     for first in range(0, steps, batch):
-        count = min(batch, steps - first)
-        share = (torch.arange(first, first + count, dtype=x.dtype, device=x.device) + 0.5) / steps
-        between = start + share[:, None, None, None] * (x - start)
-        total += _gradient(model, between, index).sum(0, keepdim=True)
-    return ((x - start) * total / steps).sum(1)[0]
+        part = slice(first, first + batch)
+        between = start + middles[part, None, None, None] * (x - start)  # (B, C, H, W)
+        gradients = _gradient(model, between, index) * widths[part, None, None, None]
+        total += gradients.sum(0, keepdim=True)
+        progress(min(1.0, (first + batch) / steps))
+    return ((x - start) * total).sum(1)[0]
 
 
 def full_gradient(model: nn.Module, x: Tensor, index: int) -> tuple[Tensor, Tensor]:

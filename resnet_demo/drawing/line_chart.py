@@ -16,11 +16,13 @@ LEFT, RIGHT, TOP, BOTTOM = 66, 150, 14, 40
 
 @dataclass(frozen=True)
 class Series:
-    """One line: its name, its points (x, y), and whether it takes the accent colour."""
+    """One line: its name, its points (x, y), whether it takes the accent colour, or else which other:
+    "plain", that of the shortcut, "ink", or "aside", ink that is dashed."""
 
     name: str
     points: Sequence[tuple[float, float]]
     accent: bool = False
+    kind: str = "plain"
 
 
 def power_of_ten(exponent: int) -> str:
@@ -82,7 +84,7 @@ def line_chart(series: Sequence[Series], label: str, across: str, up: str, logar
         lines=[
             (
                 s.name,
-                "accent" if s.accent else "plain",
+                "accent" if s.accent else s.kind,
                 " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in points)),
             )
             for s, points in kept

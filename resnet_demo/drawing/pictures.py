@@ -99,6 +99,11 @@ def kept_in(store: PictureStore | None) -> Iterator[None]:
         _store.reset(token)
 
 
+def addressed() -> bool:
+    """Whether what is drawn now may name addresses of this server: it stays on the page."""
+    return _store.get() is not None
+
+
 def picture_url(png: bytes) -> str:
     """Where the browser finds the picture, a PNG: in the store, or else in the address itself."""
     store = _store.get()

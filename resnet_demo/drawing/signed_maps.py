@@ -51,9 +51,14 @@ def signed_picture(map_: NDArray[np.floating], end: float | None = None, most: i
     )
 
 
+def one_logit(run: Run) -> bool:
+    """Whether the network tells its two classes by the sign of one logit."""
+    return len(run.classes) == 2 and bool(run.trace) and run.trace[-1].shape == (1,)
+
+
 def sides_of(run: Run) -> tuple[str, str]:
     """What a negative and a positive share speak for: the classes of a network of one logit, else against
     and for the class that it answers."""
-    if len(run.classes) == 2 and run.trace and run.trace[-1].shape == (1,):
+    if one_logit(run):
         return label_of(run.classes[0]), label_of(run.classes[1])
     return say("against"), say("for")

@@ -3,7 +3,7 @@ only."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.feature_maps import Order, Scope
+from resnet_demo.drawing.feature_sheets import face
 from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.pictures import picture_url
 from resnet_demo.drawing.templates import fill
@@ -114,6 +115,7 @@ class Tile:
     words: str
     facts: str
     place: str
+    face: str = ""
 
 
 def streams_html(
@@ -141,9 +143,12 @@ def streams_html(
                 "sees": f"{sees.jump} {sees.low} {sees.high}" if sees else "",
                 "picture": sheet.picture,
                 "gradient": feature_maps.css_gradient(sheet.colours),
-                "tiles": _tiles(
-                    sheet.maps, channels, end, view, say(name), say(modality_named(run.modality).silent)
-                ),
+                "tiles": [
+                    replace(tile, face=face(run.network, block.name, field, tile.channel))
+                    for tile in _tiles(
+                        sheet.maps, channels, end, view, say(name), say(modality_named(run.modality).silent)
+                    )
+                ],
                 "ends": _ends(end, view, signed),
             }
         )

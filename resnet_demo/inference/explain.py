@@ -13,7 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnet_demo.analysis import adversarial, iterative_inference, path_ledger, pixel_attribution
+from resnet_demo.analysis import (
+    adversarial,
+    feature_visualization,
+    iterative_inference,
+    path_ledger,
+    pixel_attribution,
+)
 from resnet_demo.analysis.gating import gated
-from resnet_demo.explanations import Attack, PathLedger, PathLengths, PixelAttribution
+from resnet_demo.explanations import Attack, FeatureVisualization, PathLedger, PathLengths, PixelAttribution
 from resnet_demo.i18n import later
-from resnet_demo.inference.forward import to_tensor
+from resnet_demo.inference.forward import chances, to_tensor
 from resnet_demo.inference.interface import BUSY, PATIENCE_S, EngineError
 from resnet_demo.networks.checkpoints import Card
 from resnet_demo.networks.download import Progress, nothing
@@ -33,7 +39,12 @@ from resnet_demo.networks.residual_blocks import residual_blocks
 from resnet_demo.records import Gate, Run
 
 KEPT = 2  # copies
+NO_PICTURE = later("This question is about pictures, and this network reads texts.")
+MOST_STEPS = 256  # of gradient ascent
+MOST_SIDE = 112  # pixels of a picture that excites: larger ones take seconds a step
+RANDOM_STEPS = 16  # of integrated gradients, for the map of random weights, whose sum nobody needs
 MOST_EPSILON = 64  # of 255
+EPSILONS = (0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16)  # tried in this order until the answer flips
 
 
 @dataclass
@@ -87,10 +98,12 @@ class Question:
         ask: given the model, its card, the photo (1, C, H, W), whom to tell of progress, and the options by
         name.
         double: whether the model and the photo are in float64.
+        pictures: whether it is about pictures alone, and not about texts.
     """
 
     ask: Callable[..., Any]
     double: bool = False
+    pictures: bool = False
 
 
 def explain(
@@ -107,6 +120,8 @@ def explain(
     with networks.turn(run.network) as network:
         if not network.card.classes:
             raise EngineError(later("This network has no last layer, so there is no answer to explain."))
+        if asked.pictures and network.card.preprocessing.characters:
+            raise EngineError(NO_PICTURE)
         x = to_tensor(run.photo, network.card.preprocessing).contiguous()
         model = network.model
         if asked.double:
@@ -144,12 +159,14 @@ def _attack(
     card: Card,
     x: Tensor,
     progress: Progress,
-    epsilons: Sequence[float] = (1, 2, 3, 4, 6, 8),
+    epsilons: Sequence[float] = EPSILONS,
 ) -> Attack:
     wanted = [float(epsilon) for epsilon in epsilons]
     if not wanted or wanted != sorted(wanted) or not 0 < wanted[0] <= wanted[-1] <= MOST_EPSILON:
         raise ValueError(f"epsilons must ascend within 0..{MOST_EPSILON} (in 1/255), got {wanted}")
-    return adversarial.attack(model, x, card.preprocessing, wanted)
+    found = adversarial.attack(model, x, card.preprocessing, wanted, progress=progress)
+    logits = np.stack([found.logits_before, found.logits_after, found.logits_noise]).astype(np.float32)
+    return replace(found, chances=tuple(map(tuple, chances(logits, card).tolist())))
 
 
 def _refinement(model: nn.Module, card: Card, x: Tensor, progress: Progress) -> dict[str, float]:
@@ -168,11 +185,21 @@ def _pixels(model: nn.Module, card: Card, x: Tensor, progress: Progress) -> tupl
         "full gradient": logit,
     }
     found = []
+    parts = 2 * len(promised)
     for done, method in enumerate(promised):
-        map_, other = (_map(method, network, x, index) for network in (model, random))
+        maps = []
+        for which, network in enumerate((model, random)):
+
+            def tell(share: float, before: int = 2 * done + which) -> None:
+                progress((before + share) / parts)
+
+            steps = pixel_attribution.IG_STEPS if network is model else RANDOM_STEPS
+            maps.append(_map(method, network, x, index, steps, tell))
+            tell(1.0)
+        map_, other = maps
         similarity = rank_correlation(np.abs(map_), np.abs(other))
-        found.append(PixelAttribution(method, map_, float(map_.sum()), promised[method], other, similarity))
-        progress((done + 1) / len(promised))
+        total = float(map_.sum(dtype=np.float64))
+        found.append(PixelAttribution(method, map_, total, promised[method], other, similarity))
     return tuple(found)
 
 
@@ -184,11 +211,13 @@ def _letters(model: nn.Module, card: Card, x: Tensor, progress: Progress) -> NDA
     return found
 
 
-def _map(method: str, model: nn.Module, x: Tensor, index: int) -> NDArray[np.float32]:
+def _map(
+    method: str, model: nn.Module, x: Tensor, index: int, steps: int, progress: Progress
+) -> NDArray[np.float32]:
     if method == "gradient × input":
         found = pixel_attribution.gradient_x_input(model, x, index)
     elif method == "integrated gradients":
-        found = pixel_attribution.integrated_gradients(model, x, index)
+        found = pixel_attribution.integrated_gradients(model, x, index, steps=steps, progress=progress)
     else:
         photo, biases = pixel_attribution.full_gradient(model, x, index)
         found = photo + biases
@@ -205,10 +234,36 @@ def rank_correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> fl
     return float(correlations[0, 1])
 
 
+def _feature_visualization(
+    model: nn.Module,
+    card: Card,
+    x: Tensor,
+    progress: Progress,
+    block: str = "",
+    stream: str = "pre_activation",
+    channel: int = 0,
+    steps: int = feature_visualization.STEPS,
+    before: FeatureVisualization | None = None,
+) -> FeatureVisualization:
+    if not isinstance(channel, int) or not isinstance(steps, int) or not 1 <= steps <= MOST_STEPS:
+        raise ValueError(f"a whole channel and 1 to {MOST_STEPS} steps are needed")
+    side = max(16, min(MOST_SIDE, x.shape[-1]))
+    ascent = feature_visualization.begin(model, block, stream, [channel], side, x.shape[1])
+    if before is not None:
+        spectra, first, second = (torch.from_numpy(array.copy()) for array in before.state)
+        ascent = replace(ascent, spectra=spectra, first=first, second=second, step=before.step)
+    ascent = feature_visualization.climb(model, ascent, card.preprocessing, steps, progress)
+    found = feature_visualization.pictures_of(ascent)[0].permute(1, 2, 0)  # (h, w, C)
+    picture = (found.expand(-1, -1, 3) * 255 + 0.5).to(torch.uint8).numpy()
+    state = tuple(t.numpy() for t in (ascent.spectra, ascent.first, ascent.second))
+    return FeatureVisualization(picture, float(ascent.excitation[0]), ascent.step, state)
+
+
 QUESTIONS: dict[str, Question] = {
     "paths": Question(_paths, double=True),
-    "attack": Question(_attack),
-    "pixels": Question(_pixels),
+    "attack": Question(_attack, pictures=True),
+    "pixels": Question(_pixels, pictures=True),
     "refinement": Question(_refinement),
+    "feature_visualization": Question(_feature_visualization, pictures=True),
     "letters": Question(_letters),
 }

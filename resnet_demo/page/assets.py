@@ -11,9 +11,11 @@ import hashlib
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from resnet_demo.drawing.feature_sheets import FOLDER as SHEETS
+from resnet_demo.drawing.feature_sheets import sheet_file
 from resnet_demo.drawing.pictures import FOLDER, OLDEST_S, PictureStore
 from resnet_demo.panels import load_panels
 
@@ -58,6 +60,12 @@ def routes(scripts: dict[str, str]) -> list[Route]:
             return Response("There is no such script.", 404)
         return Response(text, media_type="text/javascript", headers={"cache-control": FOREVER})
 
+    async def sheet(request: Request) -> Response:
+        path = sheet_file(request.path_params["name"], request.path_params["file"])
+        if path is None:
+            return Response("There is no such sheet.", 404, {"cache-control": "no-store"})
+        return FileResponse(path, media_type="image/webp", headers={"cache-control": FOREVER})
+
     async def picture(request: Request) -> Response:
         png = PICTURES.get(request.path_params["name"])
         if png is None:
@@ -67,4 +75,5 @@ def routes(scripts: dict[str, str]) -> list[Route]:
     return [
         Route(f"/{address_of(scripts)}{{place:path}}", script),
         Route(f"/{FOLDER}{{name}}", picture),
+        Route(f"/{SHEETS}{{name}}/{{file}}", sheet),
     ]

@@ -31,7 +31,7 @@ def offer(page: Page) -> None:
     shared: dict[str, Component] = {"photo": page.photo, "network": page.network}
     offered: list[tuple[Callable[..., Any], Mapping[str, Component], str]] = [(predict, {}, "run")]
     offered += [  # what takes several passes waits in the line of the panel that shows the same
-        (function, panel.arguments(), "study" if panel.studied() else "run")
+        (function, panel.arguments(), "study" if panel.studied() or panel.takes_long else "run")
         for panel in page.panels
         for function in panel.endpoints()
     ]

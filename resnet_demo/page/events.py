@@ -195,6 +195,11 @@ def connect_studies(page: Page) -> None:
             page.on([panel.tab.select, *panel.study_again()], on_look, panel.studied(), **options)
         if panel.stop_button is not None:
             panel.stop_button.click(lambda: page.studies.stop(session()), None, None, **REDRAW)
+
+    def on_leave(request: gr.Request) -> None:
+        page.studies.stop(request.session_hash)
+
+    page.demo.unload(on_leave)
     every: Components = set().union(*(panel.studied() for panel in page.panels))
     page.on(page.whole.change, on_answer, every, **options)
 

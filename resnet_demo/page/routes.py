@@ -69,6 +69,8 @@ OPEN = (
     Route("GET HEAD", rf"{API}/file=.+", 0, 2, "script", "file"),
     # of an answer: only who got it knows the names
     Route("GET HEAD", r"/pictures/[0-9a-f]{32}", 0, 0.5, "page"),
+    # of a network, the same for everybody
+    Route("GET HEAD", r"/features/[\w.-]{1,100}/[\w.-]{1,100}\.webp", 0, 0.5, "anyone"),
     # what a visitor's events need; whose session or event it is, only its owner knows
     Route("GET", rf"{API}/heartbeat/{NAME}", 0, 1, "page"),
     Route("GET", rf"{API}/queue/data", 0, 1, "script"),

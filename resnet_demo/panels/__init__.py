@@ -11,6 +11,7 @@ from resnet_demo.panels.base import Panel
 
 PANELS = [
     "look.inside_block",
+    "look.feature_visualization",
     "look.layer_summary",
     "look.block_diagram",
     "cut.ablation",
@@ -18,6 +19,9 @@ PANELS = [
     "cut.paths",
     "explain.class_activation",
     "explain.early_readout",
+    "explain.pixels",
+    "explain.touch",
+    "explain.attack",
     "learn.race",
     "learn.identity",
     "learn.paper_figure",

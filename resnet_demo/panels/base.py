@@ -128,6 +128,7 @@ class Panel:
     intro: ClassVar[Sentence | None] = None
     follows: ClassVar[frozenset[str]] = frozenset({"run"})  # or {"run", "view"}: what makes it draw again
     cannot: ClassVar[Mapping[str, Sentence]] = {}  # modality -> why it has nothing to say of it
+    takes_long: ClassVar[bool] = False  # whether its endpoints do, though it has no study
     address: ClassVar[tuple[Property, ...]] = ()  # what of it an address names
     tab: gr.Tab
     drawing: gr.HTML

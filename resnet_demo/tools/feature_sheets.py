@@ -22,9 +22,7 @@ from tqdm import tqdm
 
 from resnet_demo.analysis.capture import capture_blocks
 from resnet_demo.analysis.feature_visualization import STEPS, begin, climb, pictures_of
-from resnet_demo.networks.cards import WEIGHTS
-from resnet_demo.networks.checkpoints import Card, CheckpointError, available_networks, load_checkpoint
-from resnet_demo.networks.feature_sheets import (
+from resnet_demo.drawing.feature_sheets import (
     COLUMNS,
     STREAMS,
     TILE,
@@ -33,6 +31,8 @@ from resnet_demo.networks.feature_sheets import (
     save_index,
     sheets_folder,
 )
+from resnet_demo.networks.cards import WEIGHTS
+from resnet_demo.networks.checkpoints import Card, CheckpointError, available_networks, load_checkpoint
 from resnet_demo.serialize import whole_file
 
 BATCH = 16  # channels that climb together

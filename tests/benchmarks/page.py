@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import isolation, machine
+from benchmarks import explanations, isolation, machine
 from benchmarks.server import CLIENTS, crowd, import_seconds, through_the_server
 from benchmarks.timing import REFERENCE, interleaved, jpeg
 from resnet_demo.analysis.capture import capture_blocks
@@ -79,6 +79,7 @@ MEANING = {
     "first_page_s": "python app.py until the page is served",
     "first_answer_s": "python app.py until the first photo is answered",
     **isolation.MEANING,
+    **explanations.MEANING,
     "rss_idle_mb": "resident memory of the server after its first answer",
     "rss_after_1000_mb": (
         "resident memory eight seconds after as many photos as 'photos' says (1000 unless told)"
@@ -234,6 +235,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return grow(args.repetitions, args.photos)
     figures = in_process(args.repetitions)
     figures |= isolation.figures(args.repetitions)
+    figures |= explanations.figures(args.repetitions)
     photos = min(FOLDER_PHOTOS, 40 * args.repetitions)
     figures |= folder(Engine(available_networks(WEIGHTS), "auto"), photos, max(1, args.repetitions // 5))
     if not args.no_server:

@@ -137,6 +137,12 @@ ENDPOINTS = {
     "/switch_off",
     "/knock_out",
     "/paths",
+    "/attack",
+    "/pixel_attribution",
+    "/read_out_places",
+    "/deletion_insertion",
+    "/feature_visualization",
+    "/iterative_inference",
     "/class_activation",
     "/read_out",
     "/receptive_field",
@@ -149,7 +155,9 @@ def test_the_experiments_are_offered_and_nothing_else(client: Client) -> None:
     described = client.view_api(return_format="dict")["named_endpoints"]
     assert set(described) == ENDPOINTS
     for name, endpoint in described.items():
-        first = {"/listen": "sound", "/train_race": "blocks"}.get(name, "photo")
+        first = {"/listen": "sound", "/train_race": "blocks", "/feature_visualization": "network"}.get(
+            name, "photo"
+        )
         assert endpoint["parameters"][0]["parameter_name"] == first
 
 
@@ -200,6 +208,50 @@ def test_paths_sum_to_the_logit(client: Client, tmp_path: Path) -> None:
     total = sum(path["share"] for path in told["paths"]) + sum(bias["share"] for bias in told["biases"])
     assert total == pytest.approx(told["logit"], rel=1e-9)
     assert told["logit"] == pytest.approx(client.predict(photo, api_name="/predict")["logit"], rel=1e-3)
+
+
+def test_an_attack_and_pixels_are_told_as_numbers(client: Client, tmp_path: Path) -> None:
+    photo = handle_file(saved(tmp_path, draw_photo(14)))
+    told = client.predict(photo, "test-net", 4, api_name="/attack")
+    assert told["epsilon"] == 4
+    assert [len(told[drift]) for drift in ("drift", "noise_drift")] == [6, 6]
+    assert told["flipped"] == (told["before"]["label"] != told["after"]["label"])
+    assert 0 < told["drift"][0] < 0.1
+    with pytest.raises(AppError, match=r"cannot be explained.*\.$"):
+        client.predict(photo, "test-net", 1000, api_name="/attack")
+    found = client.predict(photo, "test-net", api_name="/pixel_attribution")
+    assert [part["method"] for part in found] == ["gradient × input", "integrated gradients", "full gradient"]
+    logit = client.predict(photo, api_name="/predict")["logit"]
+    assert np.sum(found[2]["map"]) == pytest.approx(logit, rel=1e-3, abs=1e-3)
+
+
+def test_read_outs_are_told_by_place(client: Client, tmp_path: Path) -> None:
+    photo = handle_file(saved(tmp_path, draw_photo(15)))
+    found = client.predict(photo, "test-net", api_name="/read_out_places")
+    reads = client.predict(photo, "test-net", api_name="/read_out")
+    assert len(found) == 5
+    for place, read in list(zip(found, reads, strict=True))[:4]:
+        assert place["block"] == read["block"]
+        assert np.sum(place["places"]) + place["bias"] == pytest.approx(read["logit"], rel=5e-3, abs=5e-3)
+    assert client.predict(photo, "test-net", api_name="/iterative_inference") == {}
+
+
+def test_a_map_is_tested_and_a_channel_excited(client: Client, tmp_path: Path) -> None:
+    photo = handle_file(saved(tmp_path, draw_photo(16)))
+    found = client.predict(photo, "test-net", api_name="/deletion_insertion")
+    assert set(found) == {"deletion", "insertion", "random_deletion", "random_insertion"}
+    best = client.predict(photo, api_name="/predict")["confidences"][0]["confidence"]
+    assert found["deletion"]["confidence"][0] == pytest.approx(best, abs=2e-3)
+    for curve in found.values():
+        assert len(curve["confidence"]) == 37
+        assert 0 <= curve["area"] <= 1
+    told = client.predict("test-net", 1, "residual", 5, api_name="/feature_visualization")
+    assert told["steps"] == 64
+    assert told["picture"].startswith("data:image/png;base64,")
+    with pytest.raises(AppError, match=r"Blocks are 0 to 4, got 9\.$"):
+        client.predict("test-net", 9, "residual", 5, api_name="/feature_visualization")
+    with pytest.raises(AppError, match=r"cannot be explained.*\.$"):
+        client.predict("test-net", 1, "nothing", 5, api_name="/feature_visualization")
 
 
 def test_lesions_of_one_visitor_never_show_in_anothers_answer(

@@ -18,6 +18,12 @@ from mcp.client.streamable_http import streamablehttp_client  # noqa: E402
 TOOLS = {"predict", "switch_off", "knock_out", "class_activation", "read_out", "receptive_field"} | {
     "gradient_flow",
     "paths",
+    "attack",
+    "pixel_attribution",
+    "read_out_places",
+    "deletion_insertion",
+    "feature_visualization",
+    "iterative_inference",
 }
 PHOTO = "data:image/jpeg;base64," + base64.b64encode(jpeg(3)).decode()
 

@@ -36,6 +36,7 @@ SAMPLES = {
     "api_name": "predict",
     "path_or_url": "/x",
     "name": "0" * 32,
+    "file": "blocks.0.residual.webp",
     "size": "192",
     "url_path": "x",
     "key": "k",

@@ -11,6 +11,7 @@ import numpy as np
 
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.formatting import block_title, percent, significant
+from resnet_demo.drawing.letters import letters_of
 from resnet_demo.drawing.signed_maps import sides_of, signed_picture, summed
 from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import Ablation, PathLedger, PathLengths
@@ -133,8 +134,9 @@ def paths_html(found: PathLedger | PathLengths | None, run: Run | None, lesions:
     if found is None or run is None:
         return fill(TEMPLATE, found=None, empty=say("After a photo, what each path carries appears here."))
     blocks = len(run.blocks)
-    if isinstance(found, PathLengths):
-        shares, leaves, end, joined, tree = found.shares, [], 0.0, 1, None
+    if isinstance(found, PathLengths) or letters_of(run) is not None:
+        shares = found.shares if isinstance(found, PathLengths) else lengths_of(found)
+        leaves, end, joined, tree = [], 0.0, 1, None
     else:
         shares = lengths_of(found)
         order = sorted(range(len(found.branches)), key=lambda i: found.branches[i], reverse=True)

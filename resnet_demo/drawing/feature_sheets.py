@@ -13,10 +13,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from resnet_demo.drawing.pictures import addressed
+
 STREAMS = ("residual", "shortcut", "pre_activation")
 TILE = 64  # pixels a side
 COLUMNS = 16  # tiles in a row of a sheet
 INDEX = "index.json"
+FOLDER = "features/"  # of their addresses
 MOST_BYTES = 100_000  # of the list
 
 
@@ -74,3 +77,47 @@ def read_sheets(checkpoint: Path) -> FeatureSheets | None:
         return None
     files = [folder / file_of(block, stream) for block in channels for stream in STREAMS]
     return sheets if fits and all(file.is_file() for file in files) else None
+
+
+_offered: dict[str, tuple[Path, FeatureSheets]] = {}  # name of the network -> the folder of its sheets
+
+
+def offer_sheets(network: str, checkpoint: Path) -> None:
+    """Let drawings of ``network`` show the sheets beside its checkpoint, if there are any."""
+    sheets = read_sheets(checkpoint)
+    if sheets is None:
+        _offered.pop(network, None)
+    else:
+        _offered[network] = sheets_folder(checkpoint), sheets
+
+
+def sheets_of(network: str) -> FeatureSheets | None:
+    """The sheets of a network, or None if it has none."""
+    found = _offered.get(network)
+    return found[1] if found else None
+
+
+def sheet_file(name: str, file: str) -> Path | None:
+    """The file behind an address, ``features/<name>/<file>``; None if there is no such sheet."""
+    for folder, sheets in _offered.values():
+        known = (file_of(block, stream) for block in sheets.channels for stream in STREAMS)
+        if sheets.name == name and file in known:
+            return folder / file
+    return None
+
+
+def face(network: str, block: str, stream: str, channel: int) -> str:
+    """The style that shows the picture which excites a channel, or "": of a network without sheets, and in a
+    page that somebody takes home, there is none. The output's is that of the sum, before the ReLU."""
+    sheets = sheets_of(network)
+    if sheets is None or not addressed():
+        return ""
+    found = sheets.place(block, "pre_activation" if stream == "output" else stream, channel)
+    if found is None:
+        return ""
+    file, column, row, rows = found
+    x, y = 100 * column / (COLUMNS - 1), 100 * row / max(rows - 1, 1)
+    return (
+        f"background-image:url({FOLDER}{sheets.name}/{file});background-size:{100 * COLUMNS}% {100 * rows}%;"
+        f"background-position:{x:.3f}% {y:.3f}%"
+    )
