@@ -163,7 +163,7 @@ def test_letters_run_in_their_own_direction() -> None:
         (True, "مر\u00a0"),
         (False, "c\u00a0"),
     ]
-    assert [index for _, letters in runs for index, _ in letters] == list(range(8))
+    assert [index for _, letters in runs for index, _ in letters] == list(range(9))
 
 
 def test_maps_are_stretched_over_the_letters_in_the_middle_of_their_fields() -> None:
