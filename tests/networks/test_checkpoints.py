@@ -200,7 +200,7 @@ def test_the_networks_that_ship_match_their_golden_tensors() -> None:
         assert torch.allclose(tensor, stored[key], atol=1e-3, rtol=1e-3), key
 
 
-@pytest.mark.parametrize(("network", "side"), [("languages", 8)])
+@pytest.mark.parametrize(("network", "side"), [("languages", 8), ("digits", 32)])
 def test_the_networks_for_texts_and_words_match_their_golden_tensors(network: str, side: int) -> None:
     path = available_networks()[network]
     model, _ = load_checkpoint(path)

@@ -225,7 +225,7 @@ def test_it_answers_while_one_types_and_every_panel_follows(page: Page, reading:
     box = page.locator("#text textarea")
     box.press_sequentially("Dit is een zin in het Nederlands", delay=30)
     expect(page.locator("#answer .class-row .label").first).to_have_text("Dutch", timeout=WAIT)
-    expect(page.locator("#network input")).to_have_value("languages")
+    expect(page.locator("#network input")).to_have_value(re.compile("^languages"))
     expect(page.locator("#roadmap .stop").first).to_contain_text("as read")
     expect(page.locator("#roadmap .stop").first).to_contain_text("letters")
     expect(page.locator("#text-strips .letters")).to_have_count(2)
@@ -272,6 +272,7 @@ def test_a_spanish_visitor_reads_no_english(page: Page, reading: str) -> None:
     opened(page, f"{reading}/?lang=es&text=da&panel=text")
     expect(page.locator("#answer .class-row .label").first).to_have_text("danés", timeout=WAIT)
     expect(page.locator("#text-blurred tr")).to_have_count(6, timeout=WAIT)
+    page.wait_for_timeout(1500)  # what Gradio shows while an event is under way is gone
     said = {s for s in page.evaluate(EVERYTHING) if s not in EXAMPLES.values()}
     assert english_left(sorted(said)) == set()
 
