@@ -22,6 +22,7 @@ from PIL import Image
 
 from resnet_demo.i18n import Sentence, later
 from resnet_demo.inputs import decoder as in_this_process
+from resnet_demo.inputs import sound_decoding
 from resnet_demo.inputs.decoder_pool import (
     CORES,
     DecoderBusyError,
@@ -32,9 +33,8 @@ from resnet_demo.inputs.decoder_pool import (
     NoDecoderError,
 )
 from resnet_demo.inputs.errors import InputError, PhotoError, SoundError
-from resnet_demo.inputs.files import FileSource
+from resnet_demo.inputs.files import FileSource, read_whole
 from resnet_demo.inputs.photo_decoding import read_file
-from resnet_demo.inputs.sound_decoding import read_sound_file
 from resnet_demo.inputs.sound_stretch import OUTLINE, Recording
 from resnet_demo.inputs.synthetic_sounds import LENGTH
 from resnet_demo.records import NetworkInput, Preprocessing
@@ -112,7 +112,7 @@ def decode_recording(source: FileSource) -> Recording:
     Raises:
         SoundError: for anything that is not a sound within the limits.
     """
-    header, answered = _answer(SoundError, {"task": "sound"}, read_sound_file(source))
+    header, answered = _answer(SoundError, {"task": "sound"}, read_whole(source, sound_decoding.UNFIT))
     used, begin, seconds = (header.get(name) for name in ("used", "begin", "seconds"))
     if not isinstance(used, int) or not 0 < used <= LENGTH:
         raise SoundError(DIED[SoundError])

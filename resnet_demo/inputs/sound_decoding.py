@@ -55,7 +55,7 @@ def open_recording(source: FileSource) -> Recording:
         SoundError: as there.
     """
     try:
-        channels, rate = samples_of(read_sound_file(source))
+        channels, rate = samples_of(read_whole(source, UNFIT))
     except MemoryError as error:
         raise SoundError(NO_MEMORY[SoundError]) from error
     if not np.isfinite(channels).all():
@@ -159,12 +159,3 @@ UNFIT = Unfit(
         most=MAX_BYTES // 10**6,
     ),
 )
-
-
-def read_sound_file(source: FileSource) -> bytes:
-    """The bytes of an untrusted file, from wherever they are.
-
-    Raises:
-        SoundError: it cannot be read, is empty, or holds more than MAX_BYTES.
-    """
-    return read_whole(source, UNFIT)

@@ -296,3 +296,15 @@ def served(method: Callable[[Any], Json]) -> Callable[[Any], Json]:
         return method(request)
 
     return function
+
+
+def chooses_network(page: Page, drawing: gr.HTML) -> None:
+    """What the script of ``drawing`` triggers as "select" with a ``network`` of the menu chooses that
+    network."""
+    names = [entry.name for entry in page.menu]
+
+    def on_choose(event: gr.EventData) -> Values:
+        asked = getattr(event, "network", None)
+        return {page.network: asked} if asked in names else gr.skip()
+
+    gr.on(drawing.select, on_choose, None, {page.network}, **REDRAW)

@@ -76,7 +76,8 @@ def english_left(said: list[str]) -> set[str]:
         pieces = [" ".join(p.split()) for p in re.split(r"<[^>]*>|\{\w+\}", sentence)]
         piece = max(pieces, key=len).strip(" .,;:()…")
         whole = (
-            rf"(?<![\w.{{-]){re.escape(piece)}(?![\w(-]|[.],)"  # not in cats-and-dogs, nor in "norm., ReLU"
+            # not in cats-and-dogs, nor in "norm., ReLU" or blocks.0
+            rf"(?<![\w.{{-]){re.escape(piece)}(?![\w(-]|[.],|[.]\d)"
         )
         if re.search("[A-Za-z]{2}", piece) and not re.search(whole, " ".join(translated.split())):
             left |= {piece} if re.search(whole, text) else set()

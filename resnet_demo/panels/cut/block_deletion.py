@@ -7,13 +7,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import gradio as gr
-
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import grouped, later, say
 from resnet_demo.networks.cards import WEIGHTS, available_networks
 from resnet_demo.networks.stored_deletions import StoredDeletions, read_deletions
-from resnet_demo.panels.base import REDRAW, Panel, Values, Visit
+from resnet_demo.panels.base import Panel, Values, Visit, chooses_network
 from resnet_demo.panels.page import Page
 
 PAIRS = {
@@ -46,12 +44,7 @@ plain one there is only one way through
         return {}  # it shows the same for every photo
 
     def connect(self, page: Page) -> None:
-        def on_choose(event: gr.EventData) -> Values:
-            names = [entry.name for entry in page.menu]
-            asked = getattr(event, "network", None)
-            return {page.network: asked} if asked in names else gr.skip()
-
-        gr.on(self.drawing.select, on_choose, None, {page.network}, **REDRAW)
+        chooses_network(page, self.drawing)
 
 
 def deletion_html(found: Mapping[str, StoredDeletions | None], menu: Sequence[str]) -> str:

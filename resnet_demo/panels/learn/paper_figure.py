@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import gradio as gr
-
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import grouped, later, say
 from resnet_demo.networks.cards import WEIGHTS
-from resnet_demo.panels.base import REDRAW, Panel, Values, Visit
+from resnet_demo.panels.base import Panel, Values, Visit, chooses_network
 from resnet_demo.panels.page import Page
 
 CURVES = WEIGHTS / "cifar10-curves.json"
@@ -87,12 +85,7 @@ Fig. 6</a>).</p>""")
         return {}  # it shows the same for every photo
 
     def connect(self, page: Page) -> None:
-        def on_choose(event: gr.EventData) -> Values:
-            names = [entry.name for entry in page.menu]
-            asked = getattr(event, "network", None)
-            return {page.network: asked} if asked in names else gr.skip()
-
-        gr.on(self.drawing.select, on_choose, None, {page.network}, **REDRAW)
+        chooses_network(page, self.drawing)
 
 
 def figure_html(curves: PaperCurves | None, menu: Sequence[str]) -> str:

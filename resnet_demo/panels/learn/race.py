@@ -81,8 +81,9 @@ same batches; one has shortcuts, the other has none. Which curve will fall? Say 
         def on_look(event: gr.EventData) -> Values:
             """One of the networks just trained comes onto the visitor's menu, and a digit onto the page."""
             try:
-                entry = lending.lend(session(), event.ticket, str(event.kind))
-                photo = digit_file(event.grey)
+                photo = digit_file(getattr(event, "grey", None))
+                ticket, kind = getattr(event, "ticket", None), str(getattr(event, "kind", ""))
+                entry = lending.lend(session(), ticket, kind)
             except ValueError as error:
                 raise gr.Error(error_of(error), print_exception=False) from None
             if entry is None:

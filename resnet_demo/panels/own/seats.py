@@ -4,8 +4,12 @@ held up."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from resnet_demo.i18n import speaking
+from resnet_demo.panels.base import sentence_of
 
 WAITING = 6  # threads that may wait for a seat
 PATIENCE_S = 3.0
@@ -56,3 +60,23 @@ class WorkSeats:
                 raise BusyError
         finally:
             self._in_line -= 1
+
+
+class LiveSeats:
+    """Room for ``count`` live frames at a time; further ones are told that the server is busy."""
+
+    def __init__(self, count: int) -> None:
+        self._free = threading.BoundedSemaphore(count)
+
+    def answer(self, request: Any, answered: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """What ``answered`` makes of a request, in the request's "language"; or that the server is "busy", or
+        an "error" as a sentence for the visitor."""
+        with speaking(str(request.get("language")) if isinstance(request, dict) else None):
+            if not self._free.acquire(blocking=False):
+                return {"busy": True}
+            try:
+                return answered(request)
+            except Exception as error:  # noqa: BLE001 - told to the visitor, logged by sentence_of
+                return {"error": sentence_of(error)}
+            finally:
+                self._free.release()

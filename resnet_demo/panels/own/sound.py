@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.pictures import data_url
 from resnet_demo.drawing.templates import fill
-from resnet_demo.i18n import grouped, label_of, later, say, speaking
+from resnet_demo.i18n import grouped, label_of, later, say
 from resnet_demo.inference.run_cache import OLDEST_S
 from resnet_demo.inputs.components import SoundInput
 from resnet_demo.inputs.errors import SoundError
@@ -45,9 +44,9 @@ from resnet_demo.panels.base import (
     Values,
     Visit,
     one_of,
-    sentence_of,
     served,
 )
+from resnet_demo.panels.own.seats import LiveSeats
 from resnet_demo.panels.page import Page, shown_names
 from resnet_demo.records import Run
 from resnet_demo.serialize import run_as_dict
@@ -92,7 +91,7 @@ hears one of its ten kinds.</p>""")
         super().__init__(page)
         self.listening = [entry.name for entry in page.menu if entry.modality == "sound"]
         self.names = shown_names(page.menu)
-        self.seats = threading.BoundedSemaphore(page.limits.frames)
+        self.seats = LiveSeats(page.limits.frames)
 
     def visible(self) -> bool:
         return any(
@@ -174,15 +173,7 @@ hears one of its ten kinds.</p>""")
     def frame(self, request: Any) -> dict[str, Any]:
         """{"samples": base64 of 16-bit samples at RATE, "network": title on the menu, "language"} to the
         answer and the picture of the last moment."""
-        with speaking(str(request.get("language")) if isinstance(request, dict) else None):
-            if not self.seats.acquire(blocking=False):
-                return {"busy": True}
-            try:
-                return self.answered(request)
-            except Exception as error:  # noqa: BLE001 - told to the visitor, logged by sentence_of
-                return {"error": sentence_of(error)}
-            finally:
-                self.seats.release()
+        return self.seats.answer(request, self.answered)
 
     def answered(self, request: Any) -> dict[str, Any]:
         """What the script shows of one moment of the microphone.

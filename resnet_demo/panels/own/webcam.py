@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,11 +21,12 @@ from PIL import Image
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import View
 from resnet_demo.drawing.templates import fill
-from resnet_demo.i18n import label_of, later, speaking
+from resnet_demo.i18n import label_of, later
 from resnet_demo.inputs.decoding import decode_picture
 from resnet_demo.inputs.errors import PhotoError
-from resnet_demo.panels.base import REDRAW, Json, Panel, Visit, sentence_of, told
+from resnet_demo.panels.base import REDRAW, Json, Panel, Visit, told
 from resnet_demo.panels.look.inside_block import inside_html
+from resnet_demo.panels.own.seats import LiveSeats
 from resnet_demo.panels.page import Page, shown_names
 
 MAX_FRAME = 1_500_000  # characters of a data URL; a 640x480 JPEG has a tenth of it
@@ -46,7 +46,7 @@ rel="noreferrer">Yosinski et al. 2015</a>).</p>""")
     def __init__(self, page: Page) -> None:
         super().__init__(page)
         self.names = shown_names(page.menu)
-        self.seats = threading.BoundedSemaphore(page.limits.frames)
+        self.seats = LiveSeats(page.limits.frames)
 
     def render(self, visit: Visit) -> str:
         return fill("panels/own/webcam.html")  # with the camera off
@@ -71,15 +71,7 @@ rel="noreferrer">Yosinski et al. 2015</a>).</p>""")
     def frame(self, request: Any) -> dict[str, Any]:
         """{"jpeg": data URL, "network": title on the menu, "block": index, "channels": those on the screen,
         "language"} to HTML and confidences."""
-        with speaking(str(request.get("language")) if isinstance(request, dict) else None):
-            if not self.seats.acquire(blocking=False):
-                return {"busy": True}
-            try:
-                return self.answered(request)
-            except Exception as error:  # noqa: BLE001 - told to the visitor, logged by sentence_of
-                return {"error": sentence_of(error)}
-            finally:
-                self.seats.release()
+        return self.seats.answer(request, self.answered)
 
     def answered(self, request: Any) -> dict[str, Any]:
         """What the script shows of one frame.
