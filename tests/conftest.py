@@ -3,8 +3,6 @@ server."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 import threading
 import time
@@ -23,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from published import named_by_hash, published
 
 from resnet_demo.analysis.linear_probes import Probe, save_probes
 from resnet_demo.networks.checkpoints import Card, save_checkpoint
@@ -92,10 +91,8 @@ def field_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str
     from torchvision.models import resnet18
 
     torch.manual_seed(0)
-    buffer = io.BytesIO()
-    torch.save(lively(resnet18()).state_dict(), buffer)
-    payload = buffer.getvalue()
-    name = f"resnet18-{hashlib.sha256(payload).hexdigest()[:8]}.pth"
+    payload = published(lively(resnet18()))
+    name = named_by_hash("resnet18", payload)
 
     class Files(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -4,6 +4,7 @@ checkout."""
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -107,6 +108,34 @@ def test_the_installed_command_serves_a_page_that_answers_a_photo(installed: Pat
         assert status == 200
         assert visitor.ask(photo.read_bytes())["label"] in ("cat", "dog")
         assert "--" in page  # its style came along
+    finally:
+        server.close()
+
+
+@pytest.mark.soak  # fetches PyTorch and the rest, some gigabytes, into an environment that has nothing
+@pytest.mark.timeout(2400)
+def test_in_an_empty_environment_the_page_answers_a_photo(wheel: Path, tmp_path: Path) -> None:
+    uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    if uv is None:
+        pytest.skip("uv is not installed")
+    empty = tmp_path / "empty"
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(empty)], check=True)
+    folder = empty / ("Scripts" if sys.platform == "win32" else "bin")
+    fetched = subprocess.run(
+        [uv, "pip", "install", "-q", "--python", str(folder / "python"), str(wheel)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert fetched.returncode == 0, fetched.stderr
+    bare = {name: os.environ[name] for name in ("HOME", "SYSTEMROOT") if name in os.environ}
+    bare |= {"PATH": str(folder), "GRADIO_TEMP_DIR": str(tmp_path / "gradio")}
+    (tmp_path / "elsewhere").mkdir()
+    command = [str(folder / "resnet-demo")]
+    server = Server(free_port(), command=command, folder=tmp_path / "elsewhere", environment=bare)
+    try:
+        draw_photo(3).save(tmp_path / "photo.jpg")
+        assert Visitor(server.url).ask((tmp_path / "photo.jpg").read_bytes())["label"] in ("cat", "dog")
     finally:
         server.close()
 

@@ -15,14 +15,26 @@ FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "
 ALLOWED = later("JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF")  # for sentences
 HEIC = later("HEIC photo")
 JPEG_XL = later("JPEG XL")
+RAW = later("raw photo of a camera")
 MAGIC = (  # how a file begins, and what to call it in a sentence
+    (b"II*\0\x10\0\0\0CR", RAW),  # Canon's; before TIFF, whose beginning it has
+    (b"FUJIFILMCCD-RAW", RAW),
+    (b"IIRO", RAW),  # Olympus's
+    (b"IIU\0", RAW),  # Panasonic's
+    (b"FOVb", RAW),  # Sigma's
+    (b"8BPS", later("Photoshop document")),
+    (b"\0\0\1\0", later("icon")),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"ID3", later("sound")),
+    (b"\x1a\x45\xdf\xa3", later("video")),
+    (b"\x1f\x8b", later("archive")),
     (b"\xff\xd8", "JPEG"),
     (b"\x89PNG", "PNG"),
     (b"GIF8", "GIF"),
     (b"BM", "BMP"),
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
-    (b"RIFF", "WebP"),
     (b"%PDF", "PDF"),
     (b"<", later("drawing or web page")),
     (b"PK", later("ZIP archive")),
@@ -38,7 +50,9 @@ def what_arrived(data: bytes) -> str:
     if data[4:8] == b"ftyp":
         if data[8:12] in AVIF_BRANDS:
             return "AVIF"
-        return HEIC if data[8:12] in HEIC_BRANDS else later("video")
+        return HEIC if data[8:12] in HEIC_BRANDS else RAW if data[8:11] == b"crx" else later("video")
+    if data.startswith(b"RIFF"):
+        return {b"WEBP": "WebP", b"WAVE": later("sound")}.get(data[8:12], later("video"))
     if data.startswith(JXL_STARTS):
         return JPEG_XL
     return next((name for magic, name in MAGIC if data[:64].lstrip().startswith(magic)), later("file"))

@@ -165,6 +165,7 @@ class MenuEntry:
         blocks: how many residual blocks it has.
         title: how the menu shows it; its name if empty.
         modality: what it takes, see ``modalities``.
+        resize, crop_share: which part of a photo it takes, see ``Preprocessing``.
     """
 
     name: str
@@ -172,6 +173,13 @@ class MenuEntry:
     blocks: int
     title: str = ""
     modality: str = "photo"
+    resize: str = "crop"
+    crop_share: float = 1.0
+
+    @property
+    def fit(self) -> str:
+        """Which part of a photo it takes, for the page's scripts: "crop 0.875"."""
+        return f"{self.resize} {self.crop_share:g}"
 
     @property
     def shown(self) -> str:
@@ -198,6 +206,7 @@ FIELD = tuple(
         ),
         blocks,
         f"{name} · ImageNet · {megabytes} MB",
+        crop_share=0.875,
     )
     for name, blocks, megabytes in (
         ("ResNet-18", 8, 47),
@@ -229,7 +238,8 @@ def entry_of(card: Card) -> MenuEntry:
     """How the network of a card stands on the menu."""
     title = later("{name} · {about}", name=card.network, about=later(card.about)) if card.about else ""
     blocks = card.blocks or len(card.config.get("widths", ()))  # cards of before were not counted
-    return MenuEntry(card.network, card.knows, blocks, title, card.preprocessing.modality)
+    taken = card.preprocessing
+    return MenuEntry(card.network, card.knows, blocks, title, taken.modality, taken.resize, taken.crop_share)
 
 
 def read_card(path: Path) -> Card:

@@ -42,6 +42,15 @@ if (window.spoken) {
   new MutationObserver(mend).observe(document.documentElement, watched);
 }
 
+// Gradio's menu of networks stays open when the keyboard leaves it.
+document.addEventListener('focusout', ({ target }) => {
+  if (!target.closest?.('#network')) return;
+  setTimeout(() => {
+    if (document.activeElement?.closest('#network')) return;
+    target.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape', bubbles: true }));
+  }, 150);
+});
+
 // A camera or microphone that is refused or missing would fail in silence; say what happened and what to do.
 window.addEventListener('unhandledrejection', (event) => {
   const reasons = {

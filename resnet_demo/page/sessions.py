@@ -84,7 +84,6 @@ class Sessions(StateHolder):
                 self.session_data[session_id] = Session(self.blocks)
                 self._address[session_id] = address
                 self._of[address] += 1
-                self._lost.pop(session_id, None)
                 if self._of[address] > self._each:
                     gone.append(self._take_out(self._oldest(address)))
                 elif len(self.session_data) > self.capacity:
@@ -98,6 +97,11 @@ class Sessions(StateHolder):
     def lost(self, session_id: str | None) -> bool:
         """Whether the session of that hash was thrown out to make room."""
         return session_id in self._lost
+
+    def found(self, session_id: str | None) -> None:
+        """That session has something again, or nothing that it could have lost."""
+        with self.lock:
+            self._lost.pop(session_id or "", None)
 
     def delete_all_expired_state(self) -> None:
         """Called every second: looks at the next few sessions, and takes out those that are closed and

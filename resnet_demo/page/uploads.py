@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -71,13 +72,14 @@ class Form:
 
     def close(self) -> None:
         """Close the part that is being written."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def discard(self) -> None:
         """Remove what was written."""
-        self.close()
+        with suppress(OSError):  # what is still in the buffer has no room on a full disk
+            self.close()
         for part, _ in self.files:
             self.folder.remove(part)
 
@@ -192,7 +194,6 @@ class Uploads:
         except ClientDisconnect:
             raise HTTPException(400, "The upload was cut off; send it again.") from None
         finally:
-            form.close()
             if not kept:
                 form.discard()
         self.known.update(paths)

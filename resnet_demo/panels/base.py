@@ -18,7 +18,7 @@ from gradio.components.base import Component
 
 from resnet_demo.drawing.streams import View
 from resnet_demo.drawing.templates import fill
-from resnet_demo.i18n import Sentence, error_of, say
+from resnet_demo.i18n import Sentence, error_of, later, say
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.panels.chapters import Chapter, chapter_of
 from resnet_demo.records import Prediction, Run
@@ -48,12 +48,24 @@ ERRORS = (
 )  # made for visitors, known by name: no torch
 
 
+LATER = later("it may help to try again later")
+
+
 def sentence_of(error: Exception) -> str:
     """What to tell a visitor about ``error``; anything unexpected is logged and not shown."""
     if type(error).__name__ in ERRORS:
-        return error_of(error)
+        return error_of(without_advice(error))
     log.error("a run failed", exc_info=error)
     return say("Something went wrong while the network ran; try the photo again, or another one.")
+
+
+def without_advice(error: Exception) -> Exception:
+    """``error`` without what only who runs the demo can do, which goes to the log instead."""
+    found = error.args[0] if error.args else ""
+    if not isinstance(found, Sentence) or "by_hand" not in found.values:
+        return error
+    log.warning("%s", found)
+    return type(error)(Sentence(found.pattern, **{**found.values, "by_hand": LATER}))
 
 
 def told(error: Exception) -> gr.Error:

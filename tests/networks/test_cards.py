@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
-from resnet_demo.networks.cards import WEIGHTS, MenuEntry, read_menu
-from resnet_demo.networks.checkpoints import Card, available_networks
+from resnet_demo.networks.cards import WEIGHTS, CheckpointError, MenuEntry, read_menu
+from resnet_demo.networks.checkpoints import Card, available_networks, load_checkpoint
 from resnet_demo.networks.resnet import ResNetConfig
 from resnet_demo.records import Preprocessing
 
@@ -69,6 +70,41 @@ def test_an_unreadable_card_is_passed_over(tmp_path: Path, card: bytes) -> None:
     put(tmp_path, "good-00000000", network="good")
     put(tmp_path, "bad-11111111").with_suffix(".json").write_bytes(card)
     assert [entry.name for entry in read_menu(tmp_path)] == ["good"]
+
+
+# each in an otherwise good card; at least one of these was taken, or made the start never end
+IMPOSSIBLE: list[dict[str, object]] = [
+    *({"preprocessing": {"size": size}} for size in (0, -1, 1, 10**5, 10**30, 180.5, "180", None, True)),
+    *(
+        {"preprocessing": {"std": std}}
+        for std in ([0, 1, 1], [-1, 1, 1], [1e400, 1, 1], [], [1], [1] * 20_000)
+    ),
+    *({"preprocessing": {"mean": mean}} for mean in (["a", 0, 0], None, [0, 0])),
+    *({"preprocessing": {"crop_share": share}} for share in (0, -1, 2, "all")),
+    *(
+        {"config": {"widths": widths}}
+        for widths in ([], [0], [-4], [4] * 20_000, [10**9], "444", [4.5], None)
+    ),
+    {"classes": []},
+    {"temperature": 0},
+]
+
+
+@pytest.mark.parametrize("changes", IMPOSSIBLE, ids=[str(changes)[:50] for changes in IMPOSSIBLE])
+def test_a_card_that_says_the_impossible_is_refused_in_a_sentence_at_once(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    put(tmp_path, "good-00000000", network="good")
+    card = json.loads(put(tmp_path, "bad-11111111").with_suffix(".json").read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        card[key] = {**card[key], **value} if isinstance(value, dict) else value
+    (tmp_path / "bad-11111111.json").write_text(json.dumps(card), encoding="utf-8")
+    started = time.perf_counter()
+    names = [entry.name for entry in read_menu(tmp_path)]
+    assert names in (["good"], ["net", "good"])
+    with pytest.raises(CheckpointError, match=r"^bad-11111111\.(json|safetensors) .*\.$"):
+        load_checkpoint(tmp_path / "bad-11111111.safetensors")
+    assert time.perf_counter() - started < 5
 
 
 def test_what_is_no_checkpoint_with_a_card_is_passed_over(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from resnet_demo import app
 from resnet_demo.networks.checkpoints import Card, CheckpointError, save_checkpoint
 from resnet_demo.networks.resnet import ResNet
 from resnet_demo.records import Preprocessing
+from resnet_demo.tools.app_process import ROOT, free_port
 
 
 def state_dict(folder: Path, suffix: str = ".safetensors") -> Path:
@@ -57,6 +61,28 @@ def test_a_checkpoint_of_ours_is_known_by_its_card(tmp_path: Path, weights_dir: 
     engine = app.defer_engine("cpu", weights_dir, app.OwnCheckpoint(save_checkpoint(model, card, tmp_path)))
     assert engine.get().default == "narrow"
     assert len(engine.get().run(draw_photo(1)).blocks) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("mine.safetensors", b"no tensors at all", "mine.safetensors is"),
+        ("mine.pth", pickle.dumps({"a": 1}), "mine.pth is a pickle that torch.save did not write"),
+        ("mine.onnx", b"\x08\x07pytorch", "mine.onnx is an ONNX model"),
+    ],
+)
+def test_who_starts_with_an_unfit_checkpoint_is_told_in_the_terminal(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    """At once, in one sentence, and the exit code is not 0."""
+    (tmp_path / name).write_bytes(content)
+    command = [sys.executable, "app.py", "--port", str(free_port()), "--allow-pth", "--checkpoint"]
+    done = subprocess.run(
+        [*command, str(tmp_path / name)], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line]
+    assert line.startswith(said) and line.endswith(".")
 
 
 def test_a_missing_checkpoint_is_refused_at_once(capsys: pytest.CaptureFixture[str]) -> None:

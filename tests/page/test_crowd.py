@@ -256,6 +256,10 @@ def test_an_address_that_opens_too_many_sessions_loses_its_own() -> None:
     assert all(f"visitor{i}" in sessions for i in range(5))
     assert sessions.lost("flood0")
     assert not sessions.lost("visitor0")
+    sessions.admit("flood0", "10.0.0.9")  # it sends an event: what it had is still gone
+    assert sessions.lost("flood0")
+    sessions.found("flood0")  # its photo was run again
+    assert not sessions.lost("flood0")
 
 
 def test_the_folder_of_uploads_is_bounded_and_shared(tmp_path: Path) -> None:
