@@ -25,12 +25,18 @@ KNOWN = (
         "Trained only on sounds that this project's own program made; it must call every sound one of its ten"
         " kinds."
     ),
+    later("This network reads the letters of 75 languages, and must call every text one of them."),
+    later(
+        "This network has heard the digits zero to nine in English, and must call every sound one of them."
+    ),
     later(
         "This network has seen the ten classes of CIFAR-10, 32 by 32 pixels small, and must call everything"
         " one of them."
     ),
 )  # in cards
 ABOUT = (
+    later("75 languages by their letters · 5 blocks"),
+    later("spoken digits, zero to nine · 5 blocks"),
     later("ten kinds of things, 32 px · 9 blocks, identity shortcuts"),
     later("ten kinds of things, 32 px · 27 blocks, identity shortcuts"),
     later("ten kinds of things, 32 px · 9 blocks, no shortcuts"),

@@ -180,7 +180,7 @@ def connect_panel(page: Page, panel: Panel) -> None:
 
     def on_open(values: Values) -> Values:
         try:
-            drawn = panel.draw(page.visit(values))
+            drawn = panel.drawn(page.visit(values))
         except gr.Error as error:  # the run was put away; the panel is open all the same
             gr.Warning(error.message)
             drawn = {}
@@ -196,6 +196,8 @@ def connect_studies(page: Page) -> None:
         if panel is None or not panel.studied():
             return gr.skip()
         visit, whose = page.visit(values), session()
+        if panel.unable(visit) is not None:
+            return gr.skip()
         study = page.studies.begin(whose)
         try:
             return panel.study(visit, study.follow(progress)) or gr.skip()

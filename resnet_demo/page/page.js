@@ -93,7 +93,8 @@ window.addEventListener('unhandledrejection', (event) => {
   });
 
   const left = JSON.parse(sessionStorage.getItem('left') || '{}');
-  const lost = left.filled && !asked.get('example'); // an example comes back by itself
+  const back = asked.get('example') || window.hasKeptPhoto(); // comes back by itself
+  const lost = left.filled && !back;
   if (!lost || performance.getEntriesByType('navigation')[0]?.type !== 'reload') return;
   const note = document.createElement('p');
   note.id = 'restart-note';

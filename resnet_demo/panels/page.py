@@ -271,7 +271,7 @@ class Page:
         for panel in self.panels:
             drawn |= panel.adjust(visit)
             if panel.id == visit.values.get(self.opened) and changed in panel.follows:
-                drawn |= panel.draw(visit)
+                drawn |= panel.drawn(visit)
         return drawn
 
     def show_view(self, view: View, values: Values) -> Values:

@@ -30,7 +30,7 @@ EVERYTHING = """() => {
   const said = [];
   const nodes = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (nodes.nextNode())
-    if (!nodes.currentNode.parentElement.closest('script, style, code, pre, .languages'))
+    if (!nodes.currentNode.parentElement.closest('script, style, code, pre, .languages, button.hidden'))
       said.push(nodes.currentNode.data);
   for (const name of ['aria-label', 'alt', 'title', 'placeholder'])
     document.querySelectorAll(`[${name}]:not(.languages a)`)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gradio as gr
 from gradio.components.base import Component
@@ -16,7 +16,7 @@ from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.line_chart import Series, line_chart, power_of_ten
 from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import GradientFlow
-from resnet_demo.i18n import later, say
+from resnet_demo.i18n import Sentence, later, say
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import WEIGHTS
 from resnet_demo.panels.base import Components, Panel, Values, Visit
@@ -45,6 +45,9 @@ invented the residual network think a vanishing gradient an unlikely cause of wh
 with batch norm suffer from
 (<a href="https://arxiv.org/abs/1512.03385" target="_blank" rel="noreferrer">He et al. 2015</a>, §
 4.1).</p>""")
+    cannot: ClassVar[Mapping[str, Sentence]] = {
+        "text": later("The fresh networks take pictures of one or three channels; a text has one a letter.")
+    }
 
     def layout(self) -> None:
         self.words()
