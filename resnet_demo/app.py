@@ -37,6 +37,7 @@ from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.options import chosen_checkpoint, network_options
 from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.inputs import decoding
+from resnet_demo.lesson import Lesson, LessonError, read_lesson
 from resnet_demo.networks.cards import (
     FIELD,
     WEIGHTS,
@@ -95,24 +96,30 @@ def build_demo(
     own: OwnCheckpoint | None = None,
     room: Limits | None = None,
     in_every_language: bool = True,
+    lessons: Sequence[Lesson] = (),
 ) -> SpokenBlocks:
     """The page, its events connected to ``engine``; in English alone until ``translate`` is called, if so
     wanted."""
     room = room or Limits()
     for name, checkpoint in available_networks(weights).items():
         offer_sheets(name, checkpoint)
-    page = make_page(engine, read_whole_menu(weights, own), room)
+    page = make_page(engine, read_whole_menu(weights, own), room, lessons)
     demo = build_page(page)
     with demo:
         connect(page)
     if in_every_language:
-        translate(demo, page.menu)
+        translate(demo, page.menu, lessons)
     # Gradio's own default is 1, and the lowest limit of a group of events holds for all of them
     make_fair(demo, room.runs, 4 * room.waiting)
     return demo
 
 
-def make_page(engine: Deferred[PhotoEngine], menu: Sequence[MenuEntry], room: Limits) -> Page:
+def make_page(
+    engine: Deferred[PhotoEngine],
+    menu: Sequence[MenuEntry],
+    room: Limits,
+    lessons: Sequence[Lesson] = (),
+) -> Page:
     """The page with its panels, not laid out yet."""
 
     def again(gone: Run) -> Run:
@@ -120,7 +127,7 @@ def make_page(engine: Deferred[PhotoEngine], menu: Sequence[MenuEntry], room: Li
         return engine.get().run(gone.photo, gone.network, gone.gates)
 
     runs = KeptRuns(again=again, owner=visitor_address)
-    return Page(engine, menu, runs, room, load_panels(), style(), address_of(modules()))
+    return Page(engine, menu, runs, room, load_panels(), style(), address_of(modules()), lessons)
 
 
 def no_engine() -> PhotoEngine:
@@ -128,11 +135,11 @@ def no_engine() -> PhotoEngine:
     raise RuntimeError("Nothing runs behind this page.")
 
 
-def translate(demo: SpokenBlocks, menu: Sequence[MenuEntry]) -> None:
+def translate(demo: SpokenBlocks, menu: Sequence[MenuEntry], lessons: Sequence[Lesson] = ()) -> None:
     """Teach the page every other language: it is laid out again in each, for its texts alone."""
     for language in languages()[1:]:
         with speaking(language):
-            demo.learn(language, build_page(make_page(Deferred(no_engine), menu, Limits())))
+            demo.learn(language, build_page(make_page(Deferred(no_engine), menu, Limits(), lessons)))
 
 
 def fleet_options(parser: argparse.ArgumentParser) -> None:
@@ -178,6 +185,15 @@ def main(argv: Sequence[str] | None = None, program: str = "python app.py") -> i
         action="store_true",
         help="offer the experiments as MCP tools at /gradio_api/mcp/ (needs: pip install 'gradio[mcp]')",
     )
+    parser.add_argument(
+        "--lesson",
+        dest="lessons",
+        action="append",
+        default=[],
+        type=lesson_file,
+        metavar="FILE",
+        help="a story of your own, as tools/walkthrough.yaml is one; of several ?lesson=NAME chooses",
+    )
     access_options(parser)
     fleet_options(parser)
     args = parser.parse_args(argv)
@@ -193,6 +209,14 @@ def main(argv: Sequence[str] | None = None, program: str = "python app.py") -> i
     except (NoFolderError, CheckpointError) as error:
         print(error_of(error), file=sys.stderr)
         return 1
+
+
+def lesson_file(text: str) -> Lesson:
+    """The lesson of that file, for argparse."""
+    try:
+        return read_lesson(Path(text))
+    except LessonError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def checked(own: OwnCheckpoint) -> OwnCheckpoint:
@@ -216,7 +240,7 @@ def serve(
     engine = defer_engine("cpu" if zerogpu.lent() else args.device, own=own, fleet=fleet)
     if zerogpu.lent():
         zerogpu.borrow(engine)
-    demo = build_demo(engine, own=own, room=room, in_every_language=False)
+    demo = build_demo(engine, own=own, room=room, in_every_language=False, lessons=args.lessons)
     try:
         with undisturbed(), bounded_connections():
             demo.launch(
@@ -229,7 +253,7 @@ def serve(
                 **page_options(access),
             )
             # the page is up; what would have held it up comes now
-            translate(demo, read_whole_menu(own=own))
+            translate(demo, read_whole_menu(own=own), args.lessons)
         decoding.start()
         engine.start()
         while True:

@@ -162,3 +162,28 @@ class GradientFlow:
     def depth(self) -> int:
         """Blocks."""
         return len(self.without) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class KernelProduct:
+    """One value of a side of a block's sum as its last convolution makes it (``analysis.kernel_products``).
+
+    ``value = scale * (sum(kernel * patch) + bias) + shift``.
+
+    Attributes:
+        layer: the convolution's name in its block.
+        kernel, patch: (C, kh, kw) float32, the weights of the channel, and what they lie on, zeros outside.
+        bias: of the convolution.
+        scale, shift: what follows it makes of its value: batch norm in eval mode.
+        value: what enters the sum.
+        place: (row, column) of the convolution's output that a max-pool chose; that of the value without one.
+    """
+
+    layer: str
+    kernel: NDArray[np.float32]
+    patch: NDArray[np.float32]
+    bias: float
+    scale: float
+    shift: float
+    value: float
+    place: tuple[int, int]

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "resnet_demo"
 LAYERS = (  # packages on one line do not import each other
     {"i18n"},
     {"modalities"},
-    {"records", "explanations"},
+    {"records", "explanations", "lesson"},
     {"networks", "drawing"},
     {"serialize", "analysis", "inputs"},
     {"inference", "race"},
@@ -34,6 +34,7 @@ GRADIO = {"panels", "page"}
 NO_TORCH = {
     "records",
     "explanations",
+    "lesson",
     "i18n",
     "modalities",
     "serialize",

@@ -31,6 +31,7 @@ from resnet_demo.i18n import (
 )
 from resnet_demo.inputs import synthetic_sounds as sounds
 from resnet_demo.inputs.sound_decoding import SoundError, open_sound
+from resnet_demo.lesson import read_lesson
 from resnet_demo.page.localization import SAID, Interpreter, language_of, said_by_scripts
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,6 +66,7 @@ def sentences() -> set[str]:
     files = [path for path in (ROOT / "resnet_demo").rglob("*.py") if path.stem != "i18n"]
     found = {sentence for path in files for sentence in literals(path)}
     found |= set(said_in_templates())
+    found |= set(read_lesson().sentences())
     return found | set(said_by_scripts()) | {str(name) for name in words.CLASSES} | {str(words.OWN_NAME)}
 
 

@@ -18,6 +18,7 @@ from resnet_demo.explanations import Attack
 from resnet_demo.records import Preprocessing
 
 STEPS = 10
+MORE_STEPS = 4  # for every further epsilon
 STEP = 0.25  # of epsilon
 
 
@@ -56,15 +57,17 @@ def attack(
         def tell(share: float, number: int = number) -> None:
             progress((number + share) / len(epsilons))
 
-        changed = _descend(model, x, epsilon / 255 / std, low, high, logits, tell)
+        # a larger epsilon goes on from what a smaller one has found, as much stronger as may be
+        stronger = epsilon / epsilons[number - 1] if number else 1.0
+        start, steps = x + (changed - x) * stronger, MORE_STEPS if number else STEPS
+        changed = _descend(model, x, start, steps, epsilon / 255 / std, (low, high), logits, tell)
         with torch.no_grad():
             after = model(changed)[0]
         trials.append(_margin(after, logits))
         if trials[-1] < 0:
             break
     change = changed - x
-    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(x) / std
-    noise *= change.norm() / noise.norm().clamp_min(torch.finfo(x.dtype).tiny)
+    noise = _noise_like(change, std, seed)
     with torch.no_grad():
         noisy = model(x + noise)[0]
     return Attack(
@@ -81,6 +84,12 @@ def attack(
     )
 
 
+def _noise_like(change: Tensor, std: Tensor, seed: int) -> Tensor:
+    """Gaussian noise, the same in every channel of pixels, of the length of ``change``."""
+    noise = torch.randn(change.shape, generator=torch.Generator().manual_seed(seed)).to(change) / std
+    return noise * (change.norm() / noise.norm().clamp_min(torch.finfo(change.dtype).tiny))
+
+
 def _margin(logits: Tensor, before: Tensor) -> float:
     """How far the answer of ``before`` still leads in ``logits``; negative once another answer leads."""
     if len(before) == 1:
@@ -93,16 +102,17 @@ def _margin(logits: Tensor, before: Tensor) -> float:
 def _descend(
     model: nn.Module,
     x: Tensor,
+    start: Tensor,
+    steps: int,
     epsilon: Tensor,
-    low: Tensor,
-    high: Tensor,
+    bounds: tuple[Tensor, Tensor],
     before: Tensor,
     progress: Callable[[float], None],
 ) -> Tensor:
     """``x`` changed by at most ``epsilon`` (C, 1, 1) so that the answer of ``before`` leads by as little as
-    can be."""
-    changed = x.clone()
-    for step in range(STEPS):
+    can be, in ``steps`` steps from ``start``; within ``bounds``, those of pixels."""
+    changed = start.clone()
+    for step in range(steps):
         with torch.enable_grad():
             here = changed.detach().requires_grad_()
             logits = model(here)[0]
@@ -114,8 +124,8 @@ def _descend(
             (gradient,) = torch.autograd.grad(margin, here)
         changed = changed - STEP * epsilon * gradient.sign()
         changed = torch.minimum(torch.maximum(changed, x - epsilon), x + epsilon)
-        changed = torch.minimum(torch.maximum(changed, low), high)
-        progress((step + 1) / STEPS)
+        changed = torch.minimum(torch.maximum(changed, bounds[0]), bounds[1])
+        progress((step + 1) / steps)
     return changed.detach()
 
 

@@ -17,3 +17,9 @@ def status_html(run: Run | None, device: str) -> str:
     """Where and how fast: "on CPU · 31 ms"."""
     spent = modality_named(run.modality).spent if run else None
     return fill("drawing/status.html", run=run, device=device, spent=spent)
+
+
+def failed_html(sentence: str, network: str, fallback: str) -> str:
+    """In the place of the answer: why ``network`` could not be loaded. It can be tried again, or one goes
+    on with ``fallback``, which the menu shows again."""
+    return fill("drawing/answer_failed.html", sentence=sentence, network=network, fallback=fallback)

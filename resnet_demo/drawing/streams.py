@@ -40,6 +40,7 @@ class View:
         order: which come first; "contribution" is by |share| of the logit, or of the block's read-out.
         scope: one colour scale for the block, or one for each channel.
         colours: the map for activations after the ReLU; signed streams are always diverging.
+        measure: how strong what travels on a road is, one of ``road_map.MEASURES``.
     """
 
     block: int = 0
@@ -47,6 +48,7 @@ class View:
     order: Order | Literal["contribution"] = "mean"
     scope: Scope = "block"
     colours: str = feature_maps.SEQUENTIAL[0]
+    measure: str = "rms"
 
 
 @dataclass(frozen=True)

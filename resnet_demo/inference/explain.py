@@ -25,11 +25,19 @@ from resnet_demo.analysis import (
     adversarial,
     feature_visualization,
     iterative_inference,
+    kernel_products,
     path_ledger,
     pixel_attribution,
 )
 from resnet_demo.analysis.gating import gated
-from resnet_demo.explanations import Attack, FeatureVisualization, PathLedger, PathLengths, PixelAttribution
+from resnet_demo.explanations import (
+    Attack,
+    FeatureVisualization,
+    KernelProduct,
+    PathLedger,
+    PathLengths,
+    PixelAttribution,
+)
 from resnet_demo.i18n import later
 from resnet_demo.inference.forward import chances, to_tensor
 from resnet_demo.inference.interface import BUSY, PATIENCE_S, EngineError
@@ -44,7 +52,7 @@ MOST_STEPS = 256  # of gradient ascent
 MOST_SIDE = 112  # pixels of a picture that excites: larger ones take seconds a step
 RANDOM_STEPS = 16  # of integrated gradients, for the map of random weights, whose sum nobody needs
 MOST_EPSILON = 64  # of 255
-EPSILONS = (0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16)  # tried in this order until the answer flips
+EPSILONS = (0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 16)  # tried in this order until the answer flips
 
 
 @dataclass
@@ -259,11 +267,25 @@ def _feature_visualization(
     return FeatureVisualization(picture, float(ascent.excitation[0]), ascent.step, state)
 
 
+def _products(
+    model: nn.Module,
+    card: Card,
+    x: Tensor,
+    progress: Progress,
+    block: int,
+    channel: int,
+    row: int,
+    column: int,
+) -> tuple[KernelProduct | None, KernelProduct | None]:
+    return kernel_products.kernel_products(model, x, block, channel, row, column)
+
+
 QUESTIONS: dict[str, Question] = {
     "paths": Question(_paths, double=True),
     "attack": Question(_attack, pictures=True),
     "pixels": Question(_pixels, pictures=True),
     "refinement": Question(_refinement),
+    "products": Question(_products),
     "feature_visualization": Question(_feature_visualization, pictures=True),
     "letters": Question(_letters),
 }

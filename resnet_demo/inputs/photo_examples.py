@@ -1,30 +1,85 @@
-"""Photos to try at once: those that Gradio ships, and two drawn here. None needs the network.
+"""A shelf of photos to try at once, that teach something. None needs the network.
 
-The drawn ones are no photos and the page says so; they show what a network that knows
-photos makes of a drawing.
+A real cat comes first: Chelsea, a photo by Stéfan van der Walt under CC0 that scikit-image's package
+holds, read as a
+file where that is installed. Half of it is hidden in a second one, and a third is turned; then two faces
+drawn here,
+which are no photos, and three of what the network of cats and dogs has never seen, which Gradio ships.
 """
 
 from __future__ import annotations
 
 import io
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 
 from PIL import Image, ImageDraw
 
 from resnet_demo.drawing.pictures import data_url
-from resnet_demo.i18n import later
+from resnet_demo.i18n import Sentence, later
 
 SHIPPED = {"lion": "lion.jpg", "cheetah": "cheetah1.jpg", "tower": "tower.jpg"}
-TITLES = {  # the names in addresses and in code -> how the page calls them
-    "lion": later("lion"),
-    "cheetah": later("cheetah"),
-    "tower": later("tower"),
-    "a drawn cat": later("a drawn cat"),
-    "a drawn dog": later("a drawn dog"),
-}
-EXAMPLES = tuple(TITLES)
+NONE = "none"  # in an address: the page opens without an example
 THUMBNAIL = 96  # pixels
+GREY = (124, 116, 104)  # near the mean of photos, so that what is hidden says little
+
+
+@dataclass(frozen=True)
+class Example:
+    """One photo on the shelf.
+
+    Attributes:
+        name: in addresses and in code.
+        title: how the page calls it.
+        seen: whether the network of cats and dogs was trained on things of its kind.
+    """
+
+    name: str
+    title: Sentence
+    seen: bool = True
+
+
+def cat_file() -> Path | None:
+    """Chelsea in scikit-image's package, which is not imported for it; None where that is not installed."""
+    found = find_spec("skimage")
+    folders = (found.submodule_search_locations or ()) if found else ()
+    places = [Path(folder, "data", "chelsea.png") for folder in folders]
+    return next((place for place in places if place.is_file()), None)
+
+
+OF_THE_CAT = (
+    Example("cat", later("cat")),
+    Example("half a cat", later("half a cat")),
+    Example("a cat on its side", later("cat on its side")),
+)
+SHELF = (
+    *(OF_THE_CAT if cat_file() else ()),
+    Example("a drawn cat", later("a drawn cat")),
+    Example("a drawn dog", later("a drawn dog")),
+    Example("lion", later("lion"), seen=False),
+    Example("cheetah", later("cheetah"), seen=False),
+    Example("tower", later("tower"), seen=False),
+)
+EXAMPLES = tuple(example.name for example in SHELF)
+
+
+@cache
+def _cat() -> Image.Image:
+    path = cat_file()
+    if path is None:
+        raise ValueError("The photo of a cat comes with scikit-image, which is not installed.")
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def _half_hidden(image: Image.Image) -> Image.Image:
+    """``image`` with its right half behind a grey board."""
+    hidden = image.copy()
+    ImageDraw.Draw(hidden).rectangle((image.width // 2, 0, image.width, image.height), fill=GREY)
+    return hidden
 
 
 @lru_cache(maxsize=8)
@@ -34,6 +89,8 @@ def example(name: str) -> Image.Image:
     Raises:
         ValueError: no example has that name.
     """
+    if name not in EXAMPLES:
+        raise ValueError(f"There is no example called {name!r}; choose one of {', '.join(EXAMPLES)}.")
     if name in SHIPPED:
         data = (files("gradio") / "media_assets" / "images" / SHIPPED[name]).read_bytes()
         image = Image.open(io.BytesIO(data))
@@ -43,7 +100,9 @@ def example(name: str) -> Image.Image:
         return _face(fur=(214, 140, 74), pointed=True)
     if name == "a drawn dog":
         return _face(fur=(150, 104, 66), pointed=False)
-    raise ValueError(f"There is no example called {name!r}; choose one of {', '.join(EXAMPLES)}.")
+    if name == "half a cat":
+        return _half_hidden(_cat())
+    return _cat() if name == "cat" else _cat().rotate(90, expand=True)
 
 
 @lru_cache(maxsize=8)

@@ -25,12 +25,18 @@ KNOWN = (
         "Trained only on sounds that this project's own program made; it must call every sound one of its ten"
         " kinds."
     ),
+    later("This network reads the letters of 75 languages, and must call every text one of them."),
+    later(
+        "This network has heard the digits zero to nine in English, and must call every sound one of them."
+    ),
     later(
         "This network has seen the ten classes of CIFAR-10, 32 by 32 pixels small, and must call everything"
         " one of them."
     ),
 )  # in cards
 ABOUT = (
+    later("75 languages by their letters · 5 blocks"),
+    later("spoken digits, zero to nine · 5 blocks"),
     later("ten kinds of things, 32 px · 9 blocks, identity shortcuts"),
     later("ten kinds of things, 32 px · 27 blocks, identity shortcuts"),
     later("ten kinds of things, 32 px · 9 blocks, no shortcuts"),
@@ -159,6 +165,7 @@ class MenuEntry:
         blocks: how many residual blocks it has.
         title: how the menu shows it; its name if empty.
         modality: what it takes, see ``modalities``.
+        resize, crop_share: which part of a photo it takes, see ``Preprocessing``.
     """
 
     name: str
@@ -166,6 +173,13 @@ class MenuEntry:
     blocks: int
     title: str = ""
     modality: str = "photo"
+    resize: str = "crop"
+    crop_share: float = 1.0
+
+    @property
+    def fit(self) -> str:
+        """Which part of a photo it takes, for the page's scripts: "crop 0.875"."""
+        return f"{self.resize} {self.crop_share:g}"
 
     @property
     def shown(self) -> str:
@@ -192,6 +206,7 @@ FIELD = tuple(
         ),
         blocks,
         f"{name} · ImageNet · {megabytes} MB",
+        crop_share=0.875,
     )
     for name, blocks, megabytes in (
         ("ResNet-18", 8, 47),
@@ -223,7 +238,8 @@ def entry_of(card: Card) -> MenuEntry:
     """How the network of a card stands on the menu."""
     title = later("{name} · {about}", name=card.network, about=later(card.about)) if card.about else ""
     blocks = card.blocks or len(card.config.get("widths", ()))  # cards of before were not counted
-    return MenuEntry(card.network, card.knows, blocks, title, card.preprocessing.modality)
+    taken = card.preprocessing
+    return MenuEntry(card.network, card.knows, blocks, title, taken.modality, taken.resize, taken.crop_share)
 
 
 def read_card(path: Path) -> Card:

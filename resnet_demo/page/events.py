@@ -13,17 +13,23 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from resnet_demo.drawing.answer import failed_html
+from resnet_demo.drawing.road_map import MEASURES
 from resnet_demo.i18n import say
 from resnet_demo.inputs import photo_examples as examples
+from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.page.endpoints import offer
-from resnet_demo.page.url_state import Linked, example_of, is_link, mark_of, read_link
-from resnet_demo.panels.base import PRIVATE, REDRAW, Components, Panel, Values, told
-from resnet_demo.panels.page import Giver, Page, session
+from resnet_demo.page.url_state import example_of, is_link, read_link
+from resnet_demo.panels.base import PRIVATE, REDRAW, Components, Panel, Values, one_of, sentence_of, told
+from resnet_demo.panels.page import Cut, Giver, Loaded, Page, session
 from resnet_demo.panels.studies import StudyStoppedError
+from resnet_demo.records import Run
 
 LEAVE_EXAMPLE = "() => { window.leaveExample(); }"  # an address names examples only
 WITH_BAR = gr.Progress()  # as the default of a parameter it asks Gradio for a progress bar
-TOGGLE_THEME = "() => { document.body.classList.toggle('dark'); }"
+TOGGLE_THEME = "() => { window.toggleTheme(); }"
+HAS_KEPT = "() => window.hasKeptPhoto()"
+GIVE_KEPT = "() => { window.pageLoaded = true; window.giveKeptPhoto?.(); }"
 
 
 def connect(page: Page) -> None:
@@ -62,18 +68,18 @@ def run_given(page: Page, values: Values) -> Values:
     holder = page.holders.get(entry.modality)
     given = values.get(holder) if holder is not None else None
     if given is None:
-        return {**page.clear(values), page.whole: None, page.linked: None}
+        return {**page.clear(values), page.whole: None}
     run = page.run_photo(given, entry.name)
-    whole, linked, mark = run.prediction, values[page.linked], mark_of(given)
-    if linked and linked.given not in (None, mark):
-        linked = None
-    if linked and linked.network == run.network and len(linked.gates) == len(run.blocks):
-        run = page.run_photo(run.photo, run.network, linked.gates)
-    return {
-        **page.show(run, whole, values),
-        page.whole: whole,
-        page.linked: replace(linked, given=mark) if linked else None,
-    }
+    whole, cut = run.prediction, values[page.cut]
+    if cut is None or cut.network != run.network or len(cut.gates) != len(run.blocks):
+        return {**page.show(run, whole, values), page.whole: whole}
+    return {**page.show(page.run_photo(run.photo, run.network, cut.gates), whole, values), page.whole: whole}
+
+
+def uncut(page: Page, run: Run, values: Values) -> Values:
+    """The same input with every branch open."""
+    opened = page.run_photo(run.photo, run.network)
+    return {**page.show(opened, opened.prediction, values), page.whole: opened.prediction, page.cut: None}
 
 
 def connect_input(page: Page, giver: Giver) -> None:
@@ -93,55 +99,80 @@ def connect_input(page: Page, giver: Giver) -> None:
     page.on(
         giver.component.change,
         on_input,
-        page.results | {page.whole, page.linked, page.network, holder},
-        {page.linked, giver.component, holder},
+        page.results | {page.whole, page.network, holder},
+        {giver.component, holder},
         trigger_mode="always_last",
         **run_options(page),
     )
 
 
 def connect_network(page: Page) -> None:
-    """Another network is loaded, or fetched, before what was given runs through it."""
+    """Another network is loaded, or fetched, before what was given runs through it. If that fails, the menu
+    falls back to the last one that worked, and the sentence stands where the answer stood."""
 
-    def on_network(network: str, progress: gr.Progress = WITH_BAR) -> None:
+    def on_network(values: Values, progress: gr.Progress = WITH_BAR) -> Values:
+        network, before = values[page.network], values[page.loaded]
+
         def fetching(share: float) -> None:
             progress(share, desc=say("Fetching {network}", network=network))
 
+        if before.failed is not None and network == before.network:
+            return {page.loaded: before}  # the menu has just fallen back to it
         try:
             page.engine.get().info(network, fetching)
-        except Exception as error:
-            raise told(error) from error
+        except Exception as error:  # noqa: BLE001 - told to the visitor, logged by sentence_of
+            fallback = page.entry(before.network).shown
+            return {
+                page.loaded: replace(before, failed=network),
+                page.network: before.network,
+                page.answer: failed_html(sentence_of(error), network, fallback),
+            }
+        return {page.loaded: Loaded(network)}
 
-    loaded = page.network.change(
+    def on_loaded(values: Values) -> Values:
+        return gr.skip() if values[page.loaded].failed is not None else run_given(page, values)
+
+    def on_button(values: Values, event: gr.EventData) -> Values:
+        before, wanted = values[page.loaded], event.network
+        if wanted is None:  # everything is opened again
+            run = page.recall(values[page.run])
+            return {page.cut: None} if run is None else uncut(page, run, values)
+        if wanted and wanted == before.failed:
+            return {page.loaded: Loaded(before.network), page.network: wanted}  # its change loads it
+        return {page.loaded: Loaded(before.network), **run_given(page, values)}
+
+    given = {page.loaded}.union(page.holders.values())
+    loaded = page.on(
+        page.network.change,
         on_network,
-        page.network,
-        page.loaded,
+        {page.loaded, page.network, page.answer},
+        {page.loaded},
         trigger_mode="always_last",
         show_progress="full",
         show_progress_on=[page.answer],
         concurrency_id="fetch",
         concurrency_limit=4,
-        **PRIVATE,
     )
-    loaded.success(
-        lambda values: run_given(page, values),
-        page.inputs.union({page.linked}, page.holders.values()),
-        page.results | {page.whole, page.linked},
-        **run_options(page),
-        **PRIVATE,
-    )
+    ended = page.results | {page.whole}
+    loaded.success(on_loaded, page.inputs.union(given), ended, **run_options(page), **PRIVATE)
+    outputs = ended | {page.loaded, page.network, page.cut}
+    page.on(page.answer.select, on_button, outputs, given, **run_options(page))
 
 
 def connect_block(page: Page) -> None:
-    """A block of the road map is chosen."""
+    """A block of the road map is chosen, or a measure of its roads."""
 
     def on_block(values: Values, event: gr.EventData) -> Values:
         run = page.recall(values[page.run])
+        measure = one_of(MEASURES, str(getattr(event, "measure", "")))
+        if measure is not None:
+            view = replace(values[page.view], measure=measure)
+            return {page.view: view, page.roadmap: page.map_of(replace(page.visit(values), view=view))}
         count = len(run.blocks) if run else 1
         view = replace(values[page.view], block=max(0, min(int(event.index), count - 1)))
         return page.show_view(view, values)
 
-    page.on(page.roadmap.select, on_block, {page.view, *page.drawings}, **REDRAW)
+    page.on(page.roadmap.select, on_block, {page.view, page.roadmap, *page.drawings}, **REDRAW)
 
 
 def connect_panel(page: Page, panel: Panel) -> None:
@@ -149,7 +180,7 @@ def connect_panel(page: Page, panel: Panel) -> None:
 
     def on_open(values: Values) -> Values:
         try:
-            drawn = panel.draw(page.visit(values))
+            drawn = panel.drawn(page.visit(values))
         except gr.Error as error:  # the run was put away; the panel is open all the same
             gr.Warning(error.message)
             drawn = {}
@@ -165,6 +196,8 @@ def connect_studies(page: Page) -> None:
         if panel is None or not panel.studied():
             return gr.skip()
         visit, whose = page.visit(values), session()
+        if panel.unable(visit) is not None:
+            return gr.skip()
         study = page.studies.begin(whose)
         try:
             return panel.study(visit, study.follow(progress)) or gr.skip()
@@ -203,12 +236,13 @@ def connect_studies(page: Page) -> None:
 
 
 def connect_link(page: Page) -> None:
-    """The page is opened: bring it to what its address asks for."""
+    """The page is opened: bring it to what its address asks for, else to the photo that the tab has
+    kept, else to an example, so that it opens running."""
 
-    def on_load(request: gr.Request) -> Values:
+    def on_load(kept: bool, request: gr.Request) -> Values:
         page.arrived(request.session_hash)
         if not is_link(request.query_params):
-            return gr.skip()
+            return opening(page, page.empty_visit().network, kept) or gr.skip()
         link = read_link(request.query_params, page.menu)
         first = page.menu[0].name if page.menu else None
         found: Values = {}
@@ -216,15 +250,26 @@ def connect_link(page: Page) -> None:
             found |= panel.restore(link.asked, link.network)
         if link.network.name != first:
             found[page.network] = link.network.name
-        gates = link.asked.get("gates")
-        if gates and example_of(link):
-            found[page.linked] = Linked(link.network.name, gates)
-        if "example" in link.asked and (link.network.modality == "photo" or not example_of(link)):
-            found[page.photo] = examples.example(link.asked["example"])
-        return found
+        if gates := link.asked.get("gates"):
+            found[page.cut] = Cut(link.network.name, gates)
+        named = link.asked.get("example")
+        if link.network.modality != "photo" and example_of(link):
+            return found  # an example of another kind
+        if named is None:
+            return {**found, **opening(page, link.network, kept)}
+        return found if named == examples.NONE else {**found, page.photo: examples.example(named)}
 
-    outputs = {page.network, page.linked, page.photo}.union(*(panel.restored() for panel in page.panels))
-    gr.on(page.demo.load, on_load, None, outputs, **REDRAW)
+    outputs = {page.network, page.cut, page.photo}.union(*(panel.restored() for panel in page.panels))
+    opened = gr.on(page.demo.load, on_load, page.kept, outputs, js=HAS_KEPT, **REDRAW)
+    opened.then(None, js=GIVE_KEPT, **PRIVATE)
+
+
+def opening(page: Page, network: MenuEntry, kept: bool) -> Values:
+    """The example that a page opens with; nothing where the tab gives its own photo, or the network
+    takes none."""
+    if kept or network.modality != "photo" or not page.first_example():
+        return {}
+    return {page.photo: examples.example(page.first_example())}
 
 
 def on_example(event: gr.EventData) -> Image.Image:

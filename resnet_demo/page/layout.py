@@ -27,17 +27,26 @@ from resnet_demo.page.server import guarded
 from resnet_demo.page.sessions import CAPACITY
 from resnet_demo.page.url_state import as_script
 from resnet_demo.panels import load_panels
-from resnet_demo.panels.base import started
+from resnet_demo.panels.base import Panel, started
 from resnet_demo.panels.chapters import CHAPTERS
-from resnet_demo.panels.page import Page
+from resnet_demo.panels.page import Loaded, Page
 
+KEPT = """window.hasKeptPhoto = () => {
+  try { return Boolean(sessionStorage.getItem('photo')); } catch { return false; }
+};"""  # asked before any module has run
 ICON = Path(__file__).parent / "icon.png"
 
 
-def examples_html() -> str:
-    """One button an example, with its picture and its name."""
-    found = [(name, title, examples.thumbnail_url(name)) for name, title in examples.TITLES.items()]
-    return fill("inputs/photo_examples.html", examples=found)
+def examples_html(first: str = "") -> str:
+    """The shelf: one button an example, with its picture and its name; ``first`` is the one that runs at
+    once."""
+    shelf = [(found, index, examples.thumbnail_url(found.name)) for index, found in enumerate(examples.SHELF)]
+    return fill(
+        "inputs/photo_examples.html",
+        first=first,
+        seen=[entry for entry in shelf if entry[0].seen],
+        unseen=[entry for entry in shelf if not entry[0].seen],
+    )
 
 
 def languages_html() -> str:
@@ -49,6 +58,13 @@ def languages_html() -> str:
 def chapters_html() -> str:
     """The bar of chapters; ``chapters.js`` opens them."""
     return fill("page/chapters.html", chapters=CHAPTERS)
+
+
+def headings_html(panel: Panel) -> str:
+    """Chapter and panel as headings, for those who go from heading to heading; the tabs say it to all
+    others."""
+    chapter = panel.chapter()
+    return fill("page/headings.html", chapter=chapter, panel=panel)
 
 
 def chapters_style() -> str:
@@ -82,8 +98,9 @@ def build_page(page: Page) -> SpokenBlocks:
         page.view = gr.State(View())
         page.whole = gr.State(None, time_to_live=OLDEST_S)
         page.opened = gr.State(page.panels[0].id)
-        page.linked = gr.State(None)  # gates that the address of the page asked for
-        page.loaded = gr.State(None)  # the event that loads a network needs somewhere to end
+        page.cut = gr.State(None)
+        page.kept = gr.Checkbox(False, visible=False)  # whether the tab has a photo of its own
+        page.loaded = gr.State(Loaded(page.empty_visit().network.name))
         lay_out_head(page)
         with gr.Row(elem_id="first-screen"):
             lay_out_photo(page)
@@ -94,6 +111,7 @@ def build_page(page: Page) -> SpokenBlocks:
                 with gr.Tab(
                     say(panel.title), id=panel.id, elem_id=f"tab-{panel.id}", visible=panel.visible()
                 ) as panel.tab:
+                    gr.HTML(headings_html(panel), elem_classes="headings")
                     panel.layout()
         # not on screen: what the API uses
         page.api_button = gr.Button(visible=False)
@@ -104,7 +122,8 @@ def build_page(page: Page) -> SpokenBlocks:
 def lay_out_head(page: Page) -> None:
     """Title, choice of the network, status, languages, theme."""
     with gr.Row(elem_id="page-head"):
-        gr.HTML(f"<h1>{say('ResNet, block by block')}</h1>", elem_id="title")
+        skip = f"<a class='skip' href='#chapters'>{say('Skip to the panels')}</a>"
+        gr.HTML(f"{skip}<h1>{say('ResNet, block by block')}</h1>", elem_id="title")
         page.network = gr.Dropdown(
             [(entry.shown, entry.name) for entry in page.menu],
             value=page.menu[0].name if page.menu else None,
@@ -114,6 +133,7 @@ def lay_out_head(page: Page) -> None:
             elem_id="network",
             interactive=True,
         )
+        gr.HTML(fill("page/story.html", lessons=page.lessons), elem_id="story")
         page.status = gr.HTML(status_html(None, ""), elem_id="status")
         gr.HTML(languages_html(), elem_id="languages")
         page.theme = gr.Button("☾", elem_id="theme", size="sm")
@@ -129,15 +149,21 @@ def lay_out_photo(page: Page) -> None:
             show_label=False,
             sources=["upload", "clipboard", "webcam"],
             type="pil",
-            height=300,
+            height=236,
             elem_id="photo",
             # the saved pixels are what the camera saw, not their mirror image
             webcam_options=gr.WebcamOptions(mirror=False, constraints={"video": camera}),
             placeholder=say("Drop a photo here\n– or –\nClick to choose"),
             buttons=[],
         )
+        gr.HTML(
+            f"<p>{say('The answer is not about this photo, but about what was given in “Try”.')}</p>",
+            elem_id="stale-photo",
+        )
         page.examples = gr.HTML(
-            examples_html(), elem_id="examples", js_on_load=started(page.modules + "inputs/photo_examples.js")
+            examples_html(page.first_example()),
+            elem_id="examples",
+            js_on_load=started(page.modules + "inputs/photo_examples.js"),
         )
 
 
@@ -148,7 +174,7 @@ def lay_out_answer(page: Page) -> None:
         page.answer = gr.HTML(
             answer_html(None, entry.knows, entry.modality),
             elem_id="answer",
-            js_on_load="element.setAttribute('aria-live', 'polite')",  # read out when it changes
+            js_on_load=started(page.modules + "drawing/answer.js"),
         )
         page.roadmap = gr.HTML(
             roadmap_html(None, blocks=entry.blocks, modality=entry.modality),
@@ -172,10 +198,10 @@ def page_options(access: Access | None = None) -> dict[str, Any]:
             font_mono=["monospace"],
         ),
         "css": style() + chapters_style(),
-        "head": f"<script>{as_script()}{chapters_script()}</script>"
+        "head": f"<script>{as_script()}{chapters_script()}{KEPT}</script>"
         + "".join(
             f'<script type="module" src="{address_of(scripts)}page/{name}.js"></script>'
-            for name in ("page", "url_state", "chapters", "photo_ways")
+            for name in ("page", "url_state", "chapters", "photo_ways", "kept", "strip", "story", "present")
         )
         + "".join(f'<link rel="modulepreload" href="{address_of(scripts)}{place}">' for place in scripts),
         "max_file_size": MAX_BYTES,

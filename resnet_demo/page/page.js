@@ -42,6 +42,15 @@ if (window.spoken) {
   new MutationObserver(mend).observe(document.documentElement, watched);
 }
 
+// Gradio's menu of networks stays open when the keyboard leaves it.
+document.addEventListener('focusout', ({ target }) => {
+  if (!target.closest?.('#network')) return;
+  setTimeout(() => {
+    if (document.activeElement?.closest('#network')) return;
+    target.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape', bubbles: true }));
+  }, 150);
+});
+
 // A camera or microphone that is refused or missing would fail in silence; say what happened and what to do.
 window.addEventListener('unhandledrejection', (event) => {
   const reasons = {
@@ -84,7 +93,8 @@ window.addEventListener('unhandledrejection', (event) => {
   });
 
   const left = JSON.parse(sessionStorage.getItem('left') || '{}');
-  const lost = left.filled && !asked.get('example'); // an example comes back by itself
+  const back = asked.get('example') || window.hasKeptPhoto(); // comes back by itself
+  const lost = left.filled && !back;
   if (!lost || performance.getEntriesByType('navigation')[0]?.type !== 'reload') return;
   const note = document.createElement('p');
   note.id = 'restart-note';

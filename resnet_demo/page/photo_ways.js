@@ -4,7 +4,7 @@ import { say } from './shared.js';
 
 const photo = () => document.getElementById('photo');
 
-function give(file) {
+export function give(file) {
   const input = photo()?.querySelector('input[type=file]');
   if (!input) return false;
   const files = new DataTransfer();

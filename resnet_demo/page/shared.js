@@ -34,9 +34,10 @@ export function mark(letters, first, last) {
 export function leaveExample() {
   document.querySelectorAll('[data-chosen]').forEach((group) => delete group.dataset.chosen);
   for (const name of ['gates', 'example', 'sound', 'text']) asked.delete(name);
+  window.dispatchEvent(new Event('exampleleft'));
 }
 
 export function chooseExample(button) {
   leaveExample();
-  button.parentElement.dataset.chosen = button.dataset.name;
+  (button.closest('.shelf') ?? button.parentElement).dataset.chosen = button.dataset.name;
 }

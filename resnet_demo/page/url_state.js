@@ -70,18 +70,31 @@ document.addEventListener('click', (event) => {
 });
 
 // The server restores the rest; a panel is opened as a visitor would open it, once there is something in it.
-function open() {
+function open(waited = 0) {
   const tab = panelTab(asked.get('panel'));
-  const filled = asked.get('example') || asked.get('sound');
+  const filled = asked.get('example') !== 'none' && waited < 80; // some networks have no example
   const ready = openPanel() && document.querySelector(filled ? '#roadmap button.cell' : '#roadmap');
   if (ready && tab) tab.click();
   else if (ready && !asked.get('panel')) openChapter(asked.get('chapter'));
-  else if (!ready) setTimeout(open, 100); // an unknown panel is passed over
+  else if (!ready) setTimeout(() => open(waited + 1), 100); // an unknown panel is passed over
 }
 
 window.addEventListener('popstate', () => {
   panelTab(new URLSearchParams(location.search).get('panel') ?? firstPanel())?.click();
 });
+
+// A page that opens without an example shows none.
+if (asked.get('example') || asked.get('sound')) {
+  const clear = () => {
+    const shelf = document.querySelector('#examples .shelf');
+    if (!shelf) setTimeout(clear, 30);
+    else if (asked.get('example') === 'none') delete shelf.dataset.chosen;
+    else if (shelf.querySelector(`[data-name="${CSS.escape(asked.get('example') ?? '')}"]`)) {
+      shelf.dataset.chosen = asked.get('example');
+    }
+  };
+  clear();
+}
 
 function start() {
   if (asked.get('panel') || asked.get('chapter')) open();

@@ -11,44 +11,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
-from resnet_demo.inputs.photo_examples import EXAMPLES
+from resnet_demo.inputs.photo_examples import EXAMPLES, NONE
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.panels import load_panels
 from resnet_demo.panels.base import Property, one_of
 from resnet_demo.panels.page import NOTHING
-from resnet_demo.records import Gate
 
 NETWORK = Property("network", "#network input")
 EXAMPLE = Property(
-    "example", "#examples [data-chosen]", "data-chosen", lambda text, _: one_of(EXAMPLES, text)
+    "example", "#examples [data-chosen]", "data-chosen", lambda text, _: one_of((*EXAMPLES, NONE), text)
 )
-
-
-@dataclass(frozen=True)
-class Linked:
-    """Gates that an address asked for: they hold for what opening it puts into the page, and for nothing
-    else.
-
-    However often the browser says that its photo has changed, it is the same photo.
-
-    Attributes:
-        network: which network they belong to.
-        gates: one a block.
-        given: what they hold for, as ``mark_of`` names it; None before it has run.
-    """
-
-    network: str
-    gates: tuple[Gate, ...]
-    given: str | None = None
-
-
-def mark_of(given: Any) -> str:
-    """A short name of what was given, the same for the same photo or sound: a file's path, or the hash of an
-    array."""
-    return given if isinstance(given, str) else blake2b(given.tobytes(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)

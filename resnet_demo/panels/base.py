@@ -17,7 +17,8 @@ import gradio as gr
 from gradio.components.base import Component
 
 from resnet_demo.drawing.streams import View
-from resnet_demo.i18n import Sentence, error_of, say
+from resnet_demo.drawing.templates import fill
+from resnet_demo.i18n import Sentence, error_of, later, say
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.panels.chapters import Chapter, chapter_of
 from resnet_demo.records import Prediction, Run
@@ -47,12 +48,24 @@ ERRORS = (
 )  # made for visitors, known by name: no torch
 
 
+LATER = later("it may help to try again later")
+
+
 def sentence_of(error: Exception) -> str:
     """What to tell a visitor about ``error``; anything unexpected is logged and not shown."""
     if type(error).__name__ in ERRORS:
-        return error_of(error)
+        return error_of(without_advice(error))
     log.error("a run failed", exc_info=error)
     return say("Something went wrong while the network ran; try the photo again, or another one.")
+
+
+def without_advice(error: Exception) -> Exception:
+    """``error`` without what only who runs the demo can do, which goes to the log instead."""
+    found = error.args[0] if error.args else ""
+    if not isinstance(found, Sentence) or "by_hand" not in found.values:
+        return error
+    log.warning("%s", found)
+    return type(error)(Sentence(found.pattern, **{**found.values, "by_hand": LATER}))
 
 
 def told(error: Exception) -> gr.Error:
@@ -126,6 +139,7 @@ class Panel:
     title: ClassVar[Sentence]
     intro: ClassVar[Sentence | None] = None
     follows: ClassVar[frozenset[str]] = frozenset({"run"})  # or {"run", "view"}: what makes it draw again
+    cannot: ClassVar[Mapping[str, Sentence]] = {}  # modality -> why it has nothing to say of it
     takes_long: ClassVar[bool] = False  # whether its endpoints do, though it has no study
     address: ClassVar[tuple[Property, ...]] = ()  # what of it an address names
     tab: gr.Tab
@@ -206,6 +220,18 @@ class Panel:
     def drawings(self) -> Components:
         """The components that ``draw`` fills."""
         return {self.drawing}
+
+    def unable(self, visit: Visit) -> Sentence | None:
+        """Why it cannot speak of what the visitor gave, or of what the chosen network takes."""
+        return self.cannot.get(visit.run.modality if visit.run else visit.network.modality)
+
+    def drawn(self, visit: Visit) -> Values:
+        """As ``draw``; where it cannot speak of the visit, why."""
+        why = self.unable(visit)
+        if why is None:
+            return self.draw(visit)
+        sentence = fill("panels/cannot.html", why=why)
+        return {**dict.fromkeys(self.drawings(), ""), self.drawing: sentence}
 
     def draw(self, visit: Visit) -> Values:
         """The panel for ``visit``; called when it is opened, and while it is open."""

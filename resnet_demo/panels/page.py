@@ -18,6 +18,8 @@ from resnet_demo.inference.interface import Limits, Photo, PhotoEngine
 from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.run_cache import KeptRuns
 from resnet_demo.inputs.components import PhotoInput
+from resnet_demo.inputs.photo_examples import EXAMPLES
+from resnet_demo.lesson import Lesson, read_lesson
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.panels.base import PRIVATE, Components, Panel, Values, Visit, told
 from resnet_demo.panels.studies import Studies
@@ -66,6 +68,33 @@ class Giver:
     read: Callable[[Any], Any]
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """Which network the page is on.
+
+    Attributes:
+        network: the last that could be loaded.
+        failed: the one that was chosen after it and could not be; None once another is chosen.
+    """
+
+    network: str
+    failed: str | None = None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Gates that the visitor has turned down; they stay for whatever is given next to the same network.
+    Sliders, address and answer are all made from them.
+
+    Attributes:
+        network: which they belong to.
+        gates: one a block.
+    """
+
+    network: str
+    gates: tuple[Gate, ...]
+
+
 class Page:
     """The page around the panels: what runs photos, the visitor's states, and the fan-out of a new run or
     view.
@@ -78,9 +107,11 @@ class Page:
         panels: in the order of the page.
         style: the page's style sheet, for pages that visitors take home.
         modules: address of the page's scripts.
+        lessons: which the page plays as stories, the default first; the one that ships if there are none.
         studies: what is being measured for whom.
-        run, view, opened, whole: states of the visitor: key of the run, ``View``, id of the open panel,
-            the answer with every branch open. Each is set by whoever changes it, never by others.
+        run, view, opened, whole, cut: states of the visitor: key of the run, ``View``, id of the open panel,
+            the answer with every branch open, the ``Cut`` or None. Each is set by whoever changes it,
+            never by others.
         holders: modality -> the component that holds what the visitor gave of it.
     """
 
@@ -96,7 +127,8 @@ class Page:
     view: gr.State
     opened: gr.State
     whole: gr.State
-    linked: gr.State
+    cut: gr.State
+    kept: gr.Checkbox
     loaded: gr.State
     api_button: gr.Button
     api_answer: gr.JSON
@@ -110,6 +142,7 @@ class Page:
         panels: Iterable[type[Panel]],
         style: str = "",
         modules: str = "",
+        lessons: Sequence[Lesson] = (),
     ) -> None:
         self.engine = engine
         self.menu = tuple(menu)
@@ -118,6 +151,7 @@ class Page:
         self.limits = limits
         self.style = style
         self.modules = modules
+        self.lessons = tuple(lessons) or (read_lesson(),)
         self.studies = Studies()
         self.holders: dict[str, Component] = {}
         self.givers: list[Giver] = []
@@ -137,6 +171,10 @@ class Page:
     def empty_visit(self) -> Visit:
         """A page that has just been opened."""
         return Visit(network=self.menu[0] if self.menu else NOTHING)
+
+    def first_example(self) -> str:
+        """The example that runs when a page is opened; "" if the first network takes no photos."""
+        return EXAMPLES[0] if self.menu and self.menu[0].modality == "photo" else ""
 
     def recall(self, key: str | None) -> Run | None:
         """The visitor's run; None before there is one.
@@ -183,7 +221,7 @@ class Page:
     @property
     def inputs(self) -> Components:
         """Whatever a panel may need to be drawn: the inputs of every event that draws."""
-        states: Components = {self.run, self.view, self.opened, self.whole, self.network}
+        states: Components = {self.run, self.view, self.opened, self.whole, self.cut, self.network}
         return states.union(*(panel.reads() for panel in self.panels))
 
     @property
@@ -233,7 +271,7 @@ class Page:
         for panel in self.panels:
             drawn |= panel.adjust(visit)
             if panel.id == visit.values.get(self.opened) and changed in panel.follows:
-                drawn |= panel.draw(visit)
+                drawn |= panel.drawn(visit)
         return drawn
 
     def show_view(self, view: View, values: Values) -> Values:
@@ -258,20 +296,26 @@ class Page:
             self.run: key,
             self.status: status_html(run, ""),
             self.answer: answer_html(run, visit.network.knows),
-            self.roadmap: roadmap_html(run, visit.view.block),
+            self.roadmap: self.map_of(visit),
             **self.redraw(visit, "run"),
         }
+
+    def map_of(self, visit: Visit) -> str:
+        """The road map of the visit's run, or the empty one of its network."""
+        entry, view = visit.network, visit.view
+        return roadmap_html(visit.run, view.block, entry.blocks, entry.modality, view.measure, entry.fit)
 
     def clear(self, values: Values) -> Values:
         """No run any more: the page invites again."""
         self.retire(values)
         self._has_all()
         entry = self.entry(values[self.network])
+        nothing = Visit(None, values[self.view], None, entry, None, values)
         return {
             self.run: None,
             self.answer: answer_html(None, entry.knows, entry.modality),
-            self.roadmap: roadmap_html(None, blocks=entry.blocks, modality=entry.modality),
-            **self.redraw(Visit(None, values[self.view], None, entry, None, values), "run"),
+            self.roadmap: self.map_of(nothing),
+            **self.redraw(nothing, "run"),
         }
 
     def retire(self, values: Values) -> None:

@@ -11,21 +11,18 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from playwright.sync_api import Error, Page, expect, sync_playwright
 from tqdm import tqdm
 
+from resnet_demo.lesson import SHIPPED, LessonError, Step, read_lesson
 from resnet_demo.tools.app_process import IS_CHECKOUT, ROOT, Server, free_port
 
-STEPS = Path(__file__).parent / "walkthrough.yaml"
 OUT = ROOT / "docs" / "walkthrough" if IS_CHECKOUT else Path("walkthrough")
 WIDTH, HEIGHT = 1280, 800
 WAIT_MS = 60_000
-ACTIONS = ("click", "press", "upload", "open", "wait")
 QUIET = (  # a browser that asks nothing of the network or of a screen
     "--no-sandbox",
     "--disable-gpu",
@@ -59,45 +56,6 @@ STILL = """
 
 class WalkthroughError(RuntimeError):
     """A walkthrough cannot be made; the message names the step and what was wrong."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One picture.
-
-    Attributes:
-        title, caption: of the picture, Markdown.
-        do: (action, argument), in order, before it is taken.
-        show: selector of what is pictured, or None for the first screen.
-    """
-
-    title: str
-    caption: str
-    do: tuple[tuple[str, Any], ...]
-    show: str | None = None
-
-
-def read_steps(path: Path) -> tuple[str, tuple[Step, ...]]:
-    """The title and the steps of a YAML file.
-
-    Raises:
-        WalkthroughError: it is not one; the message says where.
-    """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        title, listed = str(data["title"]), data["steps"]
-        steps = []
-        for number, step in enumerate(listed, 1):
-            do = tuple((action, wanted) for entry in step.get("do", ()) for action, wanted in entry.items())
-            for action, _ in do:
-                if action not in ACTIONS:
-                    raise WalkthroughError(
-                        f"Step {number} of {path.name} says {action!r}; a step can {', '.join(ACTIONS)}."
-                    )
-            steps.append(Step(str(step["title"]), str(step["caption"]), do, step.get("show")))
-    except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
-        raise WalkthroughError(f"{path.name} is not a list of steps: {error}") from error
-    return title, tuple(steps)
 
 
 def browser_path() -> str | None:
@@ -190,9 +148,10 @@ def walk(steps_file: Path, out: Path, url: str) -> list[str]:
     """Make the walkthrough of the app at ``url`` in the folder ``out``; the names of its pictures.
 
     Raises:
-        WalkthroughError: the steps cannot be read or followed.
+        LessonError: the steps cannot be read.
+        WalkthroughError: they cannot be followed.
     """
-    title, steps = read_steps(steps_file)
+    lesson = read_lesson(steps_file)
     out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=browser_path(), args=list(FLAGS))
@@ -205,25 +164,28 @@ def walk(steps_file: Path, out: Path, url: str) -> list[str]:
             )
             page = context.new_page()
             page.set_default_timeout(WAIT_MS)
-            names = take(page, url, steps, out)
+            names = take(page, url, lesson.steps, out)
         finally:
             browser.close()
-    (out / "README.md").write_text(markdown(title, steps, names), encoding="utf-8")
+    (out / "README.md").write_text(markdown(lesson.title, lesson.steps, names), encoding="utf-8")
     return names
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m resnet_demo walkthrough", description=__doc__)
-    parser.add_argument("--steps", type=Path, default=STEPS, help="the lesson (default: the one that ships)")
+    parser.add_argument(
+        "--steps", type=Path, default=SHIPPED, help="the lesson (default: the one that ships)"
+    )
     parser.add_argument("--out", type=Path, default=OUT, help="folder (default: %(default)s)")
     parser.add_argument("--url", help="a running app, instead of starting one")
     args = parser.parse_args(argv)
     server = None
     try:
-        read_steps(args.steps)  # before anything is started
+        read_lesson(args.steps)  # before anything is started
         server = None if args.url else Server(free_port())
-        names = walk(args.steps, args.out, args.url.rstrip("/") if args.url else server.url)  # type: ignore[union-attr]
-    except (WalkthroughError, Error, RuntimeError) as error:
+        url = args.url.rstrip("/") if server is None else server.url
+        names = walk(args.steps, args.out, url)
+    except (WalkthroughError, LessonError, Error, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 1
     finally:

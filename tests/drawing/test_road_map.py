@@ -9,12 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from markup import read
 from PIL import Image
 from test_answer import make_run
 
 from resnet_demo.drawing.formatting import block_title, shape_text, significant
-from resnet_demo.drawing.road_map import NARROWEST, WIDEST, roadmap_html, strip_picture
+from resnet_demo.drawing.road_map import NARROWEST, WIDEST, roadmap_html, shares_of_sum, strip_picture
 from resnet_demo.records import Block, Confidence, Prediction, Run
 
 
@@ -34,6 +36,34 @@ def with_norms(*norms: tuple[float, float, float]) -> Run:
         for i, (r, s, o) in enumerate(norms)
     )
     return replace(run, blocks=blocks)
+
+
+def test_a_road_says_how_strong_each_value_is_not_how_many_there_are() -> None:
+    sides, channels = (72, 36, 18, 9, 5), (32, 64, 128, 256, 512)
+    totals = (426.0, 320.0, 229.0, 181.0, 142.0)  # of F(x) for one photo through cats-and-dogs
+    run = with_norms(*((total, 100.0, 100.0) for total in totals))
+    blocks = tuple(
+        replace(block, shape=(c, n, n)) for block, c, n in zip(run.blocks, channels, sides, strict=True)
+    )
+    found = [branch for _, _, branch, _ in widths(roadmap_html(replace(run, blocks=blocks)))]
+    assert found[4] > found[0]  # 1.26 a value after 1.05
+    total = [b for _, _, b, _ in widths(roadmap_html(replace(run, blocks=blocks), measure="total"))]
+    assert total == sorted(total, reverse=True)
+
+
+@given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3), st.floats(-0.99, 0.99))
+def test_the_shares_of_a_sum_add_up_to_it(residual: float, shortcut: float, cosine: float) -> None:
+    block = replace(make_run().blocks[0], residual_norm=residual, shortcut_norm=shortcut, cosine=cosine)
+    ours, theirs, whole = shares_of_sum(block)
+    assert ours + theirs == pytest.approx(1) == whole
+    alone = replace(block, residual_norm=0.0)
+    assert shares_of_sum(alone)[:2] == (0, pytest.approx(1))
+
+
+def test_a_sum_of_nothing_has_no_shares() -> None:
+    block = replace(make_run().blocks[0], residual_norm=0.0, shortcut_norm=0.0)
+    assert np.isnan(shares_of_sum(block)[0])
+    assert "F(x)</i> –" in roadmap_html(with_norms((0.0, 0.0, 0.0)), measure="share")
 
 
 def test_every_road_is_proportional_to_its_norm_and_the_largest_is_widest() -> None:
@@ -84,7 +114,9 @@ def test_both_pictures_of_a_block_have_the_same_roads() -> None:
 @pytest.mark.parametrize("selected", [0, 1, 2])
 def test_exactly_the_chosen_block_is_marked(selected: int) -> None:
     html = roadmap_html(make_run(), selected)
-    assert re.findall(r'aria-pressed="(\w+)"', html) == [str(i == selected).lower() for i in range(3)]
+    assert re.findall(r'class="cell[^>]*aria-pressed="(\w+)"', html) == [
+        str(i == selected).lower() for i in range(3)
+    ]
     assert re.findall(r'class="cell selected" data-block="(\d+)"', html) == [str(selected)]
 
 
@@ -102,9 +134,10 @@ def test_every_cell_says_its_shape_and_norms() -> None:
     label = re.search(r'aria-label="(Block|block) 1, (.*?)"', html)
     assert label is not None
     assert label[2] == (
-        "output 20×12×12. Norm of the residual branch 12, of the shortcut 4.6, of the output 0.079."
+        "output 20×12×12. Strength per value: residual branch 0.23, shortcut 0.085, output 0.0015."
     )
-    assert "F(x) 12<br>shortcut 4.6" in html
+    assert "F(x) 0.23<br>shortcut 0.085" in html
+    assert "F(x) 12<br>shortcut 4.6" in roadmap_html(run, measure="total")
 
 
 def test_the_answer_stands_at_the_end_escaped() -> None:

@@ -200,6 +200,17 @@ def test_the_networks_that_ship_match_their_golden_tensors() -> None:
         assert torch.allclose(tensor, stored[key], atol=1e-3, rtol=1e-3), key
 
 
+@pytest.mark.parametrize(("network", "side"), [("languages", 8), ("digits", 32)])
+def test_the_networks_for_texts_and_words_match_their_golden_tensors(network: str, side: int) -> None:
+    path = available_networks()[network]
+    model, _ = load_checkpoint(path)
+    stored = load_file(path.with_suffix(".golden.safetensors"))
+    found = golden_tensors(model, side)
+    assert set(stored) == set(found)
+    for key, tensor in found.items():
+        assert torch.allclose(stored[key], tensor, rtol=1e-4, atol=1e-4), key
+
+
 def test_the_cifar_networks_that_ship_match_their_golden_tensors() -> None:
     networks = available_networks()
     for name, blocks in {"resnet-20": 9, "resnet-56": 27, "plain-20": 9, "plain-56": 27}.items():

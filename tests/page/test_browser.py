@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -61,7 +62,7 @@ def page(browser: Browser, server: str) -> Iterator[Page]:
     )
     tab = context.new_page()
     tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.goto(server)
+    tab.goto(f"{server}/?example=none")
     # an event before the page has come alive would be lost
     tab.wait_for_function("() => document.querySelector('#photo input[type=file]') && window.gradio_config")
     tab.wait_for_timeout(1000)
@@ -194,7 +195,7 @@ def test_a_webcam_snapshot_from_the_fake_camera_is_answered(page: Page) -> None:
 
 
 def test_an_example_is_answered(page: Page) -> None:
-    page.locator("#example-1").click()
+    page.locator("#example-lion").click()
     expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
 
 
@@ -214,7 +215,7 @@ def test_a_bad_file_gets_a_sentence_and_the_last_answer_stays(page: Page, tmp_pa
 
 
 def test_the_trace_table_and_the_explanation(page: Page) -> None:
-    page.locator("#example-2").click()
+    page.locator("#example-cheetah").click()
     expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
     open_panel(page, "Layer by layer")
     table = page.locator("table.trace")
@@ -337,8 +338,10 @@ def test_the_gradient_with_and_without_shortcuts(page: Page, tmp_path: Path) -> 
     expect(page.locator("#gradients polyline")).to_have_count(4)  # two curves, two keys
     expect(page.locator("#gradients .chart")).to_contain_text("with shortcuts")
     words = page.locator("#gradients .lead").inner_text()
-    page.locator("#norms").get_by_text("left out").click()
-    expect(page.locator("#gradients")).to_contain_text("batch norm left out", timeout=WAIT)
+    assert "shrinks about 10" in words and "dies on the way" in words
+    page.locator("#norms").get_by_text("in use").click()
+    expect(page.locator("#gradients")).to_contain_text("batch norm in use", timeout=WAIT)
+    expect(page.locator("#gradients .lead")).to_contain_text("explodes")
     assert page.locator("#gradients .lead").inner_text() != words
     number = page.locator("#depth input[type=number]")
     number.fill("20")
@@ -380,7 +383,7 @@ def test_how_it_works_has_the_numbers_of_the_photo(page: Page, tmp_path: Path) -
     for words in ("Block 2 for your photo", "32×90×90", "64×45×45", "norm, max-pool"):
         expect(drawing).to_contain_text(words)
     chip = page.locator("#block-2 .chip").inner_text().split()[-1]
-    expect(drawing).to_contain_text(f"norm {chip}")
+    expect(drawing).to_contain_text(f"RMS {chip}")
 
 
 def test_files_are_saved_and_the_code_is_shown(page: Page, tmp_path: Path) -> None:
@@ -447,10 +450,20 @@ def test_a_network_of_the_field_is_fetched_shown_and_one_that_fails_spares_the_r
     expect(page.locator("#gates fieldset")).to_have_count(8)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
+    answer = page.locator("#answer .classes").inner_text()
     choose_network(page, "ResNet-34")
-    toast = page.get_by_test_id("toast-body")
-    expect(toast).to_contain_text("the server answered 404", timeout=WAIT)
-    expect(toast).to_contain_text("put resnet34-b627a593.pth from")
+    sentence = page.locator("#answer [role=alert]")
+    expect(sentence).to_contain_text("the server answered 404", timeout=WAIT)
+    assert "yourself" not in sentence.inner_text()  # that is for who runs the demo
+    expect(page.locator("#network input")).to_have_value(re.compile("ResNet-18"))
+    page.wait_for_timeout(1500)  # the menu's falling back is no choice of the visitor's
+    expect(sentence).to_be_visible()
+    page.wait_for_url("**network=ResNet-18*")
+    sentence.get_by_role("button", name="Try again").click()
+    page.wait_for_timeout(1500)
+    expect(sentence).to_contain_text("the server answered 404", timeout=WAIT)
+    sentence.get_by_role("button", name="Go on with ResNet-18").click()
+    expect(page.locator("#answer .classes")).to_have_text(answer, timeout=WAIT, use_inner_text=True)
     choose_network(page, "test-net")
     expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
     expect(page.locator("#answer")).to_contain_text(KNOWS)
@@ -477,7 +490,7 @@ def channels_of(page: Page) -> tuple[list[str], str | None]:
 
 
 def test_a_chosen_channel_is_lit_again_when_it_is_shown_again(page: Page) -> None:
-    page.locator("#example-2").click()
+    page.locator("#example-cheetah").click()
     expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
     page.locator("#block-5").click()
     expect(page.locator(".inside h3")).to_contain_text("Block 5")
@@ -495,7 +508,7 @@ def test_a_chosen_channel_is_lit_again_when_it_is_shown_again(page: Page) -> Non
 
 
 def test_a_link_opened_elsewhere_shows_the_same_page(page: Page, browser: Browser, server: str) -> None:
-    page.locator("#example-2").click()
+    page.locator("#example-cheetah").click()
     expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
     page.locator("#block-3").click()
     expect(page.locator(".inside h3")).to_contain_text("Block 3")
@@ -525,7 +538,7 @@ def test_a_link_opened_elsewhere_shows_the_same_page(page: Page, browser: Browse
 
 
 def test_a_photo_of_ones_own_is_never_in_the_address(page: Page, tmp_path: Path) -> None:
-    page.locator("#example-1").click()
+    page.locator("#example-lion").click()
     expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
     page.wait_for_url("**example=lion*")
     page.locator("#photo").get_by_label("Remove").or_(
@@ -538,3 +551,63 @@ def test_a_photo_of_ones_own_is_never_in_the_address(page: Page, tmp_path: Path)
     page.wait_for_url("**block=2*")
     assert "example" not in page.url
     assert "photo" not in page.url
+
+
+def test_the_roads_say_their_measure_and_another_can_be_chosen(page: Page) -> None:
+    page.locator("#example-a-drawn-cat").click()
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    words, chips = page.locator(".measures span"), page.locator("#roadmap .chip")
+    expect(words).to_contain_text("root mean square of its values, √(Σa² ÷ n)")
+    before = chips.all_inner_texts()
+    page.locator(".measures").get_by_text("share of the sum").click()
+    expect(words).to_contain_text("the two add up to 100 %")
+    for cell in page.locator("#roadmap button.cell").all():
+        sides = [cell.locator(part).inner_text().split()[-2] for part in (".chip", ".beside")]
+        assert sum(int(side.replace("−", "-")) for side in sides) in (99, 100, 101)
+    page.locator(".measures").get_by_text("in total").click()
+    expect(words).to_contain_text("Euclidean norm")
+    assert chips.all_inner_texts() != before
+    page.wait_for_url("**measure=total*")
+    page.locator("#block-3").click()
+    expect(page.locator(".inside h3")).to_contain_text("Block 3")
+    expect(words).to_contain_text("Euclidean norm")
+    page.reload()
+    expect(words).to_contain_text("Euclidean norm", timeout=WAIT)
+
+
+def test_a_cut_stays_for_the_next_photo_and_the_address_says_the_same(
+    page: Page, browser: Browser, server: str
+) -> None:
+    page.locator("#example-a-drawn-cat").click()
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    open_panel(page, "Switch it off")
+    slider = page.locator("#gates fieldset[data-gate='1'] .short")
+    slider.focus()
+    slider.press("Home")
+    expect(page.locator("#roadmap .wide path.off")).to_have_count(1, timeout=WAIT)
+    photo = page.locator("#seen-photo").get_attribute("src")
+    page.locator("#example-a-drawn-dog").click()
+    expect(page.locator("#seen-photo")).not_to_have_attribute("src", photo or "", timeout=WAIT)
+    expect(page.locator("#roadmap .wide path.off")).to_have_count(1)  # the same cut, another photo
+    expect(page.locator("#answer .notice")).to_contain_text("stay so for the next photo")
+    assert slider.input_value() == "0"
+    expect(page.locator("#comparison")).to_contain_text("The logit moved")
+    page.wait_for_url("**example=a+drawn+dog*")
+    page.wait_for_url("**gates=1-1_1-0_1-1_1-1_1-1*")
+    here = state_of(page)
+    other = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    other.goto(page.url)
+    expect(other.locator("#comparison")).to_contain_text("The logit moved", timeout=WAIT)
+    assert state_of(other) == here
+    other.context.close()
+    page.locator("#gates fieldset[data-gate='3'] .branch").focus()
+    page.keyboard.press("Home")
+    expect(page.locator("#roadmap .wide path.off")).to_have_count(2, timeout=WAIT)
+    page.locator("#answer .notice button").click()
+    expect(page.locator("#roadmap .wide path.off")).to_have_count(0, timeout=WAIT)
+    page.wait_for_function("() => [...document.querySelectorAll('#gates input')].every(s => s.value === '1')")
+    page.locator("#example-a-drawn-cat").click()
+    page.wait_for_url("**example=a+drawn+cat*")
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    expect(page.locator("#roadmap .wide path.off")).to_have_count(0)
+    assert "gates" not in page.url

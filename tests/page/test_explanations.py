@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_browser import browser, page, photo_file, upload  # noqa: F401
@@ -91,9 +92,15 @@ def test_the_answer_follows_while_the_photo_is_touched(page: Page, tmp_path: Pat
     canvas = page.locator("#touch canvas")
     assert canvas.evaluate("c => [c.width, c.height]") == [180, 180]
     sent: list[str] = []
-    page.on("request", lambda r: sent.append(r.url) if "component_server" in r.url else None)
+
+    def count(request: Any) -> None:
+        if "component_server" in request.url and '"edited"' in (request.post_data or ""):
+            sent.append(request.url)
+
+    page.on("request", count)
     before = canvas.evaluate("c => c.toDataURL()")
     expect(page.locator("#touch .touch-undo")).to_be_disabled()
+    canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 90, box["y"] + 90)

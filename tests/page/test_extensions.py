@@ -195,7 +195,7 @@ def test_the_panel_is_used_in_the_browser_with_the_family_s_network(
     page: Page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(extended)
+    page.goto(f"{extended}/?example=none")
     page.wait_for_function("() => document.querySelector('#photo input[type=file]') && window.gradio_config")
     page.wait_for_timeout(1000)
     draw_photo(1).save(tmp_path / "photo.png")

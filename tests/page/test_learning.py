@@ -207,7 +207,7 @@ def test_what_grew_is_looked_into_and_cut_by_its_visitor_alone(
     expect(page.locator("#lesions .knock.branch .class-row")).to_have_count(3, timeout=WAIT)
 
     other = browser.new_context().new_page()
-    other.goto(server)
+    other.goto(f"{server}/?example=none")
     other.wait_for_function("() => document.querySelector('#network input') && window.gradio_config")
     other.wait_for_timeout(1000)
     other.click("#network input")

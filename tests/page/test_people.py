@@ -72,7 +72,7 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser: Browser,
             }"""
         )
         reached[where] = visible
-    for part in ("example-1", "block-1", "block-5", "tab-inside-button", "channels", "order"):
+    for part in ("example-lion", "block-1", "block-5", "tab-inside-button", "channels", "order"):
         assert part in reached
         assert reached[part]
     page.locator("#block-4").focus()

@@ -18,7 +18,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "resnet_demo" / "page" / "page.js"
 
 def opened(browser: Browser, server: Server):  # noqa: F811
     page = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce").new_page()
-    page.goto(server.url)
+    page.goto(f"{server.url}/?example=none")
     page.wait_for_function("() => document.querySelector('#photo input[type=file]') && window.gradio_config")
     page.wait_for_timeout(1000)
     return page
@@ -62,11 +62,16 @@ def test_an_old_tab_says_what_to_do_and_takes_the_photo(
 
         # Gradio's script finds a server that does not know the page, and loads it again; or it gets its
         # answer, which of the two depends on the order in which two of its requests arrive
+        # the tab gives its own photo back after a reload, and sends it again where it was not loaded anew
+        began = page.evaluate("performance.timeOrigin")
         page.locator("#block-3").click()
-        told = page.get_by_text(RESTARTED).or_(
-            page.get_by_text("it was sent again")
-        )  # by the browser, which has it
-        expect(told.first).to_be_visible(timeout=WAIT)
+        page.wait_for_function(
+            "([began, told]) => document.body.innerText.includes(told) || document.body.innerText.includes("
+            "'it was sent again') || (performance.timeOrigin !== began "
+            "&& document.querySelectorAll('#roadmap button.cell').length === 5)",
+            arg=[began, RESTARTED],
+            timeout=WAIT,
+        )
         before = old.locator("#seen-photo").get_attribute("src")
         upload(old, photo_file(tmp_path, 2))
         old.wait_for_function(

@@ -75,7 +75,14 @@ def test_powers_of_ten_are_written_as_people_do() -> None:
 def test_the_gradient_panel_tells_growth_decline_and_death() -> None:
     flow = GradientFlow((2.0, 1.0), (1e-9, 1.0), True, 0, 12.0)
     text = words(gradients_html(flow))
-    assert "grows 2.0-fold with shortcuts" in text
+    assert "keeps its size (2.0 times it) with shortcuts" in text
+    assert "Without shortcuts it dies on the way" in text
+    assert "With them it arrives 10⁹ times nearer" in text
+    exploding = words(gradients_html(GradientFlow((77.0, 1.0), (1e8, 1.0), True, 0, 12.0)))
+    assert "grows 77-fold with shortcuts and grows about 10⁸-fold without" in exploding
+    assert "it explodes: batch norm keeps the values in bounds" in exploding and "dies" not in exploding
+    shallow = words(gradients_html(GradientFlow((11.0, 1.0), (9.7, 1.0), True, 0, 12.0)))
+    assert "At this depth it arrives both ways" in shallow
     assert "shrinks about 10⁹-fold without" in text
     assert "12 ms for both" in text
     dead = GradientFlow((1.0, 1.0), (0.0, 1.0), False, 0, 12.0)

@@ -102,6 +102,35 @@ def test_the_snippet_makes_the_same_run(made: Run, engine: Engine, weights_dir: 
     assert (tmp_path / "streams.npz").exists()
 
 
+@pytest.mark.parametrize("gates", [(), (Gate(1, 0), *[Gate()] * 4)])
+def test_the_script_of_the_archive_runs_where_the_archive_was_unpacked(
+    tmp_path: Path, gates: tuple[Gate, ...]
+) -> None:
+    run = Engine(device="cpu").run(draw_photo(3), gates=gates)  # of the networks that ship
+    zipfile.ZipFile(io.BytesIO(bundle(run, View(), ""))).extractall(tmp_path / "unpacked")
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "unpacked" / "reproduce.py")],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    label, confidence = done.stdout.split()
+    assert (label, float(confidence)) == (
+        run.prediction.label,
+        pytest.approx(run.prediction.confidences[0].confidence, abs=1e-3),
+    )
+    with (
+        np.load(tmp_path / "unpacked" / "streams.npz") as before,
+        np.load(tmp_path / "unpacked" / "again.npz") as after,
+    ):
+        assert set(before) == set(after)
+        for name in before:
+            assert after[name].astype(np.float32) == pytest.approx(before[name].astype(np.float32), abs=0.02)
+
+
 def test_the_report_stands_alone_and_escapes(made: Run) -> None:
     html = report_html(replace(made, network="<x>"), View(), ".a{}")
     assert "<title>" in html

@@ -9,8 +9,9 @@ import pytest
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Error
 
+from resnet_demo.lesson import SHIPPED, LessonError, read_lesson
 from resnet_demo.tools import walkthrough
-from resnet_demo.tools.walkthrough import STEPS, WalkthroughError, read_steps, walk
+from resnet_demo.tools.walkthrough import WalkthroughError, walk
 
 
 def walked(steps: Path, out: Path, server: str) -> list[str]:
@@ -26,9 +27,10 @@ def walked(steps: Path, out: Path, server: str) -> list[str]:
 def test_the_lesson_that_ships_can_be_walked_twice_with_the_same_pictures(
     server: str, tmp_path: Path
 ) -> None:
-    names = walked(STEPS, tmp_path / "one", server)
-    assert walked(STEPS, tmp_path / "two", server) == names
-    title, steps = read_steps(STEPS)
+    names = walked(SHIPPED, tmp_path / "one", server)
+    assert walked(SHIPPED, tmp_path / "two", server) == names
+    lesson = read_lesson(SHIPPED)
+    title, steps = lesson.title, lesson.steps
     assert len(names) == len(steps)
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
@@ -53,11 +55,11 @@ def test_a_step_that_finds_nothing_is_named(
 )
 def test_what_is_no_lesson_is_said_to_be_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "lesson.yaml").write_text(text)
-    with pytest.raises(WalkthroughError, match=r"lesson\.yaml is not a list of steps"):
-        read_steps(tmp_path / "lesson.yaml")
+    with pytest.raises(LessonError, match=r"lesson\.yaml is not a list of steps"):
+        read_lesson(tmp_path / "lesson.yaml")
 
 
 def test_an_unknown_action_is_named(tmp_path: Path) -> None:
     (tmp_path / "lesson.yaml").write_text("title: x\nsteps: [{title: t, caption: c, do: [{dance: now}]}]")
-    with pytest.raises(WalkthroughError, match=r"Step 1 of lesson\.yaml says 'dance'; a step can click"):
-        read_steps(tmp_path / "lesson.yaml")
+    with pytest.raises(LessonError, match=r"Step 1 of lesson\.yaml says 'dance'; a step can click"):
+        read_lesson(tmp_path / "lesson.yaml")

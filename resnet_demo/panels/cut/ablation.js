@@ -16,8 +16,17 @@ function send() {
   waiting = setTimeout(() => trigger('input', { gates: values() }), 120);
 }
 
+// Gradio changes what differs in the HTML alone, and a slider that was moved does not follow its attribute.
+function follow() {
+  element.querySelectorAll('input[type=range]').forEach((slider) => {
+    slider.value = slider.defaultValue;
+    slider.parentElement.querySelector('output').value = slider.value;
+  });
+}
+
 export default function start(parts) {
   ({ element, trigger } = parts);
+  parts.watch('value', follow);
   element.addEventListener('input', (event) => {
     const slider = event.target.closest('input[type=range]');
     if (!slider) return;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import gradio as gr
@@ -14,7 +15,7 @@ from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import Ablation
 from resnet_demo.i18n import error_of, later, say
 from resnet_demo.panels.base import Components, Panel, Property, Values, Visit
-from resnet_demo.panels.page import Page
+from resnet_demo.panels.page import Cut, Page
 from resnet_demo.records import Gate, Prediction, Run
 from resnet_demo.serialize import run_as_dict
 
@@ -44,15 +45,10 @@ class AblationPanel(Panel):
 
     id = "off"
     title = later("Switch it off")
-    intro = later("""<p>Turn a residual branch F(x) or a shortcut down and watch the answer, the road map and
-    the later blocks
-follow. Very deep residual networks hardly notice one lost branch; the five blocks of cats-and-dogs also halve
-the picture, so each is worth more; choose a ResNet-50 for contrast
-(<a href="https://arxiv.org/abs/1605.06431" target="_blank" rel="noreferrer">Veit et al. 2016</a>).</p>""")
     address = (Property("gates", "#roadmap .roadmap:not(.is-empty)", "data-gates", gates_of_address),)
 
     def layout(self) -> None:
-        self.words()
+        self.text = gr.HTML(self.about(self.page.empty_visit()), elem_classes="panel-words")
         blocks = self.page.empty_visit().network.blocks
         self.gates = gr.HTML(gates_html(blocks, False), elem_id="gates", js_on_load=self.script())
         self.comparison = gr.HTML(comparison_html(None, None), elem_id="comparison")
@@ -61,21 +57,36 @@ the picture, so each is worth more; choose a ResNet-50 for contrast
         # Gradio describes any JSON as {"type": {}}, which is no valid schema for an MCP client
         self.api_gates.api_info = lambda: GATES_SCHEMA  # type: ignore[method-assign]
 
+    def about(self, visit: Visit) -> str:
+        """What to do here, and what to expect of the network that is chosen."""
+        shrinks = visit.run is not None and shrinking(visit.run)
+        same = [entry for entry in self.page.menu if entry.modality == visit.network.modality]
+        deepest = max(same, key=lambda entry: entry.blocks, default=visit.network)
+        other = deepest if deepest.blocks > visit.network.blocks else None
+        return fill("panels/cut/about.html", network=visit.network, shrinks=shrinks, other=other, few=SHORT)
+
     def drawings(self) -> Components:
-        return {self.gates, self.comparison, self.lesions}
+        return {self.text, self.gates, self.comparison, self.lesions}
 
     def draw(self, visit: Visit) -> Values:
         run = visit.run
         if run is None:
             return {
-                self.gates: gates_html(visit.network.blocks, False),
+                self.text: self.about(visit),
+                self.gates: gates_html(visit.network.blocks, False, self.kept(visit)),
                 self.comparison: comparison_html(None, None),
                 self.lesions: lesions_html(None, None),
             }
         return {
-            self.gates: gates_html(len(run.blocks), True, run.gates),
+            self.text: self.about(visit),
+            self.gates: gates_html(len(run.blocks), True, run.gates, visit.key),
             self.comparison: comparison_html(visit.whole, run),
         }
+
+    def kept(self, visit: Visit) -> tuple[Gate, ...]:
+        """What the visitor has turned down of the chosen network; empty if nothing is."""
+        cut = visit.values.get(self.page.cut)
+        return cut.gates if cut and cut.network == visit.network.name else ()
 
     def studied(self) -> Components:
         return {self.lesions}
@@ -97,10 +108,11 @@ the picture, so each is worth more; choose a ResNet-50 for contrast
             gated = page.run_photo(run.photo, run.network, gates)
             shown = page.show(gated, values[page.whole], values)
             shown.pop(self.gates, None)  # they are being moved: an answer must not set them back
-            return {**shown, page.linked: None}  # the sliders count now, not the address that opened the page
+            cut = None if all(gate.open for gate in gates) else Cut(run.network, gates)
+            return {**shown, page.cut: cut}
 
         options = {"trigger_mode": "always_last", "show_progress": "hidden", "concurrency_id": "run"}
-        page.on(self.gates.input, on_gates, page.results | {page.linked}, **options)
+        page.on(self.gates.input, on_gates, page.results | {page.cut}, **options)
 
     def arguments(self) -> Mapping[str, Component]:
         return {"gates": self.api_gates}
@@ -133,11 +145,21 @@ the picture, so each is worth more; choose a ResNet-50 for contrast
         yield from (switch_off, knock_out)
 
 
-def gates_html(blocks: int, enabled: bool, gates: Sequence[Gate] = ()) -> str:
-    """A slider on the residual branch and one on the shortcut of every block, fully open without
-    ``gates``."""
+def shrinking(run: Run) -> bool:
+    """Whether every block makes the picture smaller, as those of the notebook's network do."""
+    heights = [run.photo.shape[0], *(block.shape[1] for block in run.blocks)]
+    return all(after < before for before, after in pairwise(heights))
+
+
+def gates_html(blocks: int, enabled: bool, gates: Sequence[Gate] = (), key: str | None = None) -> str:
+    """A slider on the residual branch and one on the shortcut of every block, fully open without ``gates``.
+
+    Args:
+        key: of the run. HTML that is the same as before is not drawn again, and sliders that were moved would
+            stay where they are.
+    """
     found = list(gates or [Gate()] * blocks)
-    return fill("panels/cut/gates.html", gates=found, enabled=enabled, many=blocks > SHORT)
+    return fill("panels/cut/gates.html", gates=found, enabled=enabled, many=blocks > SHORT, key=key)
 
 
 def comparison_html(whole: Prediction | None, run: Run | None) -> str:

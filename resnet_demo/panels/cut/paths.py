@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from resnet_demo.drawing.letters import letters_of
 from resnet_demo.drawing.signed_maps import sides_of, signed_picture, summed
 from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import Ablation, PathLedger, PathLengths
-from resnet_demo.i18n import label_of, later, say
+from resnet_demo.i18n import Sentence, label_of, later, say
 from resnet_demo.panels.base import Components, Panel, Values, Visit
 from resnet_demo.records import Run
 
@@ -80,6 +80,13 @@ sum of what the paths carry, plus what the biases add on the way
 
     def draw(self, visit: Visit) -> Values:
         return {} if visit.run else super().draw(visit)  # until they are measured the last ones stay
+
+    cannot: ClassVar[Mapping[str, Sentence]] = {
+        "text": later(
+            "What a path carries is drawn over a picture; of a text the logit is split over its letters "
+            "under “Text”."
+        )
+    }
 
     def studied(self) -> Components:
         return {self.drawing}

@@ -214,7 +214,7 @@ def activation_html(run: Run | None) -> str:
     """Each place's share of the logit over the photo, at native resolution and smoothed; each channel's
     share."""
     if run is None or run.activation is None:
-        return fill(TEMPLATE, found=None)
+        return fill(TEMPLATE, run=run, found=None)
     found = run.activation
     end = float(np.abs(found.places).max())
     indices = feature_maps.quantise(found.places[None], np.array([end], np.float32), signed=True)[0]
@@ -222,6 +222,7 @@ def activation_html(run: Run | None) -> str:
     largest = float(np.abs(found.channels[order]).max(initial=0)) or 1.0
     return fill(
         TEMPLATE,
+        run=run,
         found=found,
         letters=letters_of_shares(run),
         photo="" if letters_of(run) else feature_maps.photo_url(run.photo),

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gradio as gr
 from gradio.components.base import Component
@@ -16,13 +16,17 @@ from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.line_chart import Series, line_chart, power_of_ten
 from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import GradientFlow
-from resnet_demo.i18n import later, say
+from resnet_demo.i18n import Sentence, later, say
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import WEIGHTS
 from resnet_demo.panels.base import Components, Panel, Values, Visit
 
 TEMPLATE = "panels/learn/gradient_flow.html"
 TWIN = WEIGHTS / "twin.json"
+KEPT, LOST = (
+    math.log10(3),
+    4.0,
+)  # powers of ten: up to here it keeps its size; from here on it dies or explodes
 TWINS = (later("with shortcuts"), later("without shortcuts"))  # the curves in it
 
 
@@ -31,10 +35,19 @@ class GradientFlowPanel(Panel):
 
     id = "gradients"
     title = later("The gradient's way")
-    intro = later("""<p>Training sends a gradient from the answer back to the first block. With shortcuts it
-has a way around every block and changes its size far less; without, it explodes or dies with depth
-(<a href="https://arxiv.org/abs/1603.05027" target="_blank" rel="noreferrer">He et al. 2016</a>,
-<a href="https://arxiv.org/abs/1702.08591" target="_blank" rel="noreferrer">Balduzzi et al. 2017</a>).</p>""")
+    intro = later("""<p>Training sends a gradient from the answer back to the first block. What becomes of
+it on the way is measured here, in fresh networks, with your photo: with batch norm and without, with
+shortcuts and
+without (<a href="https://arxiv.org/abs/1603.05027" target="_blank" rel="noreferrer">He et al. 2016</a>,
+<a href="https://arxiv.org/abs/1702.08591" target="_blank" rel="noreferrer">Balduzzi et al. 2017</a>,
+<a href="https://arxiv.org/abs/1902.08129" target="_blank" rel="noreferrer">Yang et al. 2019</a>). Those who
+invented the residual network think a vanishing gradient an unlikely cause of what deep plain networks
+with batch norm suffer from
+(<a href="https://arxiv.org/abs/1512.03385" target="_blank" rel="noreferrer">He et al. 2015</a>, §
+4.1).</p>""")
+    cannot: ClassVar[Mapping[str, Sentence]] = {
+        "text": later("The fresh networks take pictures of one or three channels; a text has one a letter.")
+    }
 
     def layout(self) -> None:
         self.words()
@@ -42,7 +55,7 @@ has a way around every block and changes its size far less; without, it explodes
             self.depth = gr.Slider(5, 100, value=50, step=5, label=say("Blocks"), elem_id="depth")
             self.norms = gr.Radio(
                 [(say("in use"), "in use"), (say("left out"), "left out")],
-                value="in use",
+                value="left out",  # the case that everybody remembers
                 label=say("Batch norm"),
                 elem_id="norms",
             )
@@ -71,7 +84,7 @@ has a way around every block and changes its size far less; without, it explodes
         return {self.drawing}
 
     def study_again(self) -> Sequence[Any]:
-        return self.depth.release, self.norms.input
+        return self.depth.change, self.norms.input  # by keyboard nothing is released
 
     def arguments(self) -> Mapping[str, Component]:
         return {"depth": self.api_depth, "norms": self.api_norms}
@@ -102,19 +115,52 @@ def gradients_html(flow: GradientFlow | None, modality: str = "photo") -> str:
         logarithmic=True,
     )
     changes = {"with_shortcuts": _change(flow.with_shortcuts), "without": _change(flow.without)}
-    return fill(TEMPLATE, flow=flow, chart=chart, changes=changes, fresh=modality_named(modality).fresh)
+    fresh = modality_named(modality).fresh
+    return fill(TEMPLATE, flow=flow, chart=chart, changes=changes, case=_case(flow), fresh=fresh)
+
+
+def _growth(curve: Sequence[float]) -> float:
+    """Powers of ten by which the gradient has grown when it arrives at the first block; minus infinity
+    if it is zero, or none set out."""
+    return math.log10(curve[0] / curve[-1]) if curve[0] and curve[-1] else -math.inf
 
 
 def _change(curve: Sequence[float]) -> str:
-    first, last = curve[0], curve[-1]
-    if not first or not last:
+    growth = _growth(curve)
+    if math.isinf(growth):
         return say("dies completely")
-    ratio = first / last
-    factor = max(ratio, 1 / ratio)
-    times = significant(factor)
-    if factor >= 1e4:
-        times = say("about {power}", power=power_of_ten(round(math.log10(factor))))
-    return say("grows {times}-fold", times=times) if ratio >= 1 else say("shrinks {times}-fold", times=times)
+    if abs(growth) < KEPT:
+        return say("keeps its size ({times} times it)", times=significant(10**growth))
+    times = significant(10 ** abs(growth))
+    if abs(growth) >= LOST:
+        times = say("about {power}", power=power_of_ten(round(abs(growth))))
+    return say("grows {times}-fold", times=times) if growth >= 0 else say("shrinks {times}-fold", times=times)
+
+
+def _case(flow: GradientFlow) -> str:
+    """What the two curves mean for training, as far as they say it."""
+    plain, residual = _growth(flow.without), _growth(flow.with_shortcuts)
+    if abs(plain) < LOST:
+        if abs(residual) < LOST:
+            return say("At this depth it arrives both ways; the difference comes with more blocks.")
+        return say("Here the shortcuts do not keep its size.")
+    if plain < 0:
+        case = say("Without shortcuts it dies on the way: the first blocks are told nothing.")
+    elif flow.norms:
+        case = say(
+            "Without shortcuts it explodes: batch norm keeps the values in bounds, but not the gradient."
+        )
+    else:
+        case = say(
+            "Without shortcuts it explodes: a step that suits the last blocks is far too long for the first."
+        )
+    kept = abs(plain) - abs(residual)
+    if math.isfinite(kept) and kept >= 1:
+        times = power_of_ten(round(kept))
+        case += " " + say(
+            "With them it arrives {times} times nearer to the size it set out with.", times=times
+        )
+    return case
 
 
 def read_twin(path: Path = TWIN) -> dict[str, list[tuple[float, float]]]:
@@ -139,7 +185,7 @@ def twin_html(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
             Series(say(name) if name == TWINS[0] else say("without"), points, name == TWINS[0])
             for name, points in curves.items()
         ],
-        label=say("Training loss of the network and of its twin without shortcuts over the first epochs"),
+        label=say("Training loss of cats-and-dogs and of its twin without shortcuts over the first epochs"),
         across=say("epoch"),
         up=say("training loss"),
     )

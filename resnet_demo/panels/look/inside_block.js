@@ -1,8 +1,10 @@
 // A channel touched in one stream is lit in all four, and each stream shows it enlarged with
 // its numbers. Everything needed is already in the page, so the server is not asked.
+import { clearPlace, showPlace } from '../../drawing/place_sum.js';
 import { channel, mark, placeUnder, say } from '../../page/shared.js';
 
 let element;
+let server;
 
 function percent(index, count) {
   return count > 1 ? (100 * index) / (count - 1) : 0;
@@ -90,6 +92,12 @@ function outline(stream, column, row) {
   frame.style.cssText = `display:block;left:${(100 * left) / width}%;top:${(100 * top) / height}%;width:${
     (100 * (right - left + 1)) / width
   }%;height:${(100 * (bottom - top + 1)) / height}%`;
+  tellPlace({
+    left: (100 * left) / width,
+    top: (100 * top) / height,
+    width: (100 * (right - left + 1)) / width,
+    height: (100 * (bottom - top + 1)) / height,
+  });
   const place = { row: row + 1, column: column + 1, stream: name };
   caption.textContent = inside.dataset.axes
     ? heard(place, inside.dataset.axes, height, [left, right, top, bottom])
@@ -125,6 +133,20 @@ function point(event) {
   outline(stream, ...placeUnder(event, map, columns, rows));
 }
 
+// A place that is clicked is added up; by keyboard the one in the middle.
+function aim(event) {
+  const map = event.target.closest('.tile, .large i');
+  const inside = element.querySelector('.inside[data-block]');
+  if (!map || !inside) return;
+  const stream = map.closest('.stream');
+  const [columns, rows] = stream.dataset.places.split(' ').map(Number);
+  const picture = map.querySelector('i') ?? map;
+  const [column, row] = event.detail
+    ? placeUnder(event, picture, columns, rows)
+    : [Math.floor(columns / 2), Math.floor(rows / 2)];
+  showPlace(inside, server, channel.chosen, column, row);
+}
+
 // By keyboard: the place in the middle.
 function pointMiddle(event) {
   const tile = event.target.closest('.tile');
@@ -134,7 +156,11 @@ function pointMiddle(event) {
   outline(stream, Math.floor(columns / 2), Math.floor(rows / 2));
 }
 
+// The strip outlines it, too.
+const tellPlace = (detail) => window.dispatchEvent(new CustomEvent('place', { detail }));
+
 function rest() {
+  tellPlace(null);
   const frame = element.querySelector('.seen u');
   if (!frame) return;
   frame.style.display = 'none';
@@ -159,6 +185,7 @@ function walk(event) {
 }
 
 function restore() {
+  clearPlace(element.querySelector('.inside'));
   const tiles = [...element.querySelectorAll('.tile')];
   if (!tiles.length) return;
   const wanted = channel.chosen;
@@ -169,7 +196,7 @@ function restore() {
 }
 
 export default function start(parts) {
-  ({ element } = parts);
+  ({ element, server } = parts);
   element.addEventListener('pointermove', point);
   element.addEventListener('pointerdown', point);
   element.addEventListener('focusin', pointMiddle);
@@ -178,6 +205,7 @@ export default function start(parts) {
   element.addEventListener('click', (event) => {
     const tile = event.target.closest('.tile');
     if (tile) show(tile.dataset.channel);
+    aim(event);
   });
   parts.watch('value', restore);
   restore();

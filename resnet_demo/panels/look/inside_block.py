@@ -14,18 +14,32 @@ from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.feature_maps import SEQUENTIAL, Order
 from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.pictures import picture_url
-from resnet_demo.drawing.road_map import roadmap_html
+from resnet_demo.drawing.road_map import MEASURES
 from resnet_demo.drawing.seen import seen_html
 from resnet_demo.drawing.streams import WIDE, View, choose_channels, columns_for, scale_ends, streams_html
 from resnet_demo.drawing.templates import fill
-from resnet_demo.i18n import later, say
+from resnet_demo.i18n import error_of, later, say, speaking
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import MenuEntry
-from resnet_demo.panels.base import REDRAW, Components, Panel, Property, Values, Visit, one_of
-from resnet_demo.panels.page import Page
+from resnet_demo.panels.base import (
+    REDRAW,
+    Components,
+    Json,
+    Panel,
+    Property,
+    Values,
+    Visit,
+    one_of,
+    sentence_of,
+)
+from resnet_demo.panels.look.place import NO_PLACE, place_in, products_html, values_at
+from resnet_demo.panels.own.seats import BusyError, WorkSeats
+from resnet_demo.panels.page import GONE, Page, visitor_address
 from resnet_demo.records import Block, Run
 
 TEMPLATE = "panels/look/inside_block.html"
+SEATS = WorkSeats(2)  # products of a kernel and a patch, each a pass of the network
+BUSY = later("Other visitors are looking at kernels; try again in a moment.")
 RADIO_BLOCKS = 8  # with more, the road map alone chooses the block
 CHANNELS = (4, 16, 64)
 ORDERS = (*get_args(Order), "contribution")
@@ -55,6 +69,7 @@ same channel enlarged in all four
         ),
         Property("channels", f"#channels {CHECKED}", read=lambda text, _: one_of(CHANNELS, text)),
         Property("order", f"#order {CHECKED}", read=lambda text, _: one_of(ORDERS, text)),
+        Property("measure", "#roadmap .measures", "data-measure", lambda text, _: one_of(MEASURES, text)),
         Property("channel", "#inside .tile.lit", "data-channel"),  # the script lights it
     )
 
@@ -96,7 +111,45 @@ same channel enlarged in all four
             )
 
     def render(self, visit: Visit) -> str:
-        return inside_html(visit.run, visit.view)
+        return inside_html(visit.run, visit.view, key=visit.key)
+
+    def server_functions(self) -> Iterable[Callable[[Any], Json]]:
+        return self.place, self.products
+
+    def place(self, request: Any) -> dict[str, str]:
+        """{"key", "block", "channel", "row", "column", "language"} to the four values of that place, or
+        {"error"}; the key of a run is known to its visitor alone."""
+        return self.asked_at(request, lambda run, *place: values_at(run, *place))
+
+    def products(self, request: Any) -> dict[str, str]:
+        """The same to {"html"}: the kernels and patches behind the two sides of the sum."""
+
+        def html(run: Run, block: int, *place: int) -> dict[str, str]:
+            channel, row, column = place
+            options = {"block": block, "channel": channel, "row": row, "column": column}
+            with SEATS.take(visitor_address()):
+                found = self.page.engine.get().explain("products", run, options)
+            return {"html": products_html(run, block, found)}
+
+        return self.asked_at(request, html)
+
+    def asked_at(self, request: Any, answer: Callable[..., dict[str, str]]) -> dict[str, str]:
+        """``answer`` of the run and the place that a request names, or the sentence why there is none."""
+        if not isinstance(request, dict):
+            return {"error": say(NO_PLACE)}
+        with speaking(str(request.get("language"))):
+            key = request.get("key")
+            try:
+                run = self.page.recall(key if isinstance(key, str) else "")
+                return {"error": say(GONE)} if run is None else answer(run, *place_in(request, run))
+            except gr.Error as error:
+                return {"error": str(error.message)}
+            except BusyError:
+                return {"error": say(BUSY)}
+            except ValueError as error:
+                return {"error": error_of(error)}
+            except Exception as error:  # noqa: BLE001 - told to the visitor, logged by sentence_of
+                return {"error": sentence_of(error)}
 
     def adjusted(self) -> Components:
         return {self.block}
@@ -107,9 +160,8 @@ same channel enlarged in all four
 
     def connect(self, page: Page) -> None:
         def on_view(values: Values) -> Values:
-            now: View = values[page.view]
-            view = View(
-                block=now.block,
+            view = replace(
+                values[page.view],
                 channels=values[self.channels],
                 order=values[self.order],
                 scope=values[self.scope],
@@ -121,7 +173,10 @@ same channel enlarged in all four
             view = replace(values[page.view], block=values[self.block])
             shown = page.show_view(view, values)
             shown.pop(self.block, None)  # it is being moved: an answer must not set it back
-            return {**shown, page.roadmap: roadmap_html(page.recall(values[page.run]), view.block)}
+            return {
+                **shown,
+                page.roadmap: page.map_of(replace(page.visit(values), view=view)),
+            }
 
         settings = {self.channels, self.order, self.scope, self.colours}
         outputs = {page.view, *page.drawings}
@@ -132,7 +187,7 @@ same channel enlarged in all four
         return {self.page.view, self.block, self.channels, self.order}
 
     def restore(self, asked: Mapping[str, Any], network: MenuEntry) -> Values:
-        named = {name: asked[name] for name in ("block", "channels", "order") if name in asked}
+        named = {name: asked[name] for name in ("block", "channels", "order", "measure") if name in asked}
         view = replace(View(), **named)
         return {
             self.page.view: view,
@@ -158,14 +213,19 @@ def block_choices(count: int, block: int) -> Any:
 
 
 def inside_html(
-    run: Run | None, view: View, locked: NDArray[np.intp] | None = None, photo: bool = True
+    run: Run | None,
+    view: View,
+    locked: NDArray[np.intp] | None = None,
+    photo: bool = True,
+    key: str | None = None,
 ) -> str:
     """The block of ``view``: photo and what the block adds, then the four streams channel by channel.
 
     Args:
         locked: channels to draw instead of those that ``view`` would choose, so that they stay in their
             places from frame to frame.
-        photo: whether the photo and the block's figures stand above the streams.
+        photo: whether the photo and the block's figures stand below the streams.
+        key: of the run, for whoever may ask for single values of it.
     """
     if run is None:
         return fill(TEMPLATE, run=None)
@@ -179,6 +239,7 @@ def inside_html(
         index=index,
         smooth=block.shape[2] > WIDE,  # averaged by the browser, not dropped
         axes=run.axes,
+        key=key,
         silence=say(modality_named(run.modality).silent),
         flat=block.shape[1] == 1,
         columns=columns,

@@ -44,7 +44,7 @@ The network answered {label} ({percent} %). In this archive:
   {columns}. F(x), shortcut and sum share one signed scale a block (blue below zero, red above); the file name
   ends in the scale's end
 - `report.html`: one page to read or print
-- `reproduce.py`: the code that makes this run again
+- `reproduce.py`: makes this run again from `streams.npz`, where this demo is installed
 """)
 
 
@@ -64,8 +64,13 @@ def sheets(block: Block) -> dict[str, bytes]:
     return found
 
 
-def snippet(run: Run, view: View) -> str:
-    """Python that makes this run again and prints what the page shows of the chosen block."""
+def snippet(run: Run, view: View, stored: bool = False) -> str:
+    """Python that makes this run again and prints what the page shows of the chosen block.
+
+    Args:
+        stored: from ``streams.npz`` beside it, which holds the input as the network took it; else from the
+            visitor's own file.
+    """
     block = run.blocks[min(view.block, len(run.blocks) - 1)]
     gates = ""
     if run.gates:
@@ -76,6 +81,19 @@ def snippet(run: Run, view: View) -> str:
     modality = modality_named(run.modality)
     names = ", ".join(["Engine", *(["Gate"] if gates else []), *modality.imports, "save_streams"])
     own = "" if re.fullmatch(r"[\w.-]+", run.network) else "  # a network of your own: Engine({name: path})"
+    if stored:
+        return f"""from pathlib import Path
+
+import numpy as np
+
+from resnet_demo import Engine, {"Gate, " if gates else ""}NetworkInput, save_streams
+
+here = Path(__file__).parent
+given = NetworkInput.of(np.load(here / "streams.npz")["photo"])  # as the network took it
+run = Engine().run(given, {run.network!r}{gates}){own}
+print(run.prediction.label, run.prediction.confidences[0].confidence)
+save_streams(run, here / "again.npz")  # the same arrays as in streams.npz, up to rounding
+"""
     return f"""from resnet_demo import {names}
 
 run = Engine().{modality.code}, {run.network!r}{gates}){own}
@@ -144,7 +162,7 @@ def bundle(run: Run, view: View, style: str) -> bytes:
         "streams.npz": arrays.getvalue(),
         name: given,
         "report.html": report_html(run, view, style).encode(),
-        "reproduce.py": snippet(run, view).encode(),
+        "reproduce.py": snippet(run, view, stored=True).encode(),
     }
     for block in run.blocks:
         files |= {f"sheets/{name}": png for name, png in sheets(block).items()}

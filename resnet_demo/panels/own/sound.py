@@ -129,10 +129,10 @@ hears one of its ten kinds.</p>""")
         return {self.heard}
 
     def draw(self, visit: Visit) -> Values:
-        if visit.run is None:
-            return {self.drawing: heard_html(None)} if visit.network.modality == "sound" else {}
-        heard = visit.values.get(self.heard)
-        return {self.drawing: heard_html(visit.run, heard)} if visit.run.modality == "sound" else {}
+        # a sound beside the answer to something else would be taken for what was answered
+        if visit.run is None or visit.run.modality != "sound":
+            return {self.drawing: heard_html(None)}
+        return {self.drawing: heard_html(visit.run, visit.values.get(self.heard))}
 
     def connect(self, page: Page) -> None:
         def on_example(network: str, event: gr.EventData) -> tuple[Any, Any]:

@@ -44,6 +44,20 @@ function put(name, html) {
   else place.replaceChildren(next.content);
 }
 
+const percent = (chance) => `${(100 * chance).toFixed(0)} %`;
+
+// The road ends in the same answer as the bars show; a logit of this one frame would contradict it.
+function endRoad(html, [label, chance]) {
+  const road = document.createElement('template');
+  road.innerHTML = html;
+  const end = road.content.querySelector('.stop.end');
+  end.querySelector('b').textContent = label;
+  const [share, ...rest] = end.querySelectorAll('span');
+  share.textContent = percent(chance);
+  for (const other of rest) other.remove();
+  return road.innerHTML;
+}
+
 function answer(classes) {
   // confidences are averaged over about half a second, or the numbers could not be read
   const keep = Math.exp(-pace / 300);
@@ -62,10 +76,11 @@ function answer(classes) {
 <span class="percent"></span>`;
     row.firstChild.textContent = label;
     row.querySelector('i').style.width = `${100 * chance}%`;
-    row.lastChild.textContent = `${(100 * chance).toFixed(0)} %`;
+    row.lastChild.textContent = percent(chance);
     return row;
   });
   find('.live-results .classes').replaceChildren(...rows);
+  return first[0];
 }
 
 function grab(video) {
@@ -104,8 +119,7 @@ async function loop(mine, video) {
       continue;
     }
     last = jpeg;
-    answer(told.classes);
-    put('.live-road', told.roadmap);
+    put('.live-road', endRoad(told.roadmap, answer(told.classes)));
     put('.live-inside', told.inside);
     if (!channels) {
       const tiles = [...element.querySelectorAll('.live-inside .stream[data-stream=output] .tile')];
