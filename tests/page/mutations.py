@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 from conftest import SHARED, draw_photo
 from PIL import Image
-from test_photo_kinds import lossless_jpeg
+from test_photo_kinds import deep_file, lossless_jpeg
 from test_sound_decoding import recorded
 
 from resnet_demo.inputs.photo_formats import jpeg_process
@@ -73,6 +73,11 @@ def deep(order: str) -> Image.Image:
     return Image.frombuffer("I;16B" if order == ">" else "I;16", (80, 60), values.tobytes())
 
 
+def twelve_bits() -> np.ndarray:
+    """Colour of 12 bits in 16, which is decoded twice."""
+    return np.random.default_rng(6).integers(0, 4096, (50, 60, 3), dtype=np.uint16)
+
+
 def written() -> Seeds:
     """By libraries, format by format."""
     photo, small = draw_photo(1, 160, 120), draw_photo(2, 80, 60)
@@ -101,6 +106,7 @@ def written() -> Seeds:
             by_pillow(small, "PNG"),
             by_pillow(small.convert("P"), "PNG", transparency=3),
             by_pillow(small.convert("1"), "PNG"),
+            deep_file(twelve_bits(), "png"),
             by_pillow(deep("<"), "PNG"),
             several("PNG"),
         ],

@@ -70,6 +70,7 @@ def test_a_checkpoint_of_ours_is_known_by_its_card(tmp_path: Path, weights_dir: 
         ("mine.pth", pickle.dumps({"a": 1}), "mine.pth is a pickle that torch.save did not write"),
         ("mine.onnx", b"\x08\x07pytorch", "mine.onnx is an ONNX model"),
     ],
+    ids=["no tensors", "a plain pickle", "ONNX"],
 )
 def test_who_starts_with_an_unfit_checkpoint_is_told_in_the_terminal(
     tmp_path: Path, name: str, content: bytes, said: str

@@ -34,7 +34,7 @@ all_seeds = cache(seeds)
 def listened(visitor: Visitor, data: bytes, name: str) -> dict[str, Any]:
     """What ``/listen`` answers, as ``Visitor.ask`` tells it of ``/predict``."""
     given = {"path": visitor.upload(data, name), "meta": {"_type": "gradio.FileData"}}
-    body = json.dumps({"data": [given], "session_hash": visitor.session}).encode()
+    body = json.dumps({"data": [given, None], "session_hash": visitor.session}).encode()
     status, text = visitor.request("POST", "/gradio_api/call/listen", body, "application/json")
     if status == 503:
         return {"busy": text}
