@@ -50,7 +50,7 @@ STILL = """
   animation: none !important; transition: none !important; caret-color: transparent !important;
 }
 .clock { visibility: hidden; }
-.examples img { image-rendering: pixelated; }
+.examples img, .face { image-rendering: pixelated; }
 """
 
 
