@@ -40,6 +40,8 @@ if (window.spoken) {
     for (const button of document.querySelectorAll('button.record, button.stop-button')) {
       const words = [...button.childNodes].find((node) => /^Stop( Recording)?$/.test(node.data?.trim()));
       if (words) words.data = say('Stop recording');
+      const icon = button.querySelector('img[alt="Stop Recording"]');
+      if (icon) icon.alt = say('Stop recording');
     }
   };
   const watched = { childList: true, characterData: true, subtree: true, attributeFilter: ['aria-label'] };
