@@ -55,6 +55,7 @@ function endRoad(html, [label, chance]) {
   const [share, ...rest] = end.querySelectorAll('span');
   share.textContent = percent(chance);
   for (const other of rest) other.remove();
+  for (const part of road.content.querySelectorAll('.what, .measures')) part.remove();
   return road.innerHTML;
 }
 
