@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.letters import letters_of, no_picture_html
