@@ -58,7 +58,7 @@ def visit(browser: Browser, address: str, locale: str) -> Page:
         permissions=["camera"],
     )
     page = context.new_page()
-    page.goto(address if "?" in address else f"{address}/?example=none")
+    page.goto(address if "?" in address else f"{address.rstrip('/')}/?example=none")
     expect(page.locator("#tab-inside-button, #panels [role=tab]").first).to_be_visible(timeout=WAIT)
     return page
 

@@ -42,7 +42,7 @@ def test_the_lesson_that_ships_can_be_walked_twice_with_the_same_pictures(
 def test_a_step_that_finds_nothing_is_named(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(walkthrough, "WAIT_MS", 1000)
+    monkeypatch.setattr(walkthrough, "WAIT_MS", 6000)  # for the page itself, too
     lesson = tmp_path / "lesson.yaml"
     lesson.write_text("title: x\nsteps:\n  - {title: Gone, caption: c, do: [{click: '#no-such-thing'}]}\n")
     with pytest.raises(WalkthroughError, match="Step 1, “Gone”, failed"):
