@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.letters import letters_of, no_picture_html
@@ -107,5 +108,5 @@ def touch_html(run: Run | None) -> str:
         width=run.photo.shape[1],
         classes=run.prediction.confidences[:5],
         map=shares_of(run)["map"],
-        roadmap=re.sub(r' id="[^"]*"', "", roadmap_html(run, -1)),
+        roadmap=Markup(re.sub(r' id="[^"]*"', "", roadmap_html(run, -1))),  # a template's own, escaped there
     )
