@@ -37,12 +37,12 @@ if (window.spoken) {
       named(english, (label) => said + label.slice(english.length));
     }
     for (const [english, said] of Object.entries(steps)) named(english, () => said);
-    for (const button of document.querySelectorAll('#sound button.record')) {
-      const words = [...button.childNodes].find((node) => node.data?.trim() === 'Stop Recording');
+    for (const button of document.querySelectorAll('button.record, button.stop-button')) {
+      const words = [...button.childNodes].find((node) => /^Stop( Recording)?$/.test(node.data?.trim()));
       if (words) words.data = say('Stop recording');
     }
   };
-  const watched = { childList: true, subtree: true, attributeFilter: ['aria-label'] };
+  const watched = { childList: true, characterData: true, subtree: true, attributeFilter: ['aria-label'] };
   new MutationObserver(mend).observe(document.documentElement, watched);
 }
 

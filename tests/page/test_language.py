@@ -60,6 +60,7 @@ def visit(browser: Browser, address: str, locale: str) -> Page:
     page = context.new_page()
     page.goto(address if "?" in address else f"{address.rstrip('/')}/?example=none")
     expect(page.locator("#tab-inside-button, #panels [role=tab]").first).to_be_visible(timeout=WAIT)
+    page.wait_for_timeout(1000)  # until the page's scripts have translated Gradio's own words
     return page
 
 
