@@ -145,7 +145,8 @@ def test_the_map_is_tested_beside_the_map(page: Page, tmp_path: Path) -> None:
 def test_a_picture_is_made_while_the_visitor_watches(page: Page, tmp_path: Path) -> None:
     answered(page, tmp_path, 8)
     open_panel(page, "What it looks for")
-    expect(page.locator("#features")).to_contain_text("No pictures are shipped for test-net", timeout=WAIT)
+    said = "No pictures of block 1 of test-net are shipped"
+    expect(page.locator("#features")).to_contain_text(said, timeout=WAIT)
     page.locator("#feature-channel input").fill("3")
     page.locator("#feature-make").click()
     live = page.locator("#feature-live figcaption")
