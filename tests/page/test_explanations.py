@@ -54,10 +54,10 @@ def test_an_attack_flips_the_answer_and_a_slider_sets_its_size(page: Page, tmp_p
         assert picture.evaluate("img => img.complete && img.naturalWidth") == 180
     expect(page.locator("#attack .attack-table tbody tr")).to_have_count(6)
     expect(page.locator("#attack polyline.ink").first).to_be_attached()
-    page.locator("#epsilon input[type=number]").fill("16")
+    page.locator("#epsilon input[type=number]").fill("8")
     page.locator("#epsilon input[type=number]").press("Enter")
     page.locator("#epsilon input[type=number]").blur()
-    expect(said).to_contain_text("at most 16/255", timeout=WAIT)
+    expect(said).to_contain_text("at most 8/255", timeout=WAIT)
     assert said.inner_text() != first
     expect(page.locator("#attack")).to_contain_text("What it is not")
 
