@@ -148,6 +148,7 @@ ENDPOINTS = {
     "/receptive_field",
     "/gradient_flow",
     "/listen",
+    "/read",
 }
 
 
@@ -155,9 +156,8 @@ def test_the_experiments_are_offered_and_nothing_else(client: Client) -> None:
     described = client.view_api(return_format="dict")["named_endpoints"]
     assert set(described) == ENDPOINTS
     for name, endpoint in described.items():
-        first = {"/listen": "sound", "/train_race": "blocks", "/feature_visualization": "network"}.get(
-            name, "photo"
-        )
+        others = {"/listen": "sound", "/read": "text", "/train_race": "blocks"}
+        first = {**others, "/feature_visualization": "network"}.get(name, "photo")
         assert endpoint["parameters"][0]["parameter_name"] == first
 
 

@@ -581,6 +581,7 @@ def test_a_cut_stays_for_the_next_photo_and_the_address_says_the_same(
     page.locator("#example-a-drawn-cat").click()
     expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
     open_panel(page, "Switch it off")
+    expect(page.locator("#lesions .knock").first).to_be_visible(timeout=WAIT)  # the panel is drawn
     slider = page.locator("#gates fieldset[data-gate='1'] .short")
     slider.focus()
     slider.press("Home")

@@ -54,10 +54,10 @@ def test_an_attack_flips_the_answer_and_a_slider_sets_its_size(page: Page, tmp_p
         assert picture.evaluate("img => img.complete && img.naturalWidth") == 180
     expect(page.locator("#attack .attack-table tbody tr")).to_have_count(6)
     expect(page.locator("#attack polyline.ink").first).to_be_attached()
-    page.locator("#epsilon input[type=number]").fill("16")
+    page.locator("#epsilon input[type=number]").fill("8")
     page.locator("#epsilon input[type=number]").press("Enter")
     page.locator("#epsilon input[type=number]").blur()
-    expect(said).to_contain_text("at most 16/255", timeout=WAIT)
+    expect(said).to_contain_text("at most 8/255", timeout=WAIT)
     assert said.inner_text() != first
     expect(page.locator("#attack")).to_contain_text("What it is not")
 
@@ -145,7 +145,8 @@ def test_the_map_is_tested_beside_the_map(page: Page, tmp_path: Path) -> None:
 def test_a_picture_is_made_while_the_visitor_watches(page: Page, tmp_path: Path) -> None:
     answered(page, tmp_path, 8)
     open_panel(page, "What it looks for")
-    expect(page.locator("#features")).to_contain_text("No pictures are shipped for test-net", timeout=WAIT)
+    said = "No pictures of block 1 of test-net are shipped"
+    expect(page.locator("#features")).to_contain_text(said, timeout=WAIT)
     page.locator("#feature-channel input").fill("3")
     page.locator("#feature-make").click()
     live = page.locator("#feature-live figcaption")

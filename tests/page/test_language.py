@@ -33,7 +33,7 @@ EVERYTHING = """() => {
     if (!nodes.currentNode.parentElement.closest('script, style, code, pre, .languages, button.hidden'))
       said.push(nodes.currentNode.data);
   for (const name of ['aria-label', 'alt', 'title', 'placeholder'])
-    document.querySelectorAll(`[${name}]:not(.languages a)`)
+    document.querySelectorAll(`[${name}]:not(.languages a, button.hidden *)`)
       .forEach((found) => said.push(found.getAttribute(name)));
   return [document.title, ...said].map((text) => text.replace(/\\s+/g, ' ').trim()).filter(Boolean);
 }"""

@@ -108,5 +108,5 @@ def touch_html(run: Run | None) -> str:
         width=run.photo.shape[1],
         classes=run.prediction.confidences[:5],
         map=shares_of(run)["map"],
-        roadmap=Markup(re.sub(r' id="[^"]*"', "", roadmap_html(run, -1))),
+        roadmap=Markup(re.sub(r' id="[^"]*"', "", roadmap_html(run, -1))),  # a template's own, escaped there
     )
