@@ -45,11 +45,6 @@ def letters_of(run: Run) -> str | None:
     return None if letters is None else letters(run.photo)
 
 
-def no_picture_html() -> str:
-    """What a panel about pictures shows of a text."""
-    return fill("drawing/no_picture.html")
-
-
 def stretched(maps: NDArray[np.floating], field: ReceptiveField | None, count: int) -> NDArray[np.floating]:
     """Maps (K, 1, W) over ``count`` letters, (K, count): each letter gets the place whose field has its
     middle nearest."""

@@ -119,10 +119,12 @@ def roadmap_html(
     modality: str = "photo",
     measure: str = "rms",
     fit: str = "squash 1",
+    own: bool = True,
 ) -> str:
     """The map for one run, with block ``selected`` marked; without a run, the empty map of ``blocks``
     for a network that takes a photo, or a sound. ``measure`` is one of MEASURES; ``fit`` says which part
-    of the photo the network takes, as ``MenuEntry.fit`` does."""
+    of the photo the network takes, as ``MenuEntry.fit`` does. A second map on the same page is not its
+    ``own``: it has no ids, no words above it and no switch of measures."""
     if run is None:
         empty = [Cell(i, _roads(3, 3, 3, 3)) for i in range(blocks)]
         return fill(TEMPLATE, run=None, cells=empty, deep=blocks > SHORT, modality=modality_named(modality))
@@ -151,7 +153,8 @@ def roadmap_html(
         selected=selected,
         deep=len(cells) > SHORT,
         modality=kind,
-        seen=seen_html(run, kind.as_seen, "thumb", "seen-photo", THUMBNAIL_LETTERS),
+        seen=seen_html(run, kind.as_seen, "thumb", "seen-photo" if own else "", THUMBNAIL_LETTERS),
+        own=own,
         size=kind.measure(run.photo.shape),
         best=run.prediction.confidences[0],
         gates="_".join(

@@ -5,17 +5,23 @@ import { say } from '../page/shared.js';
 export function grownLines(networks, look) {
   return networks.map(([kind, name, key]) => {
     const line = document.createElement('div');
-    const ways = [['inside', say('Look inside')], ['off', say('Cut a block')]];
+    const ways = [
+      ['inside', say('Look inside')],
+      ['off', say('Cut a block')],
+    ];
     const title = document.createElement('span');
     Object.assign(title, { className: `key-${key}`, textContent: name });
-    line.append(title, ...ways.map(([panel, words]) => {
-      const button = document.createElement('button');
-      Object.assign(button, { type: 'button', textContent: words });
-      button.setAttribute('aria-label', `${words}: ${name}`);
-      button.dataset.look = `${kind} ${panel}`;
-      button.addEventListener('click', () => look(kind, panel));
-      return button;
-    }));
+    line.append(
+      title,
+      ...ways.map(([panel, words]) => {
+        const button = document.createElement('button');
+        Object.assign(button, { type: 'button', textContent: words });
+        button.setAttribute('aria-label', `${words}: ${name}`);
+        button.dataset.look = `${kind} ${panel}`;
+        button.addEventListener('click', () => look(kind, panel));
+        return button;
+      }),
+    );
     return line;
   });
 }

@@ -30,6 +30,32 @@ export function mark(letters, first, last) {
   return marked.replaceAll('\u00a0', ' ').replaceAll('\u25cc', '').trim();
 }
 
+// `draw`, however often it is asked for, once before the screen is painted next.
+export function oncePerFrame(draw) {
+  let waits = false;
+  return () => {
+    if (waits) return;
+    waits = true;
+    requestAnimationFrame(() => {
+      waits = false;
+      draw();
+    });
+  };
+}
+
+// The bars of an answer, [[class, probability]], as `drawing/bars.html` has them.
+export const classRows = (classes, digits) =>
+  classes.map(([label, chance]) => {
+    const row = document.createElement('div');
+    row.className = 'class-row';
+    row.innerHTML = `<span class="label"></span><span class="bar" aria-hidden="true"><i></i></span>
+<span class="percent"></span>`;
+    row.firstChild.textContent = label;
+    row.querySelector('i').style.width = `${100 * chance}%`;
+    row.lastChild.textContent = `${(100 * chance).toFixed(digits)} %`;
+    return row;
+  });
+
 // An address names examples only: after a photo of the visitor's own it names none.
 export function leaveExample() {
   document.querySelectorAll('[data-chosen]').forEach((group) => delete group.dataset.chosen);

@@ -54,7 +54,8 @@ function shine() {
   light.hidden = !box?.width;
   if (light.hidden) return;
   light.style.cssText = `left:${box.left - 6}px;top:${box.top - 6}px;width:${box.width + 12}px;height:${
-    box.height + 12}px`;
+    box.height + 12
+  }px`;
 }
 
 // The part that is meant comes into view: the first screen as a whole, a panel under the strip.

@@ -128,6 +128,11 @@ def one_of(choices: Iterable[Any], text: str) -> Any | None:
     return next((choice for choice in choices if str(choice) == text), None)
 
 
+ABOUT_PICTURES: Mapping[str, Sentence] = {  # what ``cannot`` is for a panel that draws over a picture
+    "text": later("This panel is about pictures; choose a network that takes one.")
+}
+
+
 class Panel:
     """One tab of the page. A subclass fills in the class variables and ``render``; the rest as it needs.
 

@@ -4,7 +4,6 @@ it."""
 from __future__ import annotations
 
 import re
-import shutil
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +15,9 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from test_language import EVERYTHING, english_left
 from test_sound_decoding import bad_files, well_said
+from two_networks import copied_beside, served, started
 from visitor import open_panel, panel_names
 
-from resnet_demo import app
 from resnet_demo.inference.engine import Engine, EngineError
 from resnet_demo.inputs.mel_spectrogram import mel_picture
 from resnet_demo.inputs.sound_decoding import open_sound
@@ -31,7 +30,7 @@ from resnet_demo.records import Gate, Preprocessing
 playwright = pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Page, expect  # noqa: E402
 
-from resnet_demo.tools.walkthrough import QUIET, browser_path  # noqa: E402
+from resnet_demo.tools.walkthrough import QUIET  # noqa: E402
 
 WAIT = 30_000  # milliseconds
 FRESH = 500_000  # seeds that neither training nor the figures in the card have used
@@ -40,11 +39,7 @@ FRESH = 500_000  # seeds that neither training nor the figures in the card have 
 @pytest.fixture(scope="module")
 def both(weights_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the small test network and the shipped one that listens."""
-    folder = tmp_path_factory.mktemp("both")
-    for path in [*weights_dir.iterdir(), *WEIGHTS.glob("sounds-*")]:
-        # the test network first: the first on the menu is the one that the page opens with
-        shutil.copy(path, folder / path.name.replace("test-net", "a-test-net"))
-    return folder
+    return copied_beside(weights_dir, "sounds", tmp_path_factory.mktemp("sounds"))
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +50,8 @@ def engine(both: Path) -> Engine:
 @pytest.fixture(scope="module")
 def listening(both: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app with both networks on a free port; yields its address."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
-    from resnet_demo.page.layout import page_options
-
-    deferred = app.defer_engine("cpu", both)
-    demo = app.build_demo(deferred, both)
-    deferred.start()
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **page_options())
-    yield url.rstrip("/")
-    demo.close()
-    patch.undo()
+    with served(both, tmp_path_factory.mktemp("gradio")) as address:
+        yield address
 
 
 def test_the_shipped_network_is_small_and_says_what_it_was_trained_on() -> None:
@@ -247,11 +233,8 @@ def page(listening: str, hum: Path) -> Iterator[Page]:
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-audio-capture={hum}",
     ]
-    path = browser_path()
     with playwright.sync_playwright() as p:
-        if path is None and not Path(p.chromium.executable_path).exists():
-            pytest.skip("no Chrome or Chromium is installed")
-        browser = p.chromium.launch(executable_path=path, args=flags)
+        browser = started(p.chromium, flags)
         context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
         context.grant_permissions(["microphone"])
         errors: list[str] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +14,9 @@ from gradio_client.exceptions import AppError
 from test_language import EVERYTHING, english_left
 from test_sound import opened
 from test_sound_decoding import well_said
+from two_networks import copied_beside, served, started
 from visitor import open_panel
 
-from resnet_demo import app
 from resnet_demo.drawing.letters import directed, is_right_to_left, letters_of, stretched
 from resnet_demo.drawing.streams import View
 from resnet_demo.inference.engine import Engine, EngineError
@@ -30,7 +29,7 @@ from resnet_demo.records import Gate, ReceptiveField
 playwright = pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Page, expect  # noqa: E402
 
-from resnet_demo.tools.walkthrough import QUIET, browser_path  # noqa: E402
+from resnet_demo.tools.walkthrough import QUIET  # noqa: E402
 
 WAIT = 30_000  # milliseconds
 BAD = {
@@ -56,10 +55,7 @@ ODD = {
 @pytest.fixture(scope="module")
 def both(weights_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the small test network and the shipped one that reads."""
-    folder = tmp_path_factory.mktemp("reading")
-    for path in [*weights_dir.iterdir(), *WEIGHTS.glob("languages-*")]:
-        shutil.copy(path, folder / path.name.replace("test-net", "a-test-net"))
-    return folder
+    return copied_beside(weights_dir, "languages", tmp_path_factory.mktemp("languages"))
 
 
 @pytest.fixture(scope="module")
@@ -70,17 +66,8 @@ def engine(both: Path) -> Engine:
 @pytest.fixture(scope="module")
 def reading(both: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app with both networks on a free port; yields its address."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
-    from resnet_demo.page.layout import page_options
-
-    deferred = app.defer_engine("cpu", both)
-    demo = app.build_demo(deferred, both)
-    deferred.start()
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **page_options())
-    yield url.rstrip("/")
-    demo.close()
-    patch.undo()
+    with served(both, tmp_path_factory.mktemp("gradio")) as address:
+        yield address
 
 
 def test_the_shipped_network_is_small_and_knows_75_languages() -> None:
@@ -206,11 +193,8 @@ def test_odd_texts_are_answered_over_http(client: Client, name: str) -> None:
 
 @pytest.fixture
 def page(reading: str) -> Iterator[Page]:
-    path = browser_path()
     with playwright.sync_playwright() as p:
-        if path is None and not Path(p.chromium.executable_path).exists():
-            pytest.skip("no Chrome or Chromium is installed")
-        browser = p.chromium.launch(executable_path=path, args=QUIET)
+        browser = started(p.chromium, QUIET)
         tab = browser.new_page(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
         errors: list[str] = []
         tab.on("pageerror", lambda error: errors.append(str(error)))

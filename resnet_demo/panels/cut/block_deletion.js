@@ -20,11 +20,23 @@ export default function start({ element, trigger }) {
       const kind = name.startsWith('plain') ? 'without' : 'with';
       return [
         { kind, points: errors.map((error, i) => [i + 1, error]) },
-        { kind, dashed: true, points: [[1, whole], [count, whole]] },
+        {
+          kind,
+          dashed: true,
+          points: [
+            [1, whole],
+            [count, whole],
+          ],
+        },
       ];
     });
     chart(place, {
-      series, x: [1, count], y: [0, 1], percent: true, height: 300, across: say('block that is taken out'),
+      series,
+      x: [1, count],
+      y: [0, 1],
+      percent: true,
+      height: 300,
+      across: say('block that is taken out'),
       label: say('Test error of {names} without each block', { names }),
     });
   }

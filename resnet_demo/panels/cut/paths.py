@@ -16,7 +16,8 @@ from resnet_demo.drawing.signed_maps import sides_of, signed_picture, summed
 from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import Ablation, PathLedger, PathLengths
 from resnet_demo.i18n import Sentence, label_of, later, say
-from resnet_demo.panels.base import Components, Panel, Values, Visit
+from resnet_demo.panels.base import Visit
+from resnet_demo.panels.measured import MeasuredPanel, waiting
 from resnet_demo.records import Run
 
 TEMPLATE = "panels/cut/paths.html"
@@ -60,7 +61,7 @@ class Row:
     width: float
 
 
-class PathsPanel(Panel):
+class PathsPanel(MeasuredPanel):
     """The ledger of paths: an unrolled tree for few blocks, lengths of paths for any number."""
 
     id = "paths"
@@ -72,15 +73,6 @@ sum of what the paths carry, plus what the biases add on the way
 <a href="https://arxiv.org/abs/1905.00780" target="_blank" rel="noreferrer">Srinivas and Fleuret
 2019</a>).</p>""")
 
-    def controls(self) -> None:
-        self.stop_here()
-
-    def render(self, visit: Visit) -> str:
-        return paths_html(None, None, None)
-
-    def draw(self, visit: Visit) -> Values:
-        return {} if visit.run else super().draw(visit)  # until they are measured the last ones stay
-
     cannot: ClassVar[Mapping[str, Sentence]] = {
         "text": later(
             "What a path carries is drawn over a picture; of a text the logit is split over its letters "
@@ -88,23 +80,15 @@ sum of what the paths carry, plus what the biases add on the way
         )
     }
 
-    def studied(self) -> Components:
-        return {self.drawing}
+    def empty(self, stopped: bool) -> str:
+        return paths_html(None, None, None, stopped)
 
-    def study(self, visit: Visit, progress: Callable[[float], None]) -> Values:
-        run = visit.run
-        if run is None:
-            return {}
+    def measured(self, run: Run, visit: Visit, progress: Callable[[float], None]) -> str:
         engine = self.page.engine.get()
         found = engine.explain("paths", run, progress=progress)
         # the lesions are those of the whole network, so they stand beside the whole network's paths alone
         lesions = engine.ablation(run) if isinstance(found, PathLedger) and not run.gates else None
-        return {self.drawing: paths_html(found, run, lesions)}
-
-    def stopped(self, visit: Visit) -> Values:
-        return {
-            self.drawing: fill(TEMPLATE, found=None, empty=say("Stopped. Open the panel again to go on."))
-        }
+        return paths_html(found, run, lesions)
 
     def endpoints(self) -> Iterable[Callable[..., Any]]:
         def paths(run: Run) -> dict[str, Any]:
@@ -129,10 +113,16 @@ def paths_as_dict(found: PathLedger | PathLengths) -> dict[str, Any]:
     return {"paths": listed, "biases": biases, "logit": found.logit}
 
 
-def paths_html(found: PathLedger | PathLengths | None, run: Run | None, lesions: Ablation | None) -> str:
+def paths_html(
+    found: PathLedger | PathLengths | None,
+    run: Run | None,
+    lesions: Ablation | None,
+    stopped: bool = False,
+) -> str:
     """The ledger of one run; ``lesions`` are the answers of the network with sets of its branches removed."""
     if found is None or run is None:
-        return fill(TEMPLATE, found=None, empty=say("After a photo, what each path carries appears here."))
+        empty = waiting(say("After a photo, what each path carries appears here."), stopped)
+        return fill(TEMPLATE, found=None, empty=empty)
     blocks = len(run.blocks)
     if isinstance(found, PathLengths) or letters_of(run) is not None:
         shares = found.shares if isinstance(found, PathLengths) else lengths_of(found)

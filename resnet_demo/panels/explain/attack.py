@@ -11,12 +11,12 @@ from gradio.components.base import Component
 from numpy.typing import NDArray
 
 from resnet_demo.drawing import feature_maps
-from resnet_demo.drawing.letters import letters_of, no_picture_html
 from resnet_demo.drawing.line_chart import Series, line_chart
 from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import Attack
 from resnet_demo.i18n import label_of, later, say
-from resnet_demo.panels.base import Components, Panel, Values, Visit
+from resnet_demo.panels.base import ABOUT_PICTURES, Components, Visit
+from resnet_demo.panels.measured import MeasuredPanel, waiting
 from resnet_demo.records import Run
 
 TEMPLATE = "panels/explain/attack.html"
@@ -24,7 +24,7 @@ MOST_EPSILON = 16  # of 255, on the slider
 STEP = 0.25
 
 
-class AttackPanel(Panel):
+class AttackPanel(MeasuredPanel):
     """Projected gradient descent on the pixels, beside noise of the same length."""
 
     id = "attack"
@@ -32,6 +32,8 @@ class AttackPanel(Panel):
     intro = later("""<p>How little must change in the photo for another answer? Ten steps along the network's
 own gradient find a change of at most ε in every pixel; noise of the same length is tried beside it
 (<a href="https://arxiv.org/abs/1706.06083" target="_blank" rel="noreferrer">Madry et al. 2018</a>).</p>""")
+
+    cannot = ABOUT_PICTURES
 
     def controls(self) -> None:
         with gr.Row(elem_id="attack-controls"):
@@ -46,33 +48,19 @@ own gradient find a change of at most ε in every pixel; noise of the same lengt
                 elem_id="epsilon",
             )
         self.api_epsilon = gr.Number(0, visible=False, label="epsilon")
-        self.stop_here()
+        super().controls()
 
-    def render(self, visit: Visit) -> str:
-        return attack_html(None, None)
-
-    def draw(self, visit: Visit) -> Values:
-        return {} if visit.run else super().draw(visit)  # until it is measured the last one stays
+    def empty(self, stopped: bool) -> str:
+        return attack_html(None, None, stopped)
 
     def reads(self) -> Components:
         return {self.epsilon}
 
-    def studied(self) -> Components:
-        return {self.drawing}
-
     def study_again(self) -> Sequence[Any]:
         return (self.epsilon.release,)
 
-    def study(self, visit: Visit, progress: Callable[[float], None]) -> Values:
-        if visit.run is None:
-            return {}
-        if letters_of(visit.run) is not None:
-            return {self.drawing: no_picture_html()}
-        found = self.attacked(visit.run, float(visit.values[self.epsilon] or 0), progress)
-        return {self.drawing: attack_html(found, visit.run)}
-
-    def stopped(self, visit: Visit) -> Values:
-        return {self.drawing: attack_html(None, None, stopped=True)}
+    def measured(self, run: Run, visit: Visit, progress: Callable[[float], None]) -> str:
+        return attack_html(self.attacked(run, float(visit.values[self.epsilon] or 0), progress), run)
 
     def attacked(self, run: Run, epsilon: float, progress: Callable[[float], None]) -> Attack:
         """The attack of that size, or for 0 the smallest that flips the answer."""
@@ -116,10 +104,8 @@ def answer_of(chances: Sequence[float], classes: Sequence[str]) -> dict[str, Any
 def attack_html(found: Attack | None, run: Run | None, stopped: bool = False) -> str:
     """Photo, change, changed photo and noise; the answers; how far each block's output moves."""
     if found is None or run is None:
-        empty = (
-            say("Stopped. Open the panel again to go on.")
-            if stopped
-            else say("After a photo, the smallest change that flips the answer appears here.")
+        empty = waiting(
+            say("After a photo, the smallest change that flips the answer appears here."), stopped
         )
         return fill(TEMPLATE, found=None, empty=empty)
     names = [say("photo"), *(say("block {number}", number=i + 1) for i in range(len(run.blocks)))]

@@ -30,6 +30,7 @@ from resnet_demo.i18n import label_of, later, say
 from resnet_demo.inference.interface import PhotoEngine
 from resnet_demo.modalities import modality_named
 from resnet_demo.panels.base import Components, Panel, Values, Visit
+from resnet_demo.panels.measured import waiting
 from resnet_demo.records import NetworkInput, Prediction, Run
 
 TEMPLATE = "panels/explain/class_activation.html"
@@ -160,11 +161,7 @@ def chance_of(prediction: Prediction, answer: int) -> float:
 def faithfulness_html(curves: Sequence[Curve] | None, run: Run | None = None, stopped: bool = False) -> str:
     """The curves of deletion and insertion beside those of random orders."""
     if curves is None or run is None:
-        empty = (
-            say("Stopped. Open the panel again to go on.")
-            if stopped
-            else say("Whether the map is faithful appears here.")
-        )
+        empty = waiting(say("Whether the map is faithful appears here."), stopped)
         return fill(FAITHFULNESS, curves=None, empty=empty)
     deletion, insertion, random_deletion, random_insertion = curves
     faithful = deletion.area < random_deletion.area, insertion.area > random_insertion.area

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from resnet_demo.drawing import feature_maps
-from resnet_demo.drawing.letters import letters_of, no_picture_html
 from resnet_demo.drawing.signed_maps import sides_of, signed_picture, summed
 from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import PixelAttribution
 from resnet_demo.i18n import later, say
-from resnet_demo.panels.base import Components, Panel, Values, Visit
+from resnet_demo.panels.base import ABOUT_PICTURES, Visit
+from resnet_demo.panels.measured import MeasuredPanel, waiting
 from resnet_demo.records import Run
 
 TEMPLATE = "panels/explain/pixels.html"
@@ -38,7 +38,7 @@ METHODS = {  # name of the method -> its name on the page, what it says, and wha
 }
 
 
-class PixelsPanel(Panel):
+class PixelsPanel(MeasuredPanel):
     """Three attributions over the photo, their sums, and the same of a network with random weights."""
 
     id = "pixels"
@@ -48,28 +48,13 @@ each with the sum that it promises; below, the same maps of a network whose weig
 map that looks the same there says nothing of what was learned
 (<a href="https://arxiv.org/abs/1810.03292" target="_blank" rel="noreferrer">Adebayo et al. 2018</a>).</p>""")
 
-    def controls(self) -> None:
-        self.stop_here()
+    cannot = ABOUT_PICTURES
 
-    def render(self, visit: Visit) -> str:
-        return pixels_html(None, None)
+    def empty(self, stopped: bool) -> str:
+        return pixels_html(None, None, stopped)
 
-    def draw(self, visit: Visit) -> Values:
-        return {} if visit.run else super().draw(visit)  # until they are measured the last ones stay
-
-    def studied(self) -> Components:
-        return {self.drawing}
-
-    def study(self, visit: Visit, progress: Callable[[float], None]) -> Values:
-        if visit.run is None:
-            return {}
-        if letters_of(visit.run) is not None:
-            return {self.drawing: no_picture_html()}
-        found = self.page.engine.get().explain("pixels", visit.run, progress=progress)
-        return {self.drawing: pixels_html(found, visit.run)}
-
-    def stopped(self, visit: Visit) -> Values:
-        return {self.drawing: pixels_html(None, None, stopped=True)}
+    def measured(self, run: Run, visit: Visit, progress: Callable[[float], None]) -> str:
+        return pixels_html(self.page.engine.get().explain("pixels", run, progress=progress), run)
 
     def endpoints(self) -> Iterable[Callable[..., Any]]:
         def pixel_attribution(run: Run) -> list[dict[str, Any]]:
@@ -98,11 +83,7 @@ def attribution_as_dict(found: PixelAttribution) -> dict[str, Any]:
 def pixels_html(found: Sequence[PixelAttribution] | None, run: Run | None, stopped: bool = False) -> str:
     """The maps of one run side by side, and below each the same of random weights."""
     if found is None or run is None:
-        empty = (
-            say("Stopped. Open the panel again to go on.")
-            if stopped
-            else say("After a photo, its pixels' shares of the logit appear here.")
-        )
+        empty = waiting(say("After a photo, its pixels' shares of the logit appear here."), stopped)
         return fill(TEMPLATE, found=None, empty=empty)
     methods = []
     for attribution in found:

@@ -1,6 +1,6 @@
 // The photo on a canvas at the network's own resolution. While one edit is being answered the newest
 // picture waits, and none before it: every picture that is sent costs the server one forward pass.
-import { say } from '../../page/shared.js';
+import { classRows, say } from '../../page/shared.js';
 
 let element;
 let server;
@@ -110,22 +110,12 @@ function ring(x, y) {
   const mark = find('.touch-cursor');
   const { width, height } = canvas();
   const across = `${(200 * radius()) / width}%`;
-  mark.style.cssText = `display:block;left:${(100 * x) / width}%;top:${(100 * y) / height}%;width:${across};`
-    + 'aspect-ratio:1';
+  mark.style.cssText =
+    `display:block;left:${(100 * x) / width}%;top:${(100 * y) / height}%;width:${across};` + 'aspect-ratio:1';
 }
 
 function answer(told) {
-  const rows = told.classes.map(([label, chance]) => {
-    const row = document.createElement('div');
-    row.className = 'class-row';
-    row.innerHTML = `<span class="label"></span><span class="bar" aria-hidden="true"><i></i></span>
-<span class="percent"></span>`;
-    row.firstChild.textContent = label;
-    row.querySelector('i').style.width = `${100 * chance}%`;
-    row.lastChild.textContent = `${(100 * chance).toFixed(1)} %`;
-    return row;
-  });
-  find('.touch-results .classes').replaceChildren(...rows);
+  find('.touch-results .classes').replaceChildren(...classRows(told.classes, 1));
   find('.touch-road').innerHTML = told.roadmap;
   if (told.map) find('.touch-map').src = told.map;
   support = told.support;
@@ -168,9 +158,11 @@ function eraseMarked() {
   remember(pen.getImageData(0, 0, width, height));
   pen.fillStyle = mean();
   const [down, across] = [height / support.length, width / support[0].length];
-  support.forEach((places, y) => places.forEach((share, x) => {
-    if (share >= least && share > 0) pen.fillRect(x * across, y * down, across, down);
-  }));
+  support.forEach((places, y) =>
+    places.forEach((share, x) => {
+      if (share >= least && share > 0) pen.fillRect(x * across, y * down, across, down);
+    }),
+  );
   send();
 }
 
@@ -232,13 +224,19 @@ export default function begins(parts) {
     ring(...placeOf(event));
     if (stroke && event.buttons) use(...placeOf(event));
   });
-  element.addEventListener('pointerup', () => { stroke = null; });
-  element.addEventListener('pointercancel', () => { stroke = null; });
+  element.addEventListener('pointerup', () => {
+    stroke = null;
+  });
+  element.addEventListener('pointercancel', () => {
+    stroke = null;
+  });
   element.addEventListener('pointerleave', () => {
     const mark = find('.touch-cursor');
     if (mark) mark.style.display = 'none';
   });
-  element.addEventListener('keydown', (event) => { if (event.target === canvas() && pen) walk(event); });
+  element.addEventListener('keydown', (event) => {
+    if (event.target === canvas() && pen) walk(event);
+  });
   element.addEventListener('click', press);
   element.addEventListener('change', (event) => {
     if (event.target.closest('.touch-show')) {

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import re
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from resnet_demo.drawing import feature_maps
-from resnet_demo.drawing.letters import letters_of, no_picture_html
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.signed_maps import signed_picture
 from resnet_demo.drawing.templates import fill
-from resnet_demo.i18n import label_of, later, speaking
+from resnet_demo.i18n import label_of, later
 from resnet_demo.inference.interface import Photo
 from resnet_demo.inputs.decoding import decode_picture
 from resnet_demo.inputs.errors import PhotoError
 from resnet_demo.modalities import modality_named
-from resnet_demo.panels.base import Json, Panel, Visit, sentence_of
+from resnet_demo.panels.base import ABOUT_PICTURES, Json, Panel, Visit
 from resnet_demo.panels.explain.class_activation import support_of
 from resnet_demo.panels.own.webcam import frame_file
 from resnet_demo.panels.page import Page
+from resnet_demo.panels.seats import LiveSeats
 from resnet_demo.records import NetworkInput, Run
 
 TEMPLATE = "panels/explain/touch.html"
@@ -39,13 +36,13 @@ class TouchPanel(Panel):
 map of shares follow while you do. What must go before the answer goes (<a
 href="https://arxiv.org/abs/1311.2901" target="_blank" rel="noreferrer">Zeiler and Fergus 2013</a>)?</p>""")
 
+    cannot = ABOUT_PICTURES
+
     def __init__(self, page: Page) -> None:
         super().__init__(page)
-        self.seats = threading.BoundedSemaphore(page.limits.frames)
+        self.seats = LiveSeats(page.limits.frames)
 
     def render(self, visit: Visit) -> str:
-        if visit.run is not None and letters_of(visit.run) is not None:
-            return no_picture_html()
         return touch_html(visit.run)
 
     def server_functions(self) -> Iterable[Callable[[Any], Json]]:
@@ -53,15 +50,7 @@ href="https://arxiv.org/abs/1311.2901" target="_blank" rel="noreferrer">Zeiler a
 
     def edited(self, request: Any) -> dict[str, Any]:
         """{"picture": data URL, "network", "language"} to the answer, the road map and the map of shares."""
-        with speaking(str(request.get("language")) if isinstance(request, dict) else None):
-            if not self.seats.acquire(blocking=False):
-                return {"busy": True}
-            try:
-                return self.answered(request)
-            except Exception as error:  # noqa: BLE001 - told to the visitor, logged by sentence_of
-                return {"error": sentence_of(error)}
-            finally:
-                self.seats.release()
+        return self.seats.answer(request, self.answered)
 
     def answered(self, request: Any) -> dict[str, Any]:
         """What the script shows of one edited picture: one forward pass.
@@ -80,7 +69,7 @@ href="https://arxiv.org/abs/1311.2901" target="_blank" rel="noreferrer">Zeiler a
         run = engine.run(given, network, here=True)
         return {
             "classes": [[label_of(c.label), c.confidence] for c in run.prediction.confidences],
-            "roadmap": re.sub(r' id="[^"]*"', "", roadmap_html(run, -1)),  # the page has these ids already
+            "roadmap": roadmap_html(run, -1, own=False),
             **shares_of(run),
             "milliseconds": (time.perf_counter() - started) * 1e3,
         }
@@ -108,5 +97,5 @@ def touch_html(run: Run | None) -> str:
         width=run.photo.shape[1],
         classes=run.prediction.confidences[:5],
         map=shares_of(run)["map"],
-        roadmap=Markup(re.sub(r' id="[^"]*"', "", roadmap_html(run, -1))),  # a template's own, escaped there
+        roadmap=roadmap_html(run, -1, own=False),
     )

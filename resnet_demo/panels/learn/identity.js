@@ -1,7 +1,7 @@
 // The identity is easy: two networks give back what came in, or get a block in the middle of training.
 import { chart, paint } from '../../drawing/training_chart.js';
 import { Training, staysReady } from '../../drawing/training_session.js';
-import { say } from '../../page/shared.js';
+import { oncePerFrame, say } from '../../page/shared.js';
 
 const KEYS = { residual: 'with', rezero: 'with', plain: 'without', net2net: 'without' };
 
@@ -19,7 +19,9 @@ export default function start({ element, server }) {
 
   const chosen = () => find('.identity-task input:checked');
   const percent = (share) => `${Number((100 * share).toPrecision(share < 0.1 ? 1 : 2))} %`;
-  const tell = (words) => { find('.race-said').textContent = words; };
+  const tell = (words) => {
+    find('.race-said').textContent = words;
+  };
   const grows = () => race.settings.task === 'growth';
 
   function settings() {
@@ -54,15 +56,20 @@ export default function start({ element, server }) {
     const title = grows() ? say('Held-out pictures answered wrong') : say('Error of what comes out');
     find('.identity-title').textContent = title;
     chart(find('.race-error'), {
-      series, x: [grows() ? 1 : 0, race.settings.steps], y: [0, Math.max(1, most)], percent: true,
-      mark: grows() ? middle : null, label: title,
+      series,
+      x: [grows() ? 1 : 0, race.settings.steps],
+      y: [0, Math.max(1, most)],
+      percent: true,
+      mark: grows() ? middle : null,
+      label: title,
       across: grows() ? say('step (dotted: one block more)') : say('step'),
     });
     const counts = race.networks.map(([, network]) => (network.ratio || []).length);
     const blocks = Math.max(race.settings.blocks, ...counts);
     chart(find('.race-ratio'), {
       series: race.networks.map(([kind, network]) => ({
-        kind: KEYS[kind], points: (network.ratio || []).map((v, i) => [i + 1, v]),
+        kind: KEYS[kind],
+        points: (network.ratio || []).map((v, i) => [i + 1, v]),
       })),
       x: [1, Math.max(2, blocks)],
       across: say('block'),
@@ -82,23 +89,30 @@ export default function start({ element, server }) {
     paint(canvas, grey, race.side);
     return canvas;
   };
-  const mark = (answer, i) => Object.assign(document.createElement('b'), {
-    className: answer[0] === i ? '' : 'wrong',
-    textContent: `${race.classes[answer[0]]} ${answer[0] === i ? '✓' : '✗'}`,
-  });
+  const mark = (answer, i) =>
+    Object.assign(document.createElement('b'), {
+      className: answer[0] === i ? '' : 'wrong',
+      textContent: `${race.classes[answer[0]]} ${answer[0] === i ? '✓' : '✗'}`,
+    });
 
   function rows() {
     const size = race.side * race.side;
     const bytes = Uint8Array.from(atob(race.row), (c) => c.charCodeAt(0));
     const given = race.classes.map((_, i) => picture(bytes.subarray(i * size, (i + 1) * size)));
-    const lines = race.networks.map(([kind, network]) => line(
-      names[kind], `key-${KEYS[kind]}`,
-      grows() ? (network.answers || []).map(mark) : (network.returned || []).map(picture),
-    ));
+    const lines = race.networks.map(([kind, network]) =>
+      line(
+        names[kind],
+        `key-${KEYS[kind]}`,
+        grows() ? (network.answers || []).map(mark) : (network.returned || []).map(picture),
+      ),
+    );
     const place = find('.identity-rows');
-    place.setAttribute('aria-label', grows()
-      ? say('Held-out pictures and the answers of both networks')
-      : say('Ten digits, and what both networks give back'));
+    place.setAttribute(
+      'aria-label',
+      grows()
+        ? say('Held-out pictures and the answers of both networks')
+        : say('Ten digits, and what both networks give back'),
+    );
     place.replaceChildren(line(grows() ? say('held out') : say('came in'), '', given), ...lines);
   }
 
@@ -112,9 +126,14 @@ export default function start({ element, server }) {
   function take(event) {
     if (event.event === 'start') {
       race = { ...event, step: 0, networks: event.settings.networks.map((kind) => [kind, { points: [] }]) };
-      find('.race-key').replaceChildren(...race.networks.map(([kind]) => Object.assign(
-        document.createElement('span'), { className: `key-${KEYS[kind]}`, textContent: names[kind] },
-      )));
+      find('.race-key').replaceChildren(
+        ...race.networks.map(([kind]) =>
+          Object.assign(document.createElement('span'), {
+            className: `key-${KEYS[kind]}`,
+            textContent: names[kind],
+          }),
+        ),
+      );
     } else if (event.event === 'waiting') {
       const { place } = event;
       tell(say('You are number {place} in the line; what is shown is a stored race.', { place }));
@@ -141,18 +160,24 @@ export default function start({ element, server }) {
       const result = race.results[kind];
       if (!grows()) {
         return say('{name}: error {before} before the first step, {after} after the last', {
-          name: names[kind], before: percent(network.points[0]?.[1] ?? 1), after: percent(result.test_error),
+          name: names[kind],
+          before: percent(network.points[0]?.[1] ?? 1),
+          after: percent(result.test_error),
         });
       }
       const came = atTheBlock(network.points);
       if (!came) return say('{name}: stopped before its block came', { name: names[kind] });
       return say('{name}: {before} wrong before the block came, {after} at once after it, {end} in the end', {
-        name: names[kind], before: percent(came[0]), after: percent(came[1]),
+        name: names[kind],
+        before: percent(came[0]),
+        after: percent(came[1]),
         end: percent(1 - result.test_accuracy),
       });
     });
     return say('{blocks} blocks, {steps} steps. {words}.', {
-      blocks: race.settings.blocks, steps: record.steps, words: told.join('; '),
+      blocks: race.settings.blocks,
+      steps: record.steps,
+      words: told.join('; '),
     });
   }
 
@@ -162,15 +187,17 @@ export default function start({ element, server }) {
     find('.race-train').textContent = say('Train again');
   }
 
-  let waitsForFrame = false;
-  function redraw() {
-    if (waitsForFrame) return;
-    waitsForFrame = true;
-    requestAnimationFrame(() => { waitsForFrame = false; draw(); });
-  }
+  const redraw = oncePerFrame(draw);
 
   const lost = say('The server cannot be reached; try again.');
-  const training = new Training(server, (event) => { take(event); redraw(); }, lost);
+  const training = new Training(
+    server,
+    (event) => {
+      take(event);
+      redraw();
+    },
+    lost,
+  );
 
   function train() {
     root.dataset.state = 'running';

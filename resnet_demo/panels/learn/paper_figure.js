@@ -15,9 +15,8 @@ export default function start({ element, trigger }) {
   const y = [0, Math.min(1, Math.ceil(10 * Math.max(...errors)) / 10)];
   const percent = (share) => (share === undefined ? '' : `${(100 * share).toFixed(1)} %`);
   const names = Object.keys(curves).join(', ');
-  const looks = (name) => [
-    name.startsWith('plain') ? 'without' : 'with', name.endsWith('56') ? 'deep' : 'shallow',
-  ].join(' ');
+  const looks = (name) =>
+    [name.startsWith('plain') ? 'without' : 'with', name.endsWith('56') ? 'deep' : 'shallow'].join(' ');
 
   function draw() {
     const at = Number(scrub.value);
@@ -30,14 +29,24 @@ export default function start({ element, trigger }) {
       row.querySelector('.test').textContent = percent(curve.test_error[i]);
     }
     if (!root.offsetParent) return;
-    const series = Object.entries(curves).flatMap(([name, curve]) => [
-      { column: curve.train_error, dashed: true },
-      { column: curve.test_error, dashed: false },
-    ].map(({ column, dashed }) => (
-      { kind: looks(name), dashed, points: curve.step.map((step, i) => [step, column[i]]) }
-    )));
+    const series = Object.entries(curves).flatMap(([name, curve]) =>
+      [
+        { column: curve.train_error, dashed: true },
+        { column: curve.test_error, dashed: false },
+      ].map(({ column, dashed }) => ({
+        kind: looks(name),
+        dashed,
+        points: curve.step.map((step, i) => [step, column[i]]),
+      })),
+    );
     chart(place, {
-      series, x: [0, steps.at(-1)], y, percent: true, mark: steps[at], height: 340, across: say('step'),
+      series,
+      x: [0, steps.at(-1)],
+      y,
+      percent: true,
+      mark: steps[at],
+      height: 340,
+      across: say('step'),
       label: say('Training and test error of {names} over the steps', { names }),
     });
   }
@@ -48,8 +57,9 @@ export default function start({ element, trigger }) {
     if (!svg) return;
     const box = svg.getBoundingClientRect();
     const [left, right] = [52, 10]; // as in the chart
-    const share = ((event.clientX - box.left) / box.width * svg.viewBox.baseVal.width - left)
-      / (svg.viewBox.baseVal.width - left - right);
+    const share =
+      (((event.clientX - box.left) / box.width) * svg.viewBox.baseVal.width - left) /
+      (svg.viewBox.baseVal.width - left - right);
     const wanted = share * steps.at(-1);
     const off = (i) => Math.abs(steps[i] - wanted);
     const near = steps.reduce((best, _, i) => (off(i) < off(best) ? i : best), 0);

@@ -4,7 +4,7 @@ import { chart, paint } from '../../drawing/training_chart.js';
 import { Training, staysReady } from '../../drawing/training_session.js';
 import { grownLines } from '../../drawing/what_grew.js';
 import { panelTab } from '../../page/chapters.js';
-import { say } from '../../page/shared.js';
+import { oncePerFrame, say } from '../../page/shared.js';
 
 const KEYS = { residual: 'with', plain: 'without', rezero: 'without', stochastic_depth: 'without' };
 
@@ -226,7 +226,10 @@ export default function start({ element, trigger, server }) {
     const size = race.side * race.side;
     const bytes = Uint8Array.from(atob(race.row), (c) => c.charCodeAt(0));
     const isRight = (i) => race.networks.map(([, network]) => network.answers?.[i]?.[0] === i);
-    const i = Math.max(0, race.classes.findIndex((_, n) => new Set(isRight(n)).size > 1));
+    const i = Math.max(
+      0,
+      race.classes.findIndex((_, n) => new Set(isRight(n)).size > 1),
+    );
     return [...bytes.subarray(i * size, (i + 1) * size)].map((v) => v / 255);
   }
 
@@ -275,15 +278,7 @@ export default function start({ element, trigger, server }) {
     find('.race-train').textContent = say('Train again');
   }
 
-  let waitsForFrame = false;
-  function redraw() {
-    if (waitsForFrame) return;
-    waitsForFrame = true;
-    requestAnimationFrame(() => {
-      waitsForFrame = false;
-      draw();
-    });
-  }
+  const redraw = oncePerFrame(draw);
 
   const training = new Training(
     server,

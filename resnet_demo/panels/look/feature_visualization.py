@@ -13,12 +13,11 @@ from gradio.components.base import Component
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.feature_sheets import STREAMS, face, sheets_of
 from resnet_demo.drawing.formatting import block_title
-from resnet_demo.drawing.letters import letters_of, no_picture_html
 from resnet_demo.drawing.streams import choose_channels
 from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import FeatureVisualization
 from resnet_demo.i18n import later, say
-from resnet_demo.panels.base import REDRAW, Panel, Values, Visit, told
+from resnet_demo.panels.base import ABOUT_PICTURES, REDRAW, Panel, Values, Visit, told
 from resnet_demo.panels.page import Page, session
 from resnet_demo.panels.studies import StudyStoppedError
 from resnet_demo.records import NetworkInput, Run
@@ -53,6 +52,8 @@ block answers to it as strongly as possible: its branch, its shortcut, or their 
     follows = frozenset({"run", "view"})
     takes_long: ClassVar[bool] = True
 
+    cannot = ABOUT_PICTURES
+
     def layout(self) -> None:
         super().layout()
         with gr.Row(elem_id="feature-controls"):
@@ -73,8 +74,6 @@ block answers to it as strongly as possible: its branch, its shortcut, or their 
         self.api_channel = gr.Number(0, visible=False, label="channel")
 
     def render(self, visit: Visit) -> str:
-        if visit.run is not None and letters_of(visit.run) is not None:
-            return no_picture_html()
         return features_html(visit)
 
     def connect(self, page: Page) -> None:

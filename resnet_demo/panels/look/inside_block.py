@@ -33,8 +33,8 @@ from resnet_demo.panels.base import (
     sentence_of,
 )
 from resnet_demo.panels.look.place import NO_PLACE, place_in, products_html, values_at
-from resnet_demo.panels.own.seats import BusyError, WorkSeats
 from resnet_demo.panels.page import GONE, Page, visitor_address
+from resnet_demo.panels.seats import BusyError, WorkSeats
 from resnet_demo.records import Block, Run
 
 TEMPLATE = "panels/look/inside_block.html"

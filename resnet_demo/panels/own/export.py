@@ -14,8 +14,8 @@ from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say, speaking
 from resnet_demo.panels.base import Json, Panel, Visit
 from resnet_demo.panels.own.report import bundle, report_html, sheets, snippet
-from resnet_demo.panels.own.seats import BusyError, WorkSeats
 from resnet_demo.panels.page import GONE, visitor_address
+from resnet_demo.panels.seats import BusyError, WorkSeats
 from resnet_demo.records import STREAM_NAMES, Run
 
 FILES_AT_ONCE = 2  # a ZIP takes a quarter of a second of one core

@@ -46,8 +46,8 @@ from resnet_demo.panels.base import (
     one_of,
     served,
 )
-from resnet_demo.panels.own.seats import LiveSeats
 from resnet_demo.panels.page import Page, shown_names
+from resnet_demo.panels.seats import LiveSeats
 from resnet_demo.records import Run
 from resnet_demo.serialize import run_as_dict
 

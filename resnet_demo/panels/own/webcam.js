@@ -1,6 +1,6 @@
 // The camera, live. A frame is sent when the answer to the last one is on the screen: the newest
 // frame wins and none waits. What changes is changed in place, so that nothing flickers.
-import { say } from '../../page/shared.js';
+import { classRows, say } from '../../page/shared.js';
 
 let element;
 let server;
@@ -55,7 +55,6 @@ function endRoad(html, [label, chance]) {
   const [share, ...rest] = end.querySelectorAll('span');
   share.textContent = percent(chance);
   for (const other of rest) other.remove();
-  for (const part of road.content.querySelectorAll('.what, .measures')) part.remove();
   return road.innerHTML;
 }
 
@@ -70,17 +69,7 @@ function answer(classes) {
     else smooth.set(label, now);
   }
   const first = [...smooth].sort((a, b) => b[1] - a[1]).slice(0, 5);
-  const rows = first.map(([label, chance]) => {
-    const row = document.createElement('div');
-    row.className = 'class-row';
-    row.innerHTML = `<span class="label"></span><span class="bar" aria-hidden="true"><i></i></span>
-<span class="percent"></span>`;
-    row.firstChild.textContent = label;
-    row.querySelector('i').style.width = `${100 * chance}%`;
-    row.lastChild.textContent = percent(chance);
-    return row;
-  });
-  find('.live-results .classes').replaceChildren(...rows);
+  find('.live-results .classes').replaceChildren(...classRows(first, 0));
   return first[0];
 }
 

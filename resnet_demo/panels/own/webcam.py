@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -26,8 +25,8 @@ from resnet_demo.inputs.decoding import decode_picture
 from resnet_demo.inputs.errors import PhotoError
 from resnet_demo.panels.base import REDRAW, Json, Panel, Visit, told
 from resnet_demo.panels.look.inside_block import inside_html
-from resnet_demo.panels.own.seats import LiveSeats
 from resnet_demo.panels.page import Page, shown_names
+from resnet_demo.panels.seats import LiveSeats
 
 MAX_FRAME = 1_500_000  # characters of a data URL; a 640x480 JPEG has a tenth of it
 MOST_CHANNELS = 64
@@ -90,7 +89,7 @@ rel="noreferrer">Yosinski et al. 2015</a>).</p>""")
         channels = locked_channels(request.get("channels"), run.blocks[block].shape[0])
         return {
             "classes": [[label_of(c.label), c.confidence] for c in run.prediction.confidences],
-            "roadmap": re.sub(r' id="[^"]*"', "", roadmap_html(run, block)),  # the page has these ids already
+            "roadmap": roadmap_html(run, block, own=False),
             "inside": inside_html(run, View(block=block), channels, photo=False),
             "milliseconds": (time.perf_counter() - started) * 1e3,
         }
