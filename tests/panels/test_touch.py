@@ -95,9 +95,8 @@ def test_what_is_no_picture_is_one_sentence(panel: TouchPanel, request_: Any) ->
     assert told["error"].endswith(".")
     good = {"picture": as_url(np.zeros((144, 144, 3), np.uint8)), "network": "no-such-net"}
     assert "no-such-net" in panel.edited(good)["error"]
-    panel.seats.acquire()
-    assert panel.edited(good) == {"busy": True}
-    panel.seats.release()
+    # from within the only seat
+    assert panel.seats.answer({}, lambda _: panel.edited(good)) == {"busy": True}
 
 
 def test_the_canvas_has_the_network_s_own_resolution(engine: Engine) -> None:
