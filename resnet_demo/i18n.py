@@ -164,9 +164,10 @@ def grouped(number: float) -> str:
 
 
 def joined(sentences: Iterable[str]) -> str:
-    """One sentence after the other, each said in whatever language the whole is said in."""
+    """One sentence after the other, each said in whatever language the whole is said in; empty ones are
+    nothing."""
     whole = ""
-    for sentence in sentences:
+    for sentence in filter(None, sentences):
         whole = later("{first} {second}", first=whole, second=sentence) if whole else sentence
     return whole
 
