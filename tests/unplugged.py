@@ -50,9 +50,14 @@ def main() -> None:
 
         from resnet_demo.tools.app_process import Visitor
 
-        server = subprocess.Popen(
-            [sys.executable, "app.py", "--port", "7999"], cwd=ROOT, stdout=subprocess.DEVNULL
-        )
+        errors = Path(folder) / "errors"
+        with errors.open("w") as stderr:
+            server = subprocess.Popen(
+                [sys.executable, "app.py", "--port", "7999"],
+                cwd=ROOT,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+            )
         try:
             visitor, deadline = Visitor("http://127.0.0.1:7999"), time.monotonic() + 90
             while True:
@@ -69,7 +74,9 @@ def main() -> None:
             server.terminate()
             server.wait(20)
         addresses = sorted(set(log.read_text().splitlines()))
-    print(json.dumps({"page": len(page), "answer": answer, "fetched": fetched, "addresses": addresses}))
+        logged = errors.read_text()
+    found = {"page": len(page), "answer": answer, "fetched": fetched, "addresses": addresses}
+    print(json.dumps({**found, "log": logged}))
 
 
 if __name__ == "__main__":

@@ -316,7 +316,7 @@ def finish(
     last = share.blocks[-1]
     highest = int(share.logits.argmax())
     activation = _activation(net, last, highest)
-    read, shares = read_outs(share.blocks, net.probes, highest) if last.means is not None else ((), {})
+    read, shares = read_outs(share.blocks, net.probes, highest) if last.streams else ((), {})
     if activation is not None:
         shares[last.name] = activation.channels
     answer = predict(share.logits, net.card)

@@ -41,8 +41,8 @@ function scaled(image) {
 async function keep() {
   const image = photo();
   if (!image || chosen()) {
-    const left = image ? !restoring : given; // an example is on show, or the photo was taken out
-    if (left) store('photo', null);
+    if (image || given) store('photo', null); // an example is on show, or the photo was taken out
+    if (image) restoring = false; // the example came before what was to be given back
     given = null;
     return;
   }
