@@ -405,8 +405,11 @@ def test_a_spanish_visitor_hears_no_english(page: Page, listening: str) -> None:
     expect(page.locator(".seen + figcaption")).to_contain_text("de salida oye de")
     assert english_left(sorted(said)) == set()
     assert {"trémolo", "Retroceder", "bloque 1 con tu sonido".capitalize()} <= said
+    assert page.evaluate("() => sessionStorage.getItem('photo')") is None  # only examples were shown
     page.get_by_role("link", name="English").click()
     expect(page.locator("#answer .label").first).to_have_text("rising sweep", timeout=WAIT)
+    page.wait_for_timeout(1500)  # and no photo comes after it
+    expect(page.locator("#answer .label").first).to_have_text("rising sweep")
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
