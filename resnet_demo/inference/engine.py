@@ -33,7 +33,6 @@ from resnet_demo.inference.forked import about_to_work
 from resnet_demo.inference.forward import (
     LoadedNetwork,
     Task,
-    chances,
     compute,
     finish,
     one_sentence,
@@ -51,6 +50,7 @@ from resnet_demo.inference.interface import (
 )
 from resnet_demo.inference.optimize import fold_norms, pack_weights
 from resnet_demo.inference.precision import FLOAT32, choose
+from resnet_demo.inference.prediction import chances
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import WEIGHTS, Card, CheckpointError, available_networks, read_card
 from resnet_demo.networks.download import DownloadError, Progress, nothing

@@ -31,17 +31,16 @@ from resnet_demo.inference.devices import device_name
 from resnet_demo.inference.interface import BUSY, FAILED, MAX_BATCH, PATIENCE_S, EngineError, NetworkInfo
 from resnet_demo.inference.letters import letters_to_tensor
 from resnet_demo.inference.precision import FLOAT32, Arithmetic
+from resnet_demo.inference.prediction import NO_ANSWER, predict
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.checkpoints import Card
 from resnet_demo.networks.families import split_network
 from resnet_demo.records import (
     Block,
     ClassActivation,
-    Confidence,
     Gate,
     LayerTrace,
     NetworkInput,
-    Prediction,
     Preprocessing,
     ReceptiveField,
     Run,
@@ -266,9 +265,17 @@ def run_pass(
     """
     started = time.perf_counter()
     arithmetic = net.arithmetic(exact)
-    logits, blocks, spent = _or_on_cpu(net, lambda: _forward(net, arithmetic, x, gates, keep))
-    if not np.isfinite(logits).all() and arithmetic is net.reduced:  # too large for so few bits
-        return run_pass(net, x, gates, keep, exact=True)
+    if arithmetic is net.reduced:
+        try:
+            found = _forward(net, arithmetic, x, gates, keep)
+        except RuntimeError as error:
+            log.warning("%s is computed in float32 instead of %s: %s", net.name, arithmetic.precision, error)
+            found = None
+        if found is None or not np.isfinite(found[0]).all():  # too large for so few bits
+            return run_pass(net, x, gates, keep, exact=True)
+        logits, blocks, spent = found
+    else:
+        logits, blocks, spent = _or_on_cpu(net, lambda: _forward(net, arithmetic, x, gates, keep))
     milliseconds = (time.perf_counter() - started) * 1e3 / len(x)
     each = {name: t / len(x) for name, t in spent.items()}
     device = device_name(net.device)
@@ -375,31 +382,3 @@ def _activation(net: LoadedNetwork, last: Block, logit: int) -> ClassActivation 
     weight = net.linear.weight[logit].float().cpu().numpy()
     bias = net.linear.bias  # a layer may have none, whatever its type says
     return class_activation(last.output, weight, 0.0 if bias is None else float(bias[logit]))
-
-
-NO_ANSWER = later("no answer")  # the label for a network without a last layer
-
-
-def predict(logits: NDArray[np.float32], card: Card) -> Prediction:
-    """Calibrated confidences from the logits (classes,), or (1,) for a binary network.
-
-    The logits are divided by the card's temperature before the sigmoid or softmax
-    (Guo et al. 2017, https://arxiv.org/abs/1706.04599); the logit reported is the raw one.
-    """
-    if not card.classes:  # features, not logits
-        return Prediction(NO_ANSWER, (Confidence(NO_ANSWER, 0.0),), 0.0, (0.0,))
-    every = chances(logits[None], card)[0]
-    ranked = np.argsort(-every, kind="stable")[:5]
-    confidences = tuple(Confidence(card.classes[i], float(every[i])) for i in ranked)
-    return Prediction(confidences[0].label, confidences, float(logits.max()), tuple(float(c) for c in every))
-
-
-def chances(logits: NDArray[np.float32], card: Card) -> NDArray[np.float64]:
-    """Calibrated probabilities (N, classes) from logits (N, classes), or (N, 1) for a binary network."""
-    scaled = logits.astype(np.float64) / card.temperature
-    if scaled.shape[1] == 1:
-        second = 1 / (1 + np.exp(-np.clip(scaled[:, 0], -700, 700)))
-        return np.stack([1 - second, second], 1)
-    powers = np.exp(scaled - scaled.max(1, keepdims=True))
-    found: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
-    return found
