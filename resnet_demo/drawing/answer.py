@@ -16,7 +16,8 @@ def answer_html(run: Run | None, knows: str, modality: str = "photo") -> str:
 def status_html(run: Run | None, device: str) -> str:
     """Where and how fast: "on CPU · 31 ms"."""
     spent = modality_named(run.modality).spent if run else None
-    return fill("drawing/status.html", run=run, device=device, spent=spent)
+    ran_on = run and (run.device if run.precision == "float32" else f"{run.device}, {run.precision}")
+    return fill("drawing/status.html", run=run, device=device, ran_on=ran_on, spent=spent)
 
 
 def failed_html(sentence: str, network: str, fallback: str) -> str:
