@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,17 +12,17 @@ from resnet_demo.drawing.templates import fill
 
 WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 66, 150, 14, 40
+Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line: its name, its points (x, y), whether it takes the accent colour, or else which other:
-    "plain", that of the shortcut, "ink", or "aside", ink that is dashed."""
+    """One line: its name, its points (x, y), and its colour: "with" shortcuts or "without", "ink", or
+    "aside", ink that is dashed."""
 
     name: str
-    points: Sequence[tuple[float, float]]
-    accent: bool = False
-    kind: str = "plain"
+    points: Points
+    kind: str = "ink"
 
 
 def power_of_ten(exponent: int) -> str:
@@ -32,13 +32,21 @@ def power_of_ten(exponent: int) -> str:
     return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-def line_chart(series: Sequence[Series], label: str, across: str, up: str, logarithmic: bool = False) -> str:
+def line_chart(
+    series: Sequence[Series],
+    label: str,
+    across: str,
+    up: str,
+    logarithmic: bool = False,
+    by_block: bool = False,
+) -> str:
     """The lines over one pair of axes.
 
     Args:
         label: what a screen reader says.
         across, up: names of the axes.
         logarithmic: the upward axis; points at or below zero are then left out.
+        by_block: whether x is the number of a block, counted from 1; its points are then lit with the block.
     """
 
     def height(y: float) -> float:
@@ -81,15 +89,17 @@ def line_chart(series: Sequence[Series], label: str, across: str, up: str, logar
         up=up,
         up_ticks=[(power_of_ten(int(value)) if logarithmic else f"{value:g}", y) for value, y in up_ticks],
         across_ticks=[(f"{value:g}", place(value, low)[0]) for value in _ticks(left, right, False)],
-        lines=[
-            (
-                s.name,
-                "accent" if s.accent else s.kind,
-                " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in points)),
-            )
-            for s, points in kept
-        ],
+        lines=[_line(s, points, place, by_block) for s, points in kept],
     )
+
+
+def _line(
+    series: Series, points: Points, place: Callable[[float, float], tuple[float, float]], by_block: bool
+) -> tuple[str, str, str, list[tuple[int, float, float]]]:
+    """A line's name, colour, its points where they are drawn, and of each block (its number, x, y)."""
+    drawn = [place(x, y) for x, y in points]
+    blocks = [(int(x) - 1, *at) for (x, _), at in zip(points, drawn, strict=True) if by_block and x >= 1]
+    return series.name, series.kind, " ".join(f"{x:.1f},{y:.1f}" for x, y in drawn), blocks
 
 
 def _ticks(low: float, high: float, whole: bool) -> list[float]:

@@ -192,7 +192,7 @@ def page_options(access: Access | None = None) -> dict[str, Any]:
     scripts = modules()
     return {
         "theme": gr.themes.Default(
-            primary_hue="orange",
+            primary_hue="zinc",  # the interface is neutral: orange is F(x)
             neutral_hue="slate",
             font=["system-ui", "sans-serif"],
             font_mono=["monospace"],
@@ -201,7 +201,17 @@ def page_options(access: Access | None = None) -> dict[str, Any]:
         "head": f"<script>{as_script()}{chapters_script()}{KEPT}</script>"
         + "".join(
             f'<script type="module" src="{address_of(scripts)}page/{name}.js"></script>'
-            for name in ("page", "url_state", "chapters", "photo_ways", "kept", "strip", "story", "present")
+            for name in (
+                "page",
+                "url_state",
+                "chapters",
+                "photo_ways",
+                "kept",
+                "strip",
+                "links",
+                "story",
+                "present",
+            )
         )
         + "".join(f'<link rel="modulepreload" href="{address_of(scripts)}{place}">' for place in scripts),
         "max_file_size": MAX_BYTES,

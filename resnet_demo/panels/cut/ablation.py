@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.components.base import Component
 
 from resnet_demo.drawing.road_map import SHORT
+from resnet_demo.drawing.signed_maps import side_of
 from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import Ablation
 from resnet_demo.i18n import error_of, later, say
@@ -170,7 +171,8 @@ def comparison_html(whole: Prediction | None, run: Run | None) -> str:
         (name, chance_of(prediction, whole.label, run.classes))
         for name, prediction in ((say("whole network"), whole), (say("with your switches"), run.prediction))
     ]
-    return fill("panels/cut/comparison.html", run=run, whole=whole, rows=rows)
+    side = side_of(run, whole.label) or "up"
+    return fill("panels/cut/comparison.html", run=run, whole=whole, rows=rows, side=side)
 
 
 def chance_of(prediction: Prediction, label: str, classes: Sequence[str]) -> float:

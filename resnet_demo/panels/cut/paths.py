@@ -259,7 +259,7 @@ def tree_of(blocks: int) -> dict[str, Any]:
                 middle, end = x + step / 2, x + step
                 d = f"M {x:.1f} {y:.1f} C {middle:.1f} {y:.1f} {middle:.1f} {to:.1f} {end:.1f} {to:.1f}"
                 lines.append(Line(kind, d, child, child + half - 1))
-    heads = [(block_title(i), 8 + (i + 0.5) * step) for i in range(blocks)]
+    heads = [8 + (i + 0.5) * step for i in range(blocks)]
     return {
         "width": WIDTH,
         "height": HEAD + count * ROW + 2,

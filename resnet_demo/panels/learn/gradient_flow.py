@@ -104,8 +104,8 @@ def gradients_html(flow: GradientFlow | None, modality: str = "photo") -> str:
         return fill(TEMPLATE, flow=None)
     chart = line_chart(
         (
-            Series(say("with shortcuts"), list(enumerate(flow.with_shortcuts)), accent=True),
-            Series(say("without"), list(enumerate(flow.without))),
+            Series(say("with shortcuts"), list(enumerate(flow.with_shortcuts)), "with"),
+            Series(say("without"), list(enumerate(flow.without)), "without"),
         ),
         label=say(
             "Norm of the gradient at each of {depth} blocks, with shortcuts and without", depth=flow.depth
@@ -113,6 +113,7 @@ def gradients_html(flow: GradientFlow | None, modality: str = "photo") -> str:
         across=say("block (0: before the first)"),
         up=say("norm of the gradient"),
         logarithmic=True,
+        by_block=True,
     )
     changes = {"with_shortcuts": _change(flow.with_shortcuts), "without": _change(flow.without)}
     fresh = modality_named(modality).fresh
@@ -182,7 +183,9 @@ def twin_html(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     chart = line_chart(
         [
             # the shorter word, for which the chart has room
-            Series(say(name) if name == TWINS[0] else say("without"), points, name == TWINS[0])
+            Series(say(name), points, "with")
+            if name == TWINS[0]
+            else Series(say("without"), points, "without")
             for name, points in curves.items()
         ],
         label=say("Training loss of cats-and-dogs and of its twin without shortcuts over the first epochs"),
