@@ -16,7 +16,7 @@ from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.line_chart import Series, line_chart, power_of_ten
 from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import GradientFlow
-from resnet_demo.i18n import Sentence, later, say
+from resnet_demo.i18n import Sentence, later, listed, say
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import WEIGHTS
 from resnet_demo.panels.base import Components, Panel, Values, Visit
@@ -157,9 +157,8 @@ def _case(flow: GradientFlow) -> str:
     kept = abs(plain) - abs(residual)
     if math.isfinite(kept) and kept >= 1:
         times = power_of_ten(round(kept))
-        case += " " + say(
-            "With them it arrives {times} times nearer to the size it set out with.", times=times
-        )
+        nearer = say("With them it arrives {times} times nearer to the size it set out with.", times=times)
+        return say("{first} {second}", first=case, second=nearer)
     return case
 
 
@@ -189,6 +188,9 @@ def twin_html(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
         across=say("epoch"),
         up=say("training loss"),
     )
-    losses = say(" and ").join(f"{significant(points[-1][1])} {say(name)}" for name, points in curves.items())
+    losses = listed(
+        say("{loss} {network}", loss=significant(points[-1][1]), network=say(name))
+        for name, points in curves.items()
+    )
     epochs = significant(max(x for x, _ in next(iter(curves.values()))), 1)
     return fill("panels/learn/twin.html", chart=chart, losses=losses, epochs=epochs)
