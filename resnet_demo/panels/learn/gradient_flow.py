@@ -16,7 +16,7 @@ from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.line_chart import Series, line_chart, power_of_ten
 from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import GradientFlow
-from resnet_demo.i18n import Sentence, later, listed, say
+from resnet_demo.i18n import Sentence, later, say
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import WEIGHTS
 from resnet_demo.panels.base import Components, Panel, Values, Visit
@@ -188,9 +188,10 @@ def twin_html(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
         across=say("epoch"),
         up=say("training loss"),
     )
-    losses = listed(
+    first, second = (
         say("{loss} {network}", loss=significant(points[-1][1]), network=say(name))
         for name, points in curves.items()
     )
+    losses = say("{first} and {second}", first=first, second=second)
     epochs = significant(max(x for x, _ in next(iter(curves.values()))), 1)
     return fill("panels/learn/twin.html", chart=chart, losses=losses, epochs=epochs)
