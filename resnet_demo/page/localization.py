@@ -22,6 +22,7 @@ from resnet_demo.drawing.pictures import kept_in
 from resnet_demo.i18n import ENGLISH, catalogue, choose, direction_of, speaking, spoken, tag_of
 from resnet_demo.page.assets import PICTURES
 from resnet_demo.page.faults import as_told
+from resnet_demo.page.link_preview import page_address, with_preview
 
 TEXTS = ("label", "value", "placeholder", "choices", "info")  # of a component, what may be said
 PAGES = ("/", "/config")
@@ -142,11 +143,12 @@ class Interpreter:
         language = choose(asked, accepted)
         as_is = language == ENGLISH == choose(None, accepted)
         with speaking(language):
-            await self.app(scope, receive, marked(send, None if as_is else language))
+            await self.app(scope, receive, marked(send, None if as_is else language, page_address(scope)))
 
 
-def marked(send: Send, language: str | None) -> Send:
-    """``send`` for a page of HTML, which is told its language, if one is given, before it leaves.
+def marked(send: Send, language: str | None, address: str) -> Send:
+    """``send`` for a page of HTML, which is told its language, if one is given, before it leaves, and how a
+    link to its address looks.
 
     Gradio's link to the manifest is made relative, as its others are, or it would lead nowhere below a
     path of a proxy. Anything but a page passes unchanged.
@@ -162,7 +164,7 @@ def marked(send: Send, language: str | None) -> Send:
         if message.get("more_body"):
             return
         page = bytes(body)
-        page = page.replace(*MANIFEST, 1)
+        page = with_preview(page.replace(*MANIFEST, 1), address)
         if language is not None and b"<head>" in page[:1000]:
             tag, way = tag_of(language).encode(), direction_of(language).encode()
             page = page.replace(b'lang="en"', b'lang="%b" dir="%b"' % (tag, way), 1)
