@@ -15,7 +15,7 @@ from resnet_demo.drawing.answer import answer_html, status_html
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import View
 from resnet_demo.drawing.templates import fill
-from resnet_demo.i18n import languages, name_of, say, spoken
+from resnet_demo.i18n import languages, name_of, say, short_name_of, spoken, tag_of
 from resnet_demo.inference.run_cache import OLDEST_S
 from resnet_demo.inputs import photo_examples as examples
 from resnet_demo.inputs.components import PhotoInput
@@ -51,7 +51,11 @@ def examples_html(first: str = "") -> str:
 
 def languages_html() -> str:
     """A link to the page in every other language; ``url_state.js`` keeps the rest of the address."""
-    others = {other: name_of(other) for other in languages() if other != spoken()}
+    others = [
+        {"name": name, "tag": tag_of(name), "title": name_of(name), "short": short_name_of(name)}
+        for name in languages()
+        if name != spoken()
+    ]
     return fill("page/languages.html", others=others)
 
 

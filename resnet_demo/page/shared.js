@@ -5,6 +5,9 @@
 export const say = (sentence, values = {}) =>
   (window.spoken?.words[sentence] ?? sentence).replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
+// Names one after the other, as the language of the page does it.
+export const listed = (names) => names.reduce((first, second) => say('{first}, {second}', { first, second }));
+
 // What the page's address asked for when it was opened.
 export const asked = new URLSearchParams(location.search);
 

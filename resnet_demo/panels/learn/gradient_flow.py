@@ -158,9 +158,8 @@ def _case(flow: GradientFlow) -> str:
     kept = abs(plain) - abs(residual)
     if math.isfinite(kept) and kept >= 1:
         times = power_of_ten(round(kept))
-        case += " " + say(
-            "With them it arrives {times} times nearer to the size it set out with.", times=times
-        )
+        nearer = say("With them it arrives {times} times nearer to the size it set out with.", times=times)
+        return say("{first} {second}", first=case, second=nearer)
     return case
 
 
@@ -192,6 +191,10 @@ def twin_html(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
         across=say("epoch"),
         up=say("training loss"),
     )
-    losses = say(" and ").join(f"{significant(points[-1][1])} {say(name)}" for name, points in curves.items())
+    first, second = (
+        say("{loss} {network}", loss=significant(points[-1][1]), network=say(name))
+        for name, points in curves.items()
+    )
+    losses = say("{first} and {second}", first=first, second=second)
     epochs = significant(max(x for x, _ in next(iter(curves.values()))), 1)
     return fill("panels/learn/twin.html", chart=chart, losses=losses, epochs=epochs)
