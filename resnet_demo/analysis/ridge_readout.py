@@ -41,6 +41,12 @@ class RidgeReadOut:
     left_out: NDArray[np.int64]
     loss: float
 
+    def logits(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Weight (L, C) and bias (L,) of a network's last layer: of two classes one logit, the second's."""
+        if len(self.bias) > 2:
+            return self.weight, self.bias
+        return self.weight[1:] - self.weight[:1], self.bias[1:] - self.bias[:1]
+
     def right(self, labels: NDArray[np.int64]) -> int:
         """How many pictures get their own class while left out."""
         return int((self.left_out == labels).sum())

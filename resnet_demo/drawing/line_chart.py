@@ -32,13 +32,21 @@ def power_of_ten(exponent: int) -> str:
     return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-def line_chart(series: Sequence[Series], label: str, across: str, up: str, logarithmic: bool = False) -> str:
+def line_chart(
+    series: Sequence[Series],
+    label: str,
+    across: str,
+    up: str,
+    logarithmic: bool = False,
+    band: Sequence[tuple[float, float, float]] = (),
+) -> str:
     """The lines over one pair of axes.
 
     Args:
         label: what a screen reader says.
         across, up: names of the axes.
         logarithmic: the upward axis; points at or below zero are then left out.
+        band: behind the lines, such as an interval: (x, lower y, upper y).
     """
 
     def height(y: float) -> float:
@@ -48,7 +56,8 @@ def line_chart(series: Sequence[Series], label: str, across: str, up: str, logar
         (s, [(x, height(y)) for x, y in s.points if math.isfinite(y) and (y > 0 or not logarithmic)])
         for s in series
     ]
-    everything = [point for _, points in kept for point in points]
+    edge = [(x, height(low)) for x, low, _ in band] + [(x, height(high)) for x, _, high in reversed(band)]
+    everything = [*edge, *(point for _, points in kept for point in points)]
     if not everything:
         return ""
     left, right = min(x for x, _ in everything), max(x for x, _ in everything)
@@ -81,6 +90,7 @@ def line_chart(series: Sequence[Series], label: str, across: str, up: str, logar
         up=up,
         up_ticks=[(power_of_ten(int(value)) if logarithmic else f"{value:g}", y) for value, y in up_ticks],
         across_ticks=[(f"{value:g}", place(value, low)[0]) for value in _ticks(left, right, False)],
+        band=" ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in edge)),
         lines=[
             (
                 s.name,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later
 from resnet_demo.networks.cards import MenuEntry
 
@@ -80,6 +81,10 @@ class Lending:
     def choices(self, session: str | None) -> list[tuple[str, str]]:
         """The menu of a visitor: how each network is shown, and its name."""
         return [(entry.shown, entry.name) for entry in [*self.page.menu, *self.of(session)]]
+
+    def html(self, session: str | None) -> str:
+        """How each is shown and called, for the scripts of the page."""
+        return fill("panels/lent.html", entries=self.of(session))
 
     def leave(self, session: str | None) -> None:
         """The tab was closed."""

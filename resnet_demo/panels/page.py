@@ -118,6 +118,7 @@ class Page:
 
     demo: gr.Blocks
     network: gr.Dropdown
+    lent: gr.HTML
     status: gr.HTML
     theme: gr.Button
     photo: PhotoInput

@@ -87,9 +87,10 @@ same batches; one has shortcuts, the other has none. Which curve will fall? Say 
             if entry is None:
                 raise gr.Error(say(NOT_KEPT), print_exception=False)
             choices = page.lending.choices(session())
-            return {page.network: gr.update(choices=choices, value=entry.name), page.photo: photo}
+            network = gr.update(choices=choices, value=entry.name)
+            return {page.network: network, page.lent: page.lending.html(session()), page.photo: photo}
 
-        gr.on(self.drawing.select, on_look, None, {page.network, page.photo}, **REDRAW)
+        gr.on(self.drawing.select, on_look, None, {page.network, page.lent, page.photo}, **REDRAW)
         page.leaves_example(self.drawing.select)
 
     def server_functions(self) -> Iterable[Callable[[Any], Json]]:
