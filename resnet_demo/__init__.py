@@ -60,6 +60,7 @@ COMMANDS = {
     "udhr": "training.udhr",
     "evaluate": "training.evaluate",
     "fit_probes": "training.fit_probes",
+    "teach": "training.teach",
     "fit_familiarity": "training.fit_familiarity",
     "delete_blocks": "training.delete_blocks",
     "export_cifar": "training.export_cifar",

@@ -92,6 +92,22 @@ def save(
     return save_checkpoint(model, card, out)
 
 
+def report(
+    read_outs: Sequence[RidgeReadOut], labels: NDArray[np.int64], best: int, names: Sequence[str]
+) -> None:
+    """Print a line a block, and what cannot be told apart."""
+    for i, read_out in enumerate(read_outs):
+        low, high = interval(read_out, labels)
+        share = read_out.right(labels) / len(labels)
+        print(
+            f"{'*' if i == best else ' '} {read_out.block}: {100 * share:.1f} % "
+            f"({100 * low:.1f} to {100 * high:.1f}), n = {len(labels)}, {read_out.weight.shape[1]} channels"
+        )
+    unsure = not_told_apart(read_outs[best].confusion(labels))
+    if unsure:
+        print(f"{names[unsure[0]]} is found no more surely than by guessing; taken for {names[unsure[1]]}.")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m resnet_demo teach", description=__doc__)
     parser.add_argument("folder", type=Path, help="holds a folder of pictures for every class")
@@ -120,17 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (DataError, EngineError, CheckpointError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    for i, read_out in enumerate(read_outs):
-        low, high = interval(read_out, labels)
-        share = read_out.right(labels) / len(labels)
-        print(
-            f"{'*' if i == best else ' '} {read_out.block}: {100 * share:.1f} % "
-            f"({100 * low:.1f} to {100 * high:.1f}), n = {len(labels)}, {read_out.weight.shape[1]} channels"
-        )
-    unsure = not_told_apart(read_outs[best].confusion(labels))
-    if unsure:
-        names = list(classes)
-        print(f"{names[unsure[0]]} is found no more surely than by guessing; taken for {names[unsure[1]]}.")
+    report(read_outs, labels, best, list(classes))
     told = {
         "network": network,
         "n": len(labels),
