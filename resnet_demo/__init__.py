@@ -52,6 +52,7 @@ __all__ = list(WHERE)
 COMMANDS = {
     "run": "tools.run_folder",
     "trace": "tools.trace",
+    "onnx": "tools.onnx_export",
     "train": "training.train",
     "train_sound": "training.train_sound",
     "train_cifar": "training.train_cifar",

@@ -243,7 +243,9 @@ def test_a_teaching_goes_on_tomorrow(panel: teach.TeachPanel, tmp_path: Path) ->
     assert other.version == 1 and other.taught is None
     assert panel.state({"ticket": other.ticket})["classes"][1]["name"] == "green"
     again = other.teach()
-    assert again.best == taught.best and (again.answering.weight == taught.answering.weight).all()
+    assert again.best == taught.best and (again.labels == taught.labels).all()
+    weight = taught.answering.weight
+    assert again.answering.weight == pytest.approx(weight, abs=0.02 * np.abs(weight).max())  # float16
     ids = list(other.classes)
     told = panel.add({"ticket": other.ticket, "class": ids[0], "files": [url(picture(50, RED))]})
     assert len(told["added"]) == 1
@@ -252,12 +254,12 @@ def test_a_teaching_goes_on_tomorrow(panel: teach.TeachPanel, tmp_path: Path) ->
 def rewritten(path: Path, target: Path, change: Any) -> str:
     """A teaching's file with its note changed."""
     with zipfile.ZipFile(path) as archive:
-        note, numbers = json.loads(archive.read("teaching.json")), archive.read("channel-means.f32")
+        note, numbers = json.loads(archive.read("teaching.json")), archive.read("channel-means.f16")
     found = change(note, numbers)
     note, numbers = (note, numbers) if found is None else found
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("teaching.json", note if isinstance(note, str | bytes) else json.dumps(note))
-        archive.writestr("channel-means.f32", numbers)
+        archive.writestr("channel-means.f16", numbers)
     return str(target)
 
 
@@ -270,7 +272,7 @@ HOSTILE: dict[str, Any] = {
     "a long picture": lambda note, _: note["classes"][0].update(shown=["A" * 20_000]),
     "blocks beyond all": lambda note, _: note.update(blocks=[["a", 10**12]]),
     "blocks of none": lambda note, _: note.update(blocks=[["a", -1]]),
-    "fewer numbers": lambda note, numbers: (note, numbers[:-4]),
+    "fewer numbers": lambda note, numbers: (note, numbers[:-2]),
     "numbers that are none": lambda note, numbers: (note, b"\xff" * len(numbers)),
     "no numbers": lambda note, numbers: (note, b""),
     "a deep note": lambda note, numbers: ("[" * 100_000, numbers),

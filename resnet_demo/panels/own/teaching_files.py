@@ -36,11 +36,12 @@ if TYPE_CHECKING:
     from resnet_demo.networks.cards import Card
 
 FORMAT = "resnet-demo teaching 1"
-MOST_ZIP = 2 * EACH_BYTES  # bytes of the whole file, and of what is in it
+MOST_ZIP = 10_000_000  # bytes of the whole file, which are as many as an upload takes
+LARGEST = 65_504  # that float16 holds
 MOST_NOTE = 8_000_000  # bytes of teaching.json: 2,000 small pictures in base64
 MOST_SHOWN = 12_000  # characters of one
 PICTURE = re.compile(r"data:image/jpeg;base64,[A-Za-z0-9+/]+={0,2}")
-NUMBERS, NOTE = "channel-means.f32", "teaching.json"
+NUMBERS, NOTE = "channel-means.f16", "teaching.json"
 LARGEST_NETWORK = 64_000_000  # bytes; larger ones are saved with Python
 NAME = "my-classes"
 KNOWS = later(
@@ -52,8 +53,8 @@ OTHER = later("This file is of the network {network} as it is not here; teach ag
 README = """What was taught on the page "Teach it" of ResNet, block by block.
 
 teaching.json      names of the classes, the small pictures that the page shows, the network, its blocks
-channel-means.f32  float32, little-endian, one row a picture in the order of teaching.json: the mean of every
-                   channel of every block's output. numpy.fromfile(name, "<f4").reshape(pictures, -1)
+channel-means.f16  float16, little-endian, one row a picture in the order of teaching.json: the mean of every
+                   channel of every block's output. numpy.fromfile(name, "<f2").reshape(pictures, -1)
 
 The page opens this file again under "Teach it".
 """
@@ -163,7 +164,7 @@ def teaching_file(teaching: Teaching, known: list[float]) -> bytes:
                 for id_, name in teaching.classes.items()
             ],
         }
-        numbers = b"".join(example.means.astype("<f4").tobytes() for example in examples)
+        numbers = b"".join(np.clip(e.means, -LARGEST, LARGEST).astype("<f2").tobytes() for e in examples)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(NOTE, json.dumps(note, ensure_ascii=False))
@@ -185,7 +186,7 @@ def read_teaching(payload: bytes) -> tuple[dict[str, Any], NDArray[np.float32]]:
             note = json.loads(_entry(archive, NOTE, MOST_NOTE))
             numbers = _entry(archive, NUMBERS, EACH_BYTES)
         channels, count = _checked(note)
-        means = np.frombuffer(numbers, "<f4").reshape(count, channels).astype(np.float32)
+        means = np.frombuffer(numbers, "<f2").reshape(count, channels).astype(np.float32)
         if not np.isfinite(means).all():
             raise ValueError("numbers that are none")
     except (

@@ -23,7 +23,7 @@ from resnet_demo.records import Block
 LEAST_CLASSES, MOST_CLASSES = 2, 10
 LEAST, MOST = 5, 200  # pictures of a class
 LONGEST_NAME = 40  # characters
-EACH_BYTES = 32_000_000  # of one teaching: 2,000 pictures of five blocks, 500 of a ResNet-50's sixteen
+EACH_BYTES = 16_000_000  # of one teaching: 2,000 pictures of five blocks, 250 of a ResNet-50's sixteen
 ALL_BYTES = 512_000_000  # of all
 TEACHINGS = 400
 OF_ADDRESS = 120  # of them, behind which a whole school may be
