@@ -12,6 +12,14 @@ from resnet_demo.drawing.templates import fill
 
 WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 66, 150, 14, 40
+FRAME = {
+    "width": WIDTH,
+    "height": HEIGHT,
+    "left": LEFT,
+    "right": WIDTH - RIGHT,
+    "bottom": HEIGHT - BOTTOM,
+    "top": TOP,
+}
 
 
 @dataclass(frozen=True)
@@ -77,14 +85,7 @@ def line_chart(
     up_ticks = [(value, place(left, value)[1]) for value in _ticks(low, high, logarithmic)]
     return fill(
         "drawing/line_chart.html",
-        frame={
-            "width": WIDTH,
-            "height": HEIGHT,
-            "left": LEFT,
-            "right": WIDTH - RIGHT,
-            "bottom": HEIGHT - BOTTOM,
-            "top": TOP,
-        },
+        frame=FRAME,
         label=label,
         across=across,
         up=up,

@@ -245,7 +245,7 @@ def test_a_teaching_goes_on_tomorrow(panel: teach.TeachPanel, tmp_path: Path) ->
     again = other.teach()
     assert again.best == taught.best and (again.labels == taught.labels).all()
     weight = taught.answering.weight
-    assert again.answering.weight == pytest.approx(weight, abs=0.02 * np.abs(weight).max())  # float16
+    assert again.answering.weight == pytest.approx(weight, abs=0.02 * float(np.abs(weight).max()))  # float16
     ids = list(other.classes)
     told = panel.add({"ticket": other.ticket, "class": ids[0], "files": [url(picture(50, RED))]})
     assert len(told["added"]) == 1
@@ -414,16 +414,18 @@ def test_a_class_and_a_network_have_their_limits(monkeypatch: pytest.MonkeyPatch
 
 def test_programs_teach_with_five_calls(panel: teach.TeachPanel, tmp_path: Path) -> None:
     calls = {function.__name__: function for function in panel.endpoints()}
-    ticket = calls["teach_begin"]()["teaching"]
+    with pytest.raises(EngineError, match="no network called"):
+        calls["teach_begin"]("nobody's")
+    ticket = calls["teach_begin"]("test-net")["teaching"]
     for colour, name in enumerate(("red", "green")):
         for i in range(5):
             path = tmp_path / f"{name}{i}.jpg"
             path.write_bytes(picture(i, colour))
-            counts = calls["teach_add"](str(path), "test-net", ticket, name)
+            counts = calls["teach_add"](str(path), ticket, name)
         assert counts[name] == 5
     (tmp_path / "bad.jpg").write_bytes(b"nothing")
     with pytest.raises(TeachingError, match="damaged"):
-        calls["teach_add"](str(tmp_path / "bad.jpg"), "test-net", ticket, "red")
+        calls["teach_add"](str(tmp_path / "bad.jpg"), ticket, "red")
     told = calls["teach_fit"](ticket)
     assert told["classes"] == ["red", "green"] and len(told["blocks"]) == 5
     assert np.sum(told["confusion"]) == told["pictures"] == 10
@@ -450,6 +452,18 @@ def test_networks_elsewhere_are_taught_and_answer_but_do_not_come_onto_the_menu(
     assert isinstance(taught, Taught)
     with pytest.raises(TeachingError, match="other machines"):
         lend_taught(page, "me", teaching, taught)
+
+
+def test_the_document_has_the_bounds_of_the_code() -> None:
+    text = Path(teach.__file__).with_suffix(".md").read_text(encoding="utf-8")
+    for said in (
+        f"One visitor keeps at most {teachings.EACH_BYTES // 10**6} MB",
+        f"all together {teachings.ALL_BYTES // 10**6} MB",
+        f"{teachings.TEACHINGS} teachings, {teachings.OF_ADDRESS} of one address",
+        f"idle for {teachings.IDLE_S / 60:.0f} minutes",
+        f"at most {teaching_files.MOST_ZIP // 10**6} MB",
+    ):
+        assert said in text, said
 
 
 def test_a_thumbnail_is_what_the_network_saw(engine: Engine, tmp_path: Path) -> None:

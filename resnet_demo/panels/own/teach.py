@@ -50,7 +50,6 @@ where in the network your classes come apart (<a href="https://arxiv.org/abs/161
 rel="noreferrer">Alain and Bengio 2016</a>). The best becomes a network on your menu. The pictures leave this
 page with you: of each only the channels' means and a thumbnail are kept, while it is open.</p>""")
     follows = frozenset()
-    takes_long = True
 
     def __init__(self, page: Page) -> None:
         super().__init__(page)
@@ -270,13 +269,17 @@ page with you: of each only the channels' means and a thumbnail are kept, while 
         return {"teaching": self.api_teaching, "label": self.api_label}
 
     def endpoints(self) -> Iterable[Callable[..., Json]]:
-        def teach_begin() -> dict[str, Any]:
-            """Begin to teach classes of one's own; the ticket names it in the calls that follow."""
-            return {"teaching": self.teachings.begin(None, visitor_address()).ticket}
+        def teach_begin(network: str) -> dict[str, str]:
+            """Begin to teach a network classes of one's own; the ticket, "teaching", names it in the calls
+            that follow."""
+            self.page.engine.get().info(network)  # says what is wrong with a name
+            found = self.teachings.begin(None, visitor_address())
+            found.network = network
+            return {"teaching": found.ticket}
 
-        def teach_add(photo: str | None, network: str, teaching: str, label: str) -> dict[str, Any]:
-            """Add one photo to a class, which is begun with its first; "teaching" is the ticket. All photos
-            go through the network that the first was given to."""
+        def teach_add(photo: str | None, teaching: str, label: str) -> dict[str, Any]:
+            """Add one photo to a class, which is begun with its first: 5 to 200 of each of 2 to 10
+            classes."""
             if photo is None:
                 raise TeachingError(later("There is no picture yet."))
             found = self.teachings.get(teaching)
@@ -284,7 +287,7 @@ page with you: of each only the channels' means and a thumbnail are kept, while 
                 id_ = next((i for i, name in found.classes.items() if name == label), None)
                 id_ = found.add_class(label) if id_ is None else id_
             data = Path(photo).read_bytes()
-            _, refused = self.add_files(found, id_, [data], found.network or network)
+            _, refused = self.add_files(found, id_, [data], found.network)
             if refused:
                 raise TeachingError(refused[0])
             with found.lock:

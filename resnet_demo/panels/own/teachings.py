@@ -101,7 +101,7 @@ class Teaching:
         ticket: its name, a secret of its visitor.
         session: of the page that it belongs to; None for a program's.
         address: where it comes from.
-        network: whose channel means are kept; "" before there is a picture.
+        network: whose channel means are kept; "" before there is a picture, unless a program says it.
         blocks: name and channels of each of its blocks.
         classes: id -> name, in their order.
         taught: what came of it last.
@@ -195,7 +195,7 @@ class Teaching:
                 raise TeachingError(later("This class was taken away."))
             if len(self.of_class(label)) >= MOST:
                 raise TeachingError(later("A class takes at most {most} pictures.", most=MOST))
-            if self.network and (network, shapes) != (self.network, self.blocks):
+            if network != (self.network or network) or shapes != (self.blocks or shapes):
                 raise TeachingError(UNLIKE)
             example = Example(self.new_id(), label, means, shown)
             if self.size + example.size > EACH_BYTES:
