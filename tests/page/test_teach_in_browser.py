@@ -39,7 +39,7 @@ def saved(tab: Page, what: str, folder: Path) -> Path:
 
 
 def test_classes_of_ones_own_are_taught_answered_taken_home_and_opened_again(
-    page: Page,
+    page: Page,  # noqa: F811
     tmp_path: Path,
 ) -> None:
     started = time.monotonic()

@@ -92,18 +92,18 @@ page with you: of each only the channels' means and a thumbnail are kept, while 
             update = gr.update(choices=choices, value=entry.name)
             return {page.network: update, page.lent: page.lending.html(session())}
 
-        def on_file(path: str | None) -> Values:
+        def on_file(path: str | None) -> str:
             try:
                 self.go_on(self.teachings.of(session(), visitor_address()), path)
             except Exception as error:
                 raise told(error) from error
-            return {self.drawing: self.drawn_for(session())}
+            return self.drawn_for(session())
 
         def on_leave(request: gr.Request) -> None:
             self.teachings.leave(request.session_hash)
 
         gr.on(self.drawing.select, on_use, None, {page.network, page.lent}, **REDRAW)
-        self.file.upload(on_file, self.file, {self.drawing}, **REDRAW)
+        self.file.upload(on_file, self.file, self.drawing, **REDRAW)
         page.demo.unload(on_leave)
 
     def server_functions(self) -> Iterable[Callable[[Any], Json]]:
