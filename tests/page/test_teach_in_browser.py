@@ -66,7 +66,7 @@ def test_classes_of_ones_own_are_taught_answered_taken_home_and_opened_again(
     page.click("#teach .teach-go")
     report = page.locator("#teach .teach-report")
     expect(report).to_contain_text("of 60 pictures", timeout=WAIT)
-    expect(report.locator("svg polyline.accent").first).to_be_visible()
+    expect(report.locator("svg.chart")).to_be_visible()
     expect(report.locator(".teach-table td.own").first).to_have_text(re.compile(r"\d+"))
     expect(page.locator("#network input")).to_have_value(
         re.compile("mug, pen, key · after block"), timeout=WAIT
