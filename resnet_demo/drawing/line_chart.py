@@ -82,6 +82,9 @@ def line_chart(
             HEIGHT - BOTTOM - (y - low) / (high - low) * (HEIGHT - TOP - BOTTOM),
         )
 
+    def polyline(points: Sequence[tuple[float, float]]) -> str:
+        return " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in points))
+
     up_ticks = [(value, place(left, value)[1]) for value in _ticks(low, high, logarithmic)]
     return fill(
         "drawing/line_chart.html",
@@ -91,15 +94,8 @@ def line_chart(
         up=up,
         up_ticks=[(power_of_ten(int(value)) if logarithmic else f"{value:g}", y) for value, y in up_ticks],
         across_ticks=[(f"{value:g}", place(value, low)[0]) for value in _ticks(left, right, False)],
-        band=" ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in edge)),
-        lines=[
-            (
-                s.name,
-                "accent" if s.accent else s.kind,
-                " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in points)),
-            )
-            for s, points in kept
-        ],
+        band=polyline(edge),
+        lines=[(s.name, "accent" if s.accent else s.kind, polyline(points)) for s, points in kept],
     )
 
 
