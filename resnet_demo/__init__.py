@@ -52,6 +52,7 @@ __all__ = list(WHERE)
 COMMANDS = {
     "run": "tools.run_folder",
     "trace": "tools.trace",
+    "onnx": "tools.onnx_export",
     "train": "training.train",
     "train_sound": "training.train_sound",
     "train_cifar": "training.train_cifar",
@@ -60,6 +61,7 @@ COMMANDS = {
     "udhr": "training.udhr",
     "evaluate": "training.evaluate",
     "fit_probes": "training.fit_probes",
+    "teach": "training.teach",
     "fit_familiarity": "training.fit_familiarity",
     "delete_blocks": "training.delete_blocks",
     "export_cifar": "training.export_cifar",

@@ -115,21 +115,28 @@ def hook_blocks(
     training = [module for module in model.modules() if module.training]
     with ExitStack() as stack:
         for name, block in blocks.items():
-            put = checked(name, block, putter(name))
-            points = sum_points(block)
-            if isinstance(points, TracedSum):
-                stack.enter_context(tap_sum(block, points, put=put))
-                handles = []
-            else:
-                handles = _hook_block(block, points, put)
-            sum_is_output = isinstance(points, SumPoints) and points.takes_sum is None
-            for handle in (*handles, _hook_output(block, put, sum_is_output)):
-                stack.callback(handle.remove)
+            stack.enter_context(hook_streams(block, checked(name, block, putter(name))))
         if training:
             stack.callback(_train, training)
             model.eval()
         with torch.inference_mode():
             yield
+
+
+@contextmanager
+def hook_streams(block: nn.Module, put: Put) -> Iterator[None]:
+    """Inside the ``with``, a forward pass hands each stream of ``block`` over, whatever its values are."""
+    points = sum_points(block)
+    with ExitStack() as stack:
+        if isinstance(points, TracedSum):
+            stack.enter_context(tap_sum(block, points, put=put))
+            handles = []
+        else:
+            handles = _hook_block(block, points, put)
+        sum_is_output = isinstance(points, SumPoints) and points.takes_sum is None
+        for handle in (*handles, _hook_output(block, put, sum_is_output)):
+            stack.callback(handle.remove)
+        yield
 
 
 def _train(modules: Iterable[nn.Module]) -> None:

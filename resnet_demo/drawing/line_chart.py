@@ -13,6 +13,14 @@ from resnet_demo.drawing.templates import fill
 WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 66, 150, 14, 40
 Points = Sequence[tuple[float, float]]
+FRAME = {
+    "width": WIDTH,
+    "height": HEIGHT,
+    "left": LEFT,
+    "right": WIDTH - RIGHT,
+    "bottom": HEIGHT - BOTTOM,
+    "top": TOP,
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ def line_chart(
     up: str,
     logarithmic: bool = False,
     by_block: bool = False,
+    band: Sequence[tuple[float, float, float]] = (),
 ) -> str:
     """The lines over one pair of axes.
 
@@ -47,6 +56,7 @@ def line_chart(
         across, up: names of the axes.
         logarithmic: the upward axis; points at or below zero are then left out.
         by_block: whether x is the number of a block, counted from 1; its points are then lit with the block.
+        band: behind the lines, such as an interval: (x, lower y, upper y).
     """
 
     def height(y: float) -> float:
@@ -56,7 +66,8 @@ def line_chart(
         (s, [(x, height(y)) for x, y in s.points if math.isfinite(y) and (y > 0 or not logarithmic)])
         for s in series
     ]
-    everything = [point for _, points in kept for point in points]
+    edge = [(x, height(low)) for x, low, _ in band] + [(x, height(high)) for x, _, high in reversed(band)]
+    everything = [*edge, *(point for _, points in kept for point in points)]
     if not everything:
         return ""
     left, right = min(x for x, _ in everything), max(x for x, _ in everything)
@@ -73,22 +84,19 @@ def line_chart(
             HEIGHT - BOTTOM - (y - low) / (high - low) * (HEIGHT - TOP - BOTTOM),
         )
 
+    def polyline(points: Sequence[tuple[float, float]]) -> str:
+        return " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in points))
+
     up_ticks = [(value, place(left, value)[1]) for value in _ticks(low, high, logarithmic)]
     return fill(
         "drawing/line_chart.html",
-        frame={
-            "width": WIDTH,
-            "height": HEIGHT,
-            "left": LEFT,
-            "right": WIDTH - RIGHT,
-            "bottom": HEIGHT - BOTTOM,
-            "top": TOP,
-        },
+        frame=FRAME,
         label=label,
         across=across,
         up=up,
         up_ticks=[(power_of_ten(int(value)) if logarithmic else f"{value:g}", y) for value, y in up_ticks],
         across_ticks=[(f"{value:g}", place(value, low)[0]) for value in _ticks(left, right, False)],
+        band=polyline(edge),
         lines=[_line(s, points, place, by_block) for s, points in kept],
     )
 

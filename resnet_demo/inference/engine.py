@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -109,7 +110,7 @@ class Engine(PhotoEngine):
             raise EngineError(later("No network found: put a checkpoint and its card into weights/."))
         self._loaded: dict[str, LoadedNetwork] = {}
         self._loading = {name: threading.Lock() for name in self.networks}
-        self._lent: dict[str, Lent] = {}
+        self._lent: dict[str, tuple[Lent, Mapping[str, Probe]]] = {}
         self._exact = ExactNetworks(self._read_exact)
 
     @property
@@ -144,13 +145,14 @@ class Engine(PhotoEngine):
                     raise EngineError(*error.args) from error
             return self._loaded[name]
 
-    def lend(self, name: str, load: Lent) -> None:
+    def lend(self, name: str, load: Lent, probes: Mapping[str, Probe] = MappingProxyType({})) -> None:
         """Offer a network for a while under a name that nobody can guess, to whoever was told it.
 
         Args:
             load: the network in eval mode on the CPU, a new one at every call, and its card.
+            probes: block name -> its early read-out, of those that have one.
         """
-        self._lent[name] = load
+        self._lent[name] = load, probes
         self._loading[name] = threading.Lock()
 
     def take_back(self, name: str) -> None:
@@ -196,7 +198,10 @@ class Engine(PhotoEngine):
         source = None if lent else self.networks[name]
         probes: Mapping[str, Probe] = {}
         familiarity = None
-        model, card = lent() if lent else load_source(self.networks[name], progress)
+        if lent is not None:
+            (model, card), probes = lent[0](), lent[1]
+        else:
+            model, card = load_source(self.networks[name], progress)
         if isinstance(source, Path):
             probes, familiarity = load_probes(source), load_familiarity(source)
         model.eval().requires_grad_(False)

@@ -86,7 +86,7 @@ class ZeroShortcut(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = (-(-side // self.stride) for side in x.shape[2:])
-        return x.new_zeros(1).expand(len(x), self.out_chnl, height, width)
+        return x.new_zeros(1).expand(x.shape[0], self.out_chnl, height, width)  # len() would fix an export
 
     def extra_repr(self) -> str:
         return f"{self.out_chnl}, stride={self.stride}"

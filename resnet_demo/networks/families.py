@@ -23,6 +23,7 @@ FILES = (
     "cifar_resnet",
     "variant_recognition",
     "torchvision_resnets",
+    "taught",
 )  # asked in this order whose a state dict is
 
 

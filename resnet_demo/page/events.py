@@ -229,6 +229,7 @@ def connect_studies(page: Page) -> None:
 
     def on_leave(request: gr.Request) -> None:
         page.studies.stop(request.session_hash)
+        page.lending.leave(request.session_hash)
 
     page.demo.unload(on_leave)
     every: Components = set().union(*(panel.studied() for panel in page.panels))

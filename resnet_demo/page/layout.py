@@ -117,7 +117,8 @@ def build_page(page: Page) -> SpokenBlocks:
                 ) as panel.tab:
                     gr.HTML(headings_html(panel), elem_classes="headings")
                     panel.layout()
-        # not on screen: what the API uses
+        # not on screen: what scripts read, and what the API uses
+        page.lent = gr.HTML("", elem_id="lent")
         page.api_button = gr.Button(visible=False)
         page.api_answer = gr.JSON(visible=False, label="answer")
     return demo

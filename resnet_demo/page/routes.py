@@ -61,6 +61,7 @@ OPEN = (
     Route("GET HEAD", r"/(assets|static|svelte|modules)/.+", 0, 0.1, "anyone"),
     Route("GET HEAD", rf"({API})?/theme\.css|/robots\.txt|/favicon\.ico", 0, 0.5, "anyone"),
     Route("GET HEAD", r"/manifest\.json", 0, 0.5, "anyone", "manifest"),
+    Route("GET HEAD", r"/(SKILL\.md|llms\.txt)", 0, 0.5, "anyone", "skill"),
     Route("GET HEAD", rf"/pwa_icon(/({'|'.join(map(str, ICON_SIZES))}))?", 0, 0.5, "anyone", "icon"),
     Route("GET HEAD", r"/", 0, 10, "anyone"),
     Route("GET", r"/config/?", 0, 10, "script"),

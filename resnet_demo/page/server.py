@@ -26,6 +26,7 @@ from resnet_demo.page.upload_folder import TIDY_S, UploadFolder
 from resnet_demo.page.uploads import Uploads, forget_stale_progress
 
 ICON = Path(__file__).parent / "icon.png"
+SKILL = Path(__file__).parent / "SKILL.md"
 DAY_S = 86_400
 
 
@@ -49,6 +50,11 @@ async def icon(scope: Any, receive: Any, send: Any) -> None:
     await Response(icon_png(int(size) if size else None), media_type="image/png", headers=cached)(
         scope, receive, send
     )
+
+
+async def skill(scope: Any, receive: Any, send: Any) -> None:
+    """``/SKILL.md``, and as ``/llms.txt``: how programs and agents use the page."""
+    await Response(SKILL.read_bytes(), media_type="text/plain; charset=utf-8")(scope, receive, send)
 
 
 def manifest(title: Callable[[], str]) -> Any:
@@ -81,6 +87,7 @@ def guarded(access: Access | None = None) -> dict[str, Any]:
             blocks._queue.others = rates.others
         own = {
             "icon": icon,
+            "skill": skill,
             "manifest": manifest(lambda: str(blocks.title or "")),
             "upload": Uploads(folder, blocks.upload_file_set, blocks.max_file_size or 0),
         }

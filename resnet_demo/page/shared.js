@@ -14,6 +14,13 @@ export const asked = new URLSearchParams(location.search);
 // The channel that the visitor looks at, in every panel that shows it.
 export const channel = { chosen: asked.get('channel') };
 
+// The chosen network as the menu shows it; one that was made on this page by its own name.
+export function chosenNetwork() {
+  const shown = document.querySelector('#network input')?.value;
+  const lent = [...document.querySelectorAll('#lent [data-name]')].find((e) => e.dataset.title === shown);
+  return lent?.dataset.name ?? shown;
+}
+
 // Column and row of a map of `columns` by `rows` places that a pointer is over.
 export function placeUnder({ clientX, clientY }, map, columns, rows) {
   const box = map.getBoundingClientRect();

@@ -28,6 +28,7 @@ PANELS = [
     "learn.gradient_flow",
     "learn.gradient_acts",
     "own.webcam",
+    "own.teach",
     "own.sound",
     "own.text",
     "own.compare",

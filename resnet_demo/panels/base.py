@@ -45,6 +45,7 @@ ERRORS = (
     "PhotoError",
     "SoundError",
     "TextError",
+    "TeachingError",
 )  # made for visitors, known by name: no torch
 
 

@@ -22,6 +22,7 @@ from resnet_demo.inputs.photo_examples import EXAMPLES
 from resnet_demo.lesson import Lesson, read_lesson
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.panels.base import PRIVATE, Components, Panel, Values, Visit, told
+from resnet_demo.panels.lending import Lending
 from resnet_demo.panels.studies import Studies
 from resnet_demo.records import Gate, Prediction, Run
 
@@ -117,6 +118,7 @@ class Page:
 
     demo: gr.Blocks
     network: gr.Dropdown
+    lent: gr.HTML
     status: gr.HTML
     theme: gr.Button
     photo: PhotoInput
@@ -147,6 +149,7 @@ class Page:
         self.engine = engine
         self.menu = tuple(menu)
         self.guests: dict[str, MenuEntry] = {}  # networks that are on one visitor's menu only
+        self.lending = Lending(self)
         self.runs = runs
         self.limits = limits
         self.style = style

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from resnet_demo.analysis.intervals import wilson
 from resnet_demo.inference.forward import to_tensor
 from resnet_demo.inference.optimize import fold_norms
 from resnet_demo.inference.options import precision_option
@@ -58,16 +59,6 @@ class Evaluation:
     interval: tuple[float, float]
     confusion: NDArray[np.int64]
     calibration_error: float
-
-
-def wilson(right: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """The Wilson score interval of a share (Wilson 1927); (0, 1) for n = 0."""
-    if n == 0:
-        return 0.0, 1.0
-    share = right / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
 
 
 @torch.inference_mode()

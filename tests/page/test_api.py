@@ -149,6 +149,11 @@ ENDPOINTS = {
     "/gradient_flow",
     "/listen",
     "/read",
+    "/teach_begin",
+    "/teach_add",
+    "/teach_fit",
+    "/teach_answer",
+    "/teach_end",
 }
 
 
@@ -157,6 +162,7 @@ def test_the_experiments_are_offered_and_nothing_else(client: Client) -> None:
     assert set(described) == ENDPOINTS
     for name, endpoint in described.items():
         others = {"/listen": "sound", "/read": "text", "/train_race": "blocks"}
+        others |= {"/teach_begin": "network", "/teach_fit": "teaching", "/teach_end": "teaching"}
         first = {**others, "/feature_visualization": "network"}.get(name, "photo")
         assert endpoint["parameters"][0]["parameter_name"] == first
 

@@ -15,7 +15,8 @@ from resnet_demo.analysis.capture import capture_blocks
 from resnet_demo.inference.engine import Engine
 from resnet_demo.inference.interface import EngineError
 from resnet_demo.networks.cards import available_networks
-from resnet_demo.panels.learn.lending import EACH, MOST, Lending
+from resnet_demo.panels.learn.lending import lend_trained
+from resnet_demo.panels.lending import EACH, MOST, Lending
 from resnet_demo.race.grown import grown
 from resnet_demo.race.records import RaceSettings
 from resnet_demo.race.tasks import run
@@ -62,7 +63,7 @@ def engine(weights_dir: Path) -> Engine:
 def lending(engine: Engine) -> Iterator[tuple[Lending, TrainedRaces]]:
     races = TrainedRaces(most=100)
     page = SimpleNamespace(guests={}, engine=SimpleNamespace(get=lambda: engine))
-    yield Lending(page, races), races  # type: ignore[arg-type]
+    yield Lending(page), races  # type: ignore[arg-type]
 
 
 def test_the_engine_runs_it_cuts_it_and_forgets_it(
@@ -76,9 +77,9 @@ def test_the_engine_runs_it_cuts_it_and_forgets_it(
     grey = rng.random(64).astype(np.float32)
     pixels = np.rint(grey.reshape(8, 8, 1) * 255).astype(np.uint8).repeat(3, 2)
     for kind in ("residual", "plain"):
-        entry = lender.lend("me", "ticket", kind)
+        entry = lend_trained(lender, races, "me", "ticket", kind)
         assert entry is not None and entry.blocks == 4 and "yours" in entry.shown
-        assert lender.lend("me", "ticket", kind) == entry  # once is enough
+        assert lend_trained(lender, races, "me", "ticket", kind) == entry  # once is enough
         found = engine.run(NetworkInput.of(pixels), entry.name)
         expected = chances(settings, kind, files[kind], (pixels[..., 0].reshape(-1) / 255).tolist())
         told = {c.label: c.confidence for c in found.prediction.confidences}
@@ -104,16 +105,16 @@ def test_there_are_never_too_many(engine: Engine, lending: tuple[Lending, Traine
     files = weights(settings)
     for i in range(EACH):
         races.put(f"mine{i}", settings, files)
-        assert lender.lend("me", f"mine{i}", "residual") is not None
-        assert lender.lend("me", f"mine{i}", "plain") is not None
+        assert lend_trained(lender, races, "me", f"mine{i}", "residual") is not None
+        assert lend_trained(lender, races, "me", f"mine{i}", "plain") is not None
     assert len(lender.of("me")) == EACH
     for i in range(MOST + 5):
         races.put(f"other{i}", settings, files)
-        lender.lend(f"visitor{i}", f"other{i}", "plain")
+        lend_trained(lender, races, f"visitor{i}", f"other{i}", "plain")
     assert len(lender.page.guests) == MOST and lender.of("me") == []
     assert len(engine._lent) == MOST
-    assert lender.lend("me", "never trained", "plain") is None
-    assert lender.lend("me", ["mine"], "plain") is None
+    assert lend_trained(lender, races, "me", "never trained", "plain") is None
+    assert lend_trained(lender, races, "me", ["mine"], "plain") is None
 
 
 def test_an_engine_elsewhere_says_so(lending: tuple[Lending, TrainedRaces]) -> None:
@@ -122,4 +123,4 @@ def test_an_engine_elsewhere_says_so(lending: tuple[Lending, TrainedRaces]) -> N
     settings = RaceSettings(2, 1)
     races.put("t", settings, weights(settings))
     with pytest.raises(ValueError, match="run on other machines"):
-        lender.lend("me", "t", "plain")
+        lend_trained(lender, races, "me", "t", "plain")

@@ -17,7 +17,7 @@ from PIL import Image
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import error_of, later, say
 from resnet_demo.panels.base import REDRAW, Json, Values, Visit
-from resnet_demo.panels.learn.lending import Lending
+from resnet_demo.panels.learn.lending import lend_trained
 from resnet_demo.panels.learn.training import (
     NO_PICTURE,
     NOT_KEPT,
@@ -76,29 +76,22 @@ same batches; one has shortcuts, the other has none. Which curve will fall? Say 
         return race_html()
 
     def connect(self, page: Page) -> None:
-        lending = Lending(page, trained_races())
-
         def on_look(event: gr.EventData) -> Values:
             """One of the networks just trained comes onto the visitor's menu, and a digit onto the page."""
             try:
                 photo = digit_file(getattr(event, "grey", None))
                 ticket, kind = getattr(event, "ticket", None), str(getattr(event, "kind", ""))
-                entry = lending.lend(session(), ticket, kind)
+                entry = lend_trained(page.lending, trained_races(), session(), ticket, kind)
             except ValueError as error:
                 raise gr.Error(error_of(error), print_exception=False) from None
             if entry is None:
                 raise gr.Error(say(NOT_KEPT), print_exception=False)
-            menu = [*page.menu, *lending.of(session())]
-            choices = [(one.shown, one.name) for one in menu]
-            return {page.network: gr.update(choices=choices, value=entry.name), page.photo: photo}
+            choices = page.lending.choices(session())
+            network = gr.update(choices=choices, value=entry.name)
+            return {page.network: network, page.lent: page.lending.html(session()), page.photo: photo}
 
-        gr.on(self.drawing.select, on_look, None, {page.network, page.photo}, **REDRAW)
+        gr.on(self.drawing.select, on_look, None, {page.network, page.lent, page.photo}, **REDRAW)
         page.leaves_example(self.drawing.select)
-
-        def on_leave(request: gr.Request) -> None:
-            lending.leave(request.session_hash)
-
-        page.demo.unload(on_leave)
 
     def server_functions(self) -> Iterable[Callable[[Any], Json]]:
         return *super().server_functions(), self.stored

@@ -1,6 +1,6 @@
 // The camera, live. A frame is sent when the answer to the last one is on the screen: the newest
 // frame wins and none waits. What changes is changed in place, so that nothing flickers.
-import { classRows, say } from '../../page/shared.js';
+import { chosenNetwork, classRows, say } from '../../page/shared.js';
 
 let element;
 let server;
@@ -93,7 +93,7 @@ async function loop(mine, video) {
       continue;
     }
     const jpeg = grab(video);
-    const network = document.querySelector('#network input')?.value;
+    const network = chosenNetwork();
     if (shown !== `${network} ${block}`) channels = null;
     shown = `${network} ${block}`;
     let told;
