@@ -125,9 +125,8 @@ def test_the_last_of_quick_clicks_and_moves_wins(page: Page, tmp_path: Path) -> 
         }""",
         slider,
     )
-    expect(page.locator("#roadmap .roadmap")).to_have_attribute(
-        "data-gates", re.compile("0.25"), timeout=WAIT
-    )
+    road, shut = page.locator("#roadmap .roadmap"), re.compile("0.25")
+    expect(road).to_have_attribute("data-gates", shut, timeout=WAIT)
     page.wait_for_timeout(1000)
     expect(road).to_have_attribute("data-gates", shut)
 
