@@ -51,6 +51,14 @@ if (window.spoken) {
   new MutationObserver(mend).observe(document.documentElement, watched);
 }
 
+// Gradio's footer says the name of every icon twice: beside it and in its place.
+(() => {
+  const mend = () =>
+    document.querySelectorAll('footer img:not([alt=""])').forEach((icon) => icon.setAttribute('alt', ''));
+  const watched = { childList: true, subtree: true, attributeFilter: ['alt'] };
+  new MutationObserver(mend).observe(document.documentElement, watched);
+})();
+
 // Gradio's menu of networks stays open when the keyboard leaves it.
 document.addEventListener('focusout', ({ target }) => {
   if (!target.closest?.('#network')) return;
