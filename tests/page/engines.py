@@ -1,12 +1,16 @@
-"""Browsers that are not Chromium, each behind the same few verbs: Debian's Firefox over WebDriver BiDi, and
+"""Browsers that are not Chromium, each behind the same few verbs: Firefox over Marionette, and
 WebKit, the engine of Safari, as WebKitGTK's MiniBrowser over WebDriver."""
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import glob
@@ -16,6 +20,7 @@ from typing import Any, Protocol
 import pytest
 
 SIZE = (1280, 800)
+KEYS = {"ArrowRight": "\ue014", "Enter": "\ue007", "Home": "\ue011"}  # as WebDriver has them
 
 
 class Tab(Protocol):
@@ -43,46 +48,102 @@ class Tab(Protocol):
 
 
 class FirefoxTab:
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.seen: list[str] = []
-        page.on("pageerror", lambda error: self.seen.append(str(error)))
+    """Over Marionette, what Firefox's own WebDriver speaks: ``length:[0, number, command, parameters]``."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self.stream = self.socket.makefile("rb")
+        self.number = 0
+        self._hear()  # it says hello
+        self.do("WebDriver:NewSession", strictFileInteractability=False)
+
+    def _hear(self) -> Any:
+        digits = b""
+        while (byte := self.stream.read(1)) != b":":
+            digits += byte
+        return json.loads(self.stream.read(int(digits)))
+
+    def do(self, command: str, **parameters: Any) -> Any:
+        self.number += 1
+        said = json.dumps([0, self.number, command, parameters]).encode()
+        self.socket.sendall(b"%d:%s" % (len(said), said))
+        _, _, error, result = self._hear()
+        if error:
+            raise RuntimeError(f"{command}: {error['error']}: {error['message']}")
+        return result["value"] if isinstance(result, dict) and "value" in result else result
+
+    def element(self, selector: str, nth: int = 0) -> str:
+        found = self.do("WebDriver:FindElements", using="css selector", value=selector)
+        return str(next(iter(found[nth].values())))
 
     def open(self, address: str) -> None:
-        self.page.goto(address)
+        self.do("WebDriver:Navigate", url=address)
 
     def js(self, body: str, *values: Any) -> Any:
-        return self.page.evaluate(f"values => (function () {{ {body} }})(...values)", list(values))
+        return self.do("WebDriver:ExecuteScript", script=body, args=list(values))
 
     def click(self, selector: str, nth: int = 0) -> None:
-        self.page.locator(selector).nth(nth).click()
+        self.do("WebDriver:ElementClick", id=self.element(selector, nth))
 
     def press(self, selector: str, key: str) -> None:
-        self.page.locator(selector).first.press(key)
+        self.do("WebDriver:ElementSendKeys", id=self.element(selector), text=KEYS[key])
 
     def upload(self, selector: str, path: Path) -> None:
-        self.page.set_input_files(selector, path)
+        self.do("WebDriver:ElementSendKeys", id=self.element(selector), text=str(path))
 
     def resize(self, width: int, height: int) -> None:
-        self.page.set_viewport_size({"width": width, "height": height})
+        self.do("WebDriver:SetWindowRect", width=width, height=height)
+        inner = self.js("return [innerWidth, innerHeight]")  # the window has bars of its own
+        self.do("WebDriver:SetWindowRect", width=2 * width - inner[0], height=2 * height - inner[1])
+        self.chrome(
+            "gBrowser.selectedBrowser.style.maxWidth = `${arguments[0]}px`", width
+        )  # windows end at 500
 
     def shot(self) -> bytes:
-        return bytes(self.page.screenshot())
+        return base64.b64decode(self.do("WebDriver:TakeScreenshot", full=False))
 
     def errors(self) -> list[str]:
-        found, self.seen = self.seen, []
+        found: list[str] = self.chrome(
+            """const all = Services.console.getMessageArray().filter(
+                 (m) => m instanceof Ci.nsIScriptError && m.category.startsWith('content javascript') &&
+                   !(m.flags & Ci.nsIScriptError.warningFlag));
+               Services.console.reset();
+               return all.map((m) => `${m.errorMessage} (${m.sourceName}:${m.lineNumber})`);"""
+        )
         return found
+
+    def chrome(self, body: str, *values: Any) -> Any:
+        """What ``body`` returns where the browser itself is written."""
+        self.do("Marionette:SetContext", value="chrome")
+        try:
+            return self.js(body, *values)
+        finally:
+            self.do("Marionette:SetContext", value="content")
+
+
+LISTEN = """if (!window.wrong && location.href !== arguments[0]) {
+  window.wrong = [];
+  addEventListener('error', (event) => event.message && wrong.push(event.message));
+  addEventListener('unhandledrejection', ({ reason }) => wrong.push(String(reason)));
+}
+return Boolean(window.wrong)"""
 
 
 class WebKitTab:
-    def __init__(self, driver: Any, log: Path) -> None:
-        self.driver, self.log, self.read = driver, log, 0
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
 
     def element(self, selector: str, nth: int = 0) -> Any:
         return self.driver.find_elements("css selector", selector)[nth]
 
     def open(self, address: str) -> None:
+        """It does not wait until the page has loaded, so as to hear of errors while it does."""
+        self.driver.get("about:blank")
         self.driver.get(address)
+        for _ in range(1000):
+            if self.js(LISTEN, "about:blank"):
+                return
+            time.sleep(0.005)
 
     def js(self, body: str, *values: Any) -> Any:
         return self.driver.execute_script(body, *values)
@@ -91,10 +152,7 @@ class WebKitTab:
         self.element(selector, nth).click()
 
     def press(self, selector: str, key: str) -> None:
-        from selenium.webdriver.common.keys import Keys
-
-        names = {"ArrowRight": Keys.ARROW_RIGHT, "Enter": Keys.ENTER, "Home": Keys.HOME}
-        self.element(selector).send_keys(names[key])
+        self.element(selector).send_keys(KEYS[key])
 
     def upload(self, selector: str, path: Path) -> None:
         self.element(selector).send_keys(str(path))
@@ -108,24 +166,43 @@ class WebKitTab:
         return bytes(self.driver.get_screenshot_as_png())
 
     def errors(self) -> list[str]:
-        lines = self.log.read_text(errors="replace").splitlines()
-        found = [line for line in lines[self.read :] if "JS ERROR" in line]
-        self.read = len(lines)
+        found: list[str] = self.js("const found = window.wrong ?? []; window.wrong = []; return found")
         return found
 
 
 @contextmanager
 def firefox() -> Iterator[Tab]:
-    playwright = pytest.importorskip("playwright.sync_api")
     path = shutil.which("firefox-esr") or shutil.which("firefox")
     if path is None:
         pytest.skip("Firefox is not installed (apt-get install firefox-esr)")
-    with playwright.sync_playwright() as p:
-        browser = p.firefox.launch(channel="moz-firefox", executable_path=path)
-        width, height = SIZE
-        context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
-        yield FirefoxTab(context.new_page())
-        browser.close()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        preferences = {"marionette.port": 0, "ui.prefersReducedMotion": 1, "network.proxy.type": 0}
+        Path(folder, "user.js").write_text(
+            "".join(f'user_pref("{name}", {value});\n' for name, value in preferences.items())
+        )
+        command = [
+            path,
+            "--headless",
+            "--marionette",
+            "-remote-allow-system-access",
+            "--no-remote",
+            "--profile",
+            folder,
+            "about:blank",
+        ]
+        started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            said = Path(folder, "MarionetteActivePort")
+            for _ in range(300):
+                if said.exists() and said.read_text():
+                    break
+                time.sleep(0.1)
+            tab = FirefoxTab(int(said.read_text()))
+            tab.resize(*SIZE)
+            yield tab
+        finally:
+            started.terminate()
+            started.wait(20)
 
 
 @contextmanager
@@ -153,15 +230,14 @@ def webkit() -> Iterator[Tab]:
         pytest.skip("WebKit is not installed (apt-get install webkit2gtk-driver xvfb)")
     options = selenium.WebKitGTKOptions()
     options.binary_location = browsers[0]
-    for argument in ("--automation", "--enable-write-console-messages-to-stdout=true"):
-        options.add_argument(argument)
-    with screen() as display, tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "webkit.log"
+    options.add_argument("--automation")
+    options.page_load_strategy = "none"
+    with screen() as display:
         quiet = {"DISPLAY": display, "LIBGL_ALWAYS_SOFTWARE": "1", "WEBKIT_DISABLE_DMABUF_RENDERER": "1"}
-        service = selenium.WebKitGTKService(driver, log_output=str(log), env={**os.environ, **quiet})
+        service = selenium.WebKitGTKService(driver, env={**os.environ, **quiet})
         started = selenium.WebKitGTK(options=options, service=service)
         try:
-            tab = WebKitTab(started, log)
+            tab = WebKitTab(started)
             tab.resize(*SIZE)
             yield tab
         finally:
