@@ -67,10 +67,11 @@ def defer_engine(
     weights: Path = WEIGHTS,
     own: OwnCheckpoint | None = None,
     fleet: ReplicaConfig | None = None,
+    precision: str = "auto",
 ) -> Deferred[PhotoEngine]:
     """An engine that loads and warms up the default network when first needed: in this process, which
     imports torch then, or on a cluster, which starts then."""
-    recipe = EngineConfig(device, None if weights == WEIGHTS else weights, own)
+    recipe = EngineConfig(device, None if weights == WEIGHTS else weights, own, precision)
 
     def build() -> PhotoEngine:  # after the page is up: torch takes seconds
         if fleet is not None:
@@ -237,7 +238,9 @@ def serve(
     """Launch the page and keep it up until SystemExit; the exit code when it cannot be launched."""
     share_arenas()
     room = Limits() if fleet is None else Limits.of(fleet.most)
-    engine = defer_engine("cpu" if zerogpu.lent() else args.device, own=own, fleet=fleet)
+    engine = defer_engine(
+        "cpu" if zerogpu.lent() else args.device, own=own, fleet=fleet, precision=args.precision
+    )
     if zerogpu.lent():
         zerogpu.borrow(engine)
     demo = build_demo(engine, own=own, room=room, in_every_language=False, lessons=args.lessons)

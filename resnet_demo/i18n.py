@@ -2,7 +2,8 @@
 
 A sentence stands in the code in English, where it is said: ``say("{count} channels", count=3)``. A catalogue,
 ``lang/<language>.json``, maps it to another language, placeholders kept; what a catalogue lacks is said in
-English. A new language is a new file there, nothing else.
+English. A new language is a new file there; what a file cannot say of it stands in ``TAGS``, ``COMMAS`` and
+``RIGHT_TO_LEFT``.
 
 The language is that of the event, or of the page's request, that is being answered: ``speaking`` sets it (see
 ``spoken.py``), for this thread or task alone. Everything else (the API, the command line, files of numbers,
@@ -27,6 +28,9 @@ from typing import Any
 
 CATALOGUES = Path(__file__).parent / "lang"
 ENGLISH = "en"
+TAGS = {"zh": "zh-CN"}  # what a document says it is in, where that is more than the catalogue's name
+COMMAS = (ENGLISH, "zh")  # languages with a comma between thousands
+RIGHT_TO_LEFT = ("ar", "fa", "he", "ur")
 
 _language: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
@@ -79,6 +83,7 @@ CLASSES = (  # names of classes that are translated; a thousand others are not
     later("nine"),
 )
 OWN_NAME = later("the name of this language")
+SHORT_NAME = later("the name of this language, in two letters or so")
 _names: dict[str, str] = {}  # of classes that a card calls by a code
 
 
@@ -100,6 +105,21 @@ def catalogue(language: str) -> Mapping[str, str]:
 def name_of(language: str) -> str:
     """What a language calls itself."""
     return catalogue(language).get(OWN_NAME, "English")
+
+
+def short_name_of(language: str) -> str:
+    """What a language calls itself where there is little room."""
+    return catalogue(language).get(SHORT_NAME, language.upper())
+
+
+def tag_of(language: str) -> str:
+    """A language as documents and browsers name it (BCP 47)."""
+    return TAGS.get(language, language)
+
+
+def direction_of(language: str) -> str:
+    """Which way a language is written: "ltr" or "rtl"."""
+    return "rtl" if language in RIGHT_TO_LEFT else "ltr"
 
 
 def spoken() -> str:
@@ -157,10 +177,10 @@ def label_of(name: str) -> str:
 
 
 def grouped(number: float) -> str:
-    """A whole number with its thousands apart. A comma there is English; elsewhere it would be the decimal
-    one."""
+    """A whole number with its thousands apart: by a comma, or by a thin space where a comma would be the
+    decimal one."""
     text = f"{number:,.0f}"
-    return text if _language.get() == ENGLISH else text.replace(",", "\u202f")
+    return text if _language.get() in COMMAS else text.replace(",", "\u202f")
 
 
 def joined(sentences: Iterable[str]) -> str:
@@ -169,6 +189,14 @@ def joined(sentences: Iterable[str]) -> str:
     whole = ""
     for sentence in filter(None, sentences):
         whole = later("{first} {second}", first=whole, second=sentence) if whole else sentence
+    return whole
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names one after the other, with what the language that is being spoken puts between them."""
+    whole = ""
+    for name in names:
+        whole = say("{first}, {second}", first=whole, second=name) if whole else str(name)
     return whole
 
 

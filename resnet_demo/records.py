@@ -368,6 +368,7 @@ class Run:
             network without such a score, or with a branch held back.
         familiar: whether that is as much as for most of them; None with it.
         axes: the units of its columns and rows, see ``modalities.Modality.axes``; "" for pixels.
+        precision: in which the convolutions were computed: "float32", "bfloat16" or "float16".
     """
 
     network: str
@@ -388,3 +389,4 @@ class Run:
     familiarity: float | None = None
     familiar: bool | None = None
     axes: str = ""
+    precision: str = "float32"

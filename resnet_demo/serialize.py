@@ -27,6 +27,7 @@ def run_as_dict(run: Run) -> dict[str, Any]:
         **({} if run.familiar is None else {"familiar": run.familiar, "familiarity": run.familiarity}),
         "network": run.network,
         "device": run.device,
+        "precision": run.precision,
         "milliseconds": run.timings.total,
         "notice": run.notice,
         "blocks": [

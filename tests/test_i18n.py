@@ -22,10 +22,12 @@ from resnet_demo.i18n import (
     choose,
     error_of,
     grouped,
+    joined,
     known,
     label_of,
     languages,
     later,
+    listed,
     say,
     speaking,
 )
@@ -67,16 +69,49 @@ def sentences() -> set[str]:
     found = {sentence for path in files for sentence in literals(path)}
     found |= set(said_in_templates())
     found |= set(read_lesson().sentences())
-    return found | set(said_by_scripts()) | {str(name) for name in words.CLASSES} | {str(words.OWN_NAME)}
+    own = {str(name) for name in (*words.CLASSES, words.OWN_NAME, words.SHORT_NAME)}
+    return found | set(said_by_scripts()) | own
 
 
 def placeholders(text: str) -> list[str]:
     return sorted(re.findall(r"\{(\w*)\}", text))
 
 
-def test_there_is_spanish() -> None:
-    assert languages() == ("en", "es")
-    assert words.name_of("es") == "Español" and words.name_of("en") == "English"
+def test_the_languages_and_what_they_call_themselves() -> None:
+    assert languages() == ("en", *(path.stem for path in sorted(words.CATALOGUES.glob("*.json"))))
+    assert [words.name_of(language) for language in ("en", "es", "zh")] == ["English", "Español", "简体中文"]
+    assert [words.short_name_of(language) for language in ("en", "es", "zh")] == ["EN", "ES", "中文"]
+    assert len({words.name_of(language) for language in languages()}) == len(languages())
+    assert all(len(words.short_name_of(language)) == 2 for language in languages())
+
+
+def test_a_document_is_told_its_language_and_its_direction() -> None:
+    assert [words.tag_of(language) for language in ("en", "es", "zh")] == ["en", "es", "zh-CN"]
+    assert [words.direction_of(language) for language in ("en", "zh", "ar", "he")] == [
+        "ltr",
+        "ltr",
+        "rtl",
+        "rtl",
+    ]
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_sentence_is_translated(language: str) -> None:
+    """What is the same in both languages is a name, a number or a formula, no sentence of several words."""
+    same = [english for english, said in catalogue(language).items() if english == said]
+    words_in = [re.findall("[A-Za-z]{2,}", re.sub(r"\{\w+\}", "", sentence)) for sentence in same]
+    assert [sentence for sentence, found in zip(same, words_in, strict=True) if len(found) > 3] == []
+
+
+def test_chinese_is_written_with_its_own_punctuation() -> None:
+    halves = re.compile(
+        r"[\u4e00-\u9fff][,;:?!](?!\w)|[\u4e00-\u9fff]\.(\s|$)|[\u4e00-\u9fff]\(|\)[\u4e00-\u9fff]"
+    )
+    formulas = re.compile("⟨[^⟩]*⟩")
+    found = [said for said in catalogue("zh").values() if halves.search(formulas.sub("", said))]
+    assert found == []
+    traditional = set("網層權這個說話為圖與進對")
+    assert [said for said in catalogue("zh").values() if traditional & set(said)] == []
 
 
 @pytest.mark.parametrize("language", OTHERS)
@@ -171,6 +206,17 @@ def test_thousands_are_apart_as_is_usual() -> None:
     assert (grouped(7783.4), grouped(12), grouped(1234567)) == ("7,783", "12", "1,234,567")
     with speaking("es"):
         assert grouped(7783.4) == "7\u202f783" and grouped(12) == "12"
+    with speaking("zh"):
+        assert grouped(7783.4) == "7,783"
+
+
+def test_sentences_and_names_are_joined_as_is_usual() -> None:
+    whole = joined((later("The camera is off."), "", later("The microphone is off.")))
+    assert whole == "The camera is off. The microphone is off."
+    assert listed([1, 2, 3]) == "1, 2, 3" and listed([]) == ""
+    with speaking("zh"):
+        assert say(whole) == "摄像头已关闭。麦克风已关闭。"
+        assert listed([1, 2, 3]) == "1、2、3"
 
 
 def test_an_error_about_a_sound_is_told_in_the_visitors_language() -> None:
@@ -204,6 +250,9 @@ def test_values_may_be_named_as_anything() -> None:
         ("es", "en", "es"),
         ("en", "es", "en"),
         ("fr", "es", "es"),
+        (None, "zh-CN,zh;q=0.9,en;q=0.8", "zh"),
+        (None, "zh-Hans-SG", "zh"),
+        ("zh", "es", "zh"),
         ("../../etc/passwd", "en", "en"),
     ],
 )
@@ -251,7 +300,7 @@ def test_the_language_of_a_page_is_spoken_while_it_is_made(path: str, method: st
     if language == "en":
         assert body == page and sent[0]["headers"] == [(b"Content-Length", b"1")]
         return
-    assert b'lang="es"' in body and b'value: "es"' in body and b'lang="en"' not in body
+    assert b'lang="es" dir="ltr"' in body and b'value: "es"' in body and b'lang="en"' not in body
     assert dict(sent[0]["headers"])[b"content-length"] == str(len(body)).encode()
 
 

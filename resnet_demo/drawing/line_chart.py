@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,17 +20,17 @@ FRAME = {
     "bottom": HEIGHT - BOTTOM,
     "top": TOP,
 }
+Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line: its name, its points (x, y), whether it takes the accent colour, or else which other:
-    "plain", that of the shortcut, "ink", or "aside", ink that is dashed."""
+    """One line: its name, its points (x, y), and its colour: "with" shortcuts or "without", "ink", or
+    "aside", ink that is dashed."""
 
     name: str
-    points: Sequence[tuple[float, float]]
-    accent: bool = False
-    kind: str = "plain"
+    points: Points
+    kind: str = "ink"
 
 
 def power_of_ten(exponent: int) -> str:
@@ -46,6 +46,7 @@ def line_chart(
     across: str,
     up: str,
     logarithmic: bool = False,
+    by_block: bool = False,
     band: Sequence[tuple[float, float, float]] = (),
 ) -> str:
     """The lines over one pair of axes.
@@ -54,6 +55,7 @@ def line_chart(
         label: what a screen reader says.
         across, up: names of the axes.
         logarithmic: the upward axis; points at or below zero are then left out.
+        by_block: whether x is the number of a block, counted from 1; its points are then lit with the block.
         band: behind the lines, such as an interval: (x, lower y, upper y).
     """
 
@@ -82,9 +84,6 @@ def line_chart(
             HEIGHT - BOTTOM - (y - low) / (high - low) * (HEIGHT - TOP - BOTTOM),
         )
 
-    def polyline(points: Sequence[tuple[float, float]]) -> str:
-        return " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in points))
-
     up_ticks = [(value, place(left, value)[1]) for value in _ticks(low, high, logarithmic)]
     return fill(
         "drawing/line_chart.html",
@@ -94,9 +93,18 @@ def line_chart(
         up=up,
         up_ticks=[(power_of_ten(int(value)) if logarithmic else f"{value:g}", y) for value, y in up_ticks],
         across_ticks=[(f"{value:g}", place(value, low)[0]) for value in _ticks(left, right, False)],
-        band=polyline(edge),
-        lines=[(s.name, "accent" if s.accent else s.kind, polyline(points)) for s, points in kept],
+        band=_line(Series("", edge), edge, place, False)[2],
+        lines=[_line(s, points, place, by_block) for s, points in kept],
     )
+
+
+def _line(
+    series: Series, points: Points, place: Callable[[float, float], tuple[float, float]], by_block: bool
+) -> tuple[str, str, str, list[tuple[int, float, float]]]:
+    """A line's name, colour, its points where they are drawn, and of each block (its number, x, y)."""
+    drawn = [place(x, y) for x, y in points]
+    blocks = [(int(x) - 1, *at) for (x, _), at in zip(points, drawn, strict=True) if by_block and x >= 1]
+    return series.name, series.kind, " ".join(f"{x:.1f},{y:.1f}" for x, y in drawn), blocks
 
 
 def _ticks(low: float, high: float, whole: bool) -> list[float]:

@@ -62,3 +62,11 @@ def sides_of(run: Run) -> tuple[str, str]:
     if one_logit(run):
         return label_of(run.classes[0]), label_of(run.classes[1])
     return say("against"), say("for")
+
+
+def side_of(run: Run, label: str) -> str:
+    """Which of the two colours of classes ``label`` has: "up", the positive end of the signed maps, or
+    "down"; with more than two classes the answer has "up", and "" the others."""
+    if one_logit(run):
+        return "up" if label == run.classes[1] else "down"
+    return "up" if label == run.prediction.confidences[0].label else ""

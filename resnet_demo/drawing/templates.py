@@ -13,7 +13,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, FunctionLoader, 
 from markupsafe import Markup
 
 from resnet_demo.drawing import formatting
-from resnet_demo.i18n import Sentence, grouped, known, label_of, say
+from resnet_demo.i18n import Sentence, grouped, known, label_of, listed, say
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -47,7 +47,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(say=say, say_html=say_html)
+    environment.globals.update(say=say, say_html=say_html, listed=listed)
     environment.filters.update(
         significant=formatting.significant,
         percent=formatting.percent,

@@ -34,7 +34,6 @@ from resnet_demo.inference.forked import about_to_work
 from resnet_demo.inference.forward import (
     LoadedNetwork,
     Task,
-    chances,
     compute,
     finish,
     one_sentence,
@@ -51,6 +50,8 @@ from resnet_demo.inference.interface import (
     no_network,
 )
 from resnet_demo.inference.optimize import fold_norms, pack_weights
+from resnet_demo.inference.precision import FLOAT32, choose
+from resnet_demo.inference.prediction import chances
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.cards import WEIGHTS, Card, CheckpointError, available_networks, read_card
 from resnet_demo.networks.download import DownloadError, Progress, nothing
@@ -86,6 +87,7 @@ class Engine(PhotoEngine):
         networks: name on the menu -> path of a checkpoint, ours or anybody's state dict, or what
             ``networks.sources`` knows besides; those in ``weights/`` when None.
         device: "auto", "cuda", "mps" or "cpu".
+        precision: "float32", "auto" or "bfloat16", see ``precision.py``.
 
     Attributes:
         elsewhere: where photos are run instead of here, if anywhere; here when it fails.
@@ -93,8 +95,14 @@ class Engine(PhotoEngine):
 
     elsewhere: Elsewhere | None = None
 
-    def __init__(self, networks: Mapping[str, Source] | None = None, device: str = "auto") -> None:
+    def __init__(
+        self,
+        networks: Mapping[str, Source] | None = None,
+        device: str = "auto",
+        precision: str = FLOAT32,
+    ) -> None:
         about_to_work()
+        self.precision = precision
         self.device = best_device(device)
         given = available_networks() if networks is None else networks
         self.networks = {name: as_source(name, source) for name, source in given.items()}
@@ -177,6 +185,7 @@ class Engine(PhotoEngine):
         network.layers = stages(model)
         with torch.inference_mode():
             model(example)  # warms the device up
+        network.reduced = choose(model, network.card, self.precision, example)
         return network
 
     def read(self, name: str, progress: Progress = nothing) -> LoadedNetwork:
@@ -209,20 +218,21 @@ class Engine(PhotoEngine):
         network: str | None,
         gates: tuple[Gate, ...],
         keep: tuple[str, ...],
-        here: bool,
+        here: bool = False,
+        exact: bool = False,
     ) -> list[Run]:
         started = time.perf_counter()
         closed = () if all(gate.open for gate in gates) else gates
         net = self.network(network)
         pixels = [as_pixels(photo, net.info) for photo in photos]
         if len({picture.shape for picture in pixels}) > 1:  # texts, of different lengths
-            return [self._run_all([picture], network, gates, keep, here)[0] for picture in pixels]
+            return [self._run_all([picture], network, gates, keep, here, exact)[0] for picture in pixels]
         x = to_tensor(np.stack(pixels) if len(pixels) > 1 else pixels[0], net.card.preprocessing)
         prepare = (time.perf_counter() - started) * 1e3 / len(pixels)
-        shares = None if here else self._away("pass", net, x, closed, keep)
+        shares = None if here or exact else self._away("pass", net, x, closed, keep)
         if shares is None:
-            shares = wait_for_pass(net, x, closed, keep)
-            if self.elsewhere is not None and not here:
+            shares = wait_for_pass(net, x, closed, keep, exact)
+            if self.elsewhere is not None and not here and not exact:
                 shares = [replace(share, notice=NO_GPU) for share in shares]
         each = (time.perf_counter() - started) / len(pixels)
         return [
@@ -321,7 +331,7 @@ def build_engine(config: EngineConfig) -> Engine:
         EngineError, CheckpointError: one sentence fit for the page.
     """
     networks = networks_on_offer(config.weights or WEIGHTS, config.own.network() if config.own else None)
-    engine = Engine(networks, config.device)
+    engine = Engine(networks, config.device, config.precision)
     try:
         engine.network()
     except (EngineError, CheckpointError) as error:

@@ -39,8 +39,9 @@ from resnet_demo.explanations import (
     PixelAttribution,
 )
 from resnet_demo.i18n import later
-from resnet_demo.inference.forward import chances, to_tensor
+from resnet_demo.inference.forward import to_tensor
 from resnet_demo.inference.interface import BUSY, PATIENCE_S, EngineError
+from resnet_demo.inference.prediction import chances
 from resnet_demo.networks.checkpoints import Card
 from resnet_demo.networks.download import Progress, nothing
 from resnet_demo.networks.residual_blocks import residual_blocks

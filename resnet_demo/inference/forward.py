@@ -30,17 +30,17 @@ from resnet_demo.inference.batching import Batcher, StillBusyError
 from resnet_demo.inference.devices import device_name
 from resnet_demo.inference.interface import BUSY, FAILED, MAX_BATCH, PATIENCE_S, EngineError, NetworkInfo
 from resnet_demo.inference.letters import letters_to_tensor
+from resnet_demo.inference.precision import FLOAT32, Arithmetic
+from resnet_demo.inference.prediction import NO_ANSWER, predict
 from resnet_demo.modalities import modality_named
 from resnet_demo.networks.checkpoints import Card
 from resnet_demo.networks.families import split_network
 from resnet_demo.records import (
     Block,
     ClassActivation,
-    Confidence,
     Gate,
     LayerTrace,
     NetworkInput,
-    Prediction,
     Preprocessing,
     ReceptiveField,
     Run,
@@ -65,6 +65,7 @@ class Passed:
     milliseconds: float
     device: str
     notice: str = ""
+    precision: str = FLOAT32
 
 
 @dataclass
@@ -83,12 +84,17 @@ class LoadedNetwork:
     familiarity: Familiarity | None = None
     fields: Mapping[tuple[str, str], ReceptiveField] = field(default_factory=dict)
     outline: nn.Module | None = None  # the network without its numbers, from which other shapes are traced
+    reduced: Arithmetic | None = None  # in fewer bits, where that is faster; ``model`` is in float32
 
     def __post_init__(self) -> None:
         self.layers = stages(self.model)
         self._batchers: dict[tuple[str, ...], Batcher[Tensor, Passed]] = {}
         self._traces: dict[tuple[int, ...], tuple[LayerTrace, ...]] = {}
         self._tracing = threading.Lock()
+
+    def arithmetic(self, exact: bool = False) -> Arithmetic:
+        """How it is computed: in float32 if ``exact``, else in whatever is fastest."""
+        return (not exact and self.reduced) or Arithmetic(self.model, self.layers)
 
     @cached_property
     def info(self) -> NetworkInfo:
@@ -163,7 +169,7 @@ def one_sentence() -> Iterator[None]:
 
 
 def wait_for_pass(
-    net: LoadedNetwork, x: Tensor, gates: tuple[Gate, ...], keep: tuple[str, ...]
+    net: LoadedNetwork, x: Tensor, gates: tuple[Gate, ...], keep: tuple[str, ...], exact: bool = False
 ) -> list[Passed]:
     """As ``run_pass``, when its turn has come; a photo alone shares a pass with others, unless it has gates.
 
@@ -171,10 +177,10 @@ def wait_for_pass(
         EngineError: the network stayed busy, or failed.
     """
     with one_sentence():
-        if len(x) == 1 and not gates:
+        if len(x) == 1 and not gates and not exact:
             return [net.batcher(keep)(x, PATIENCE_S)]
         with turn(net):
-            return run_pass(net, x, gates, keep)
+            return run_pass(net, x, gates, keep, exact)
 
 
 def to_tensor(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
@@ -224,10 +230,11 @@ def compute(
     photos = torch.from_numpy(x)
     if task == "pass":
         return run_pass(net, photos, gates, keep)
-    photos = photos.to(net.device, memory_format=torch.channels_last)
+    arithmetic = net.arithmetic()
+    photos = arithmetic.prepared(photos.to(net.device, memory_format=torch.channels_last))
     with torch.inference_mode():
-        whole: NDArray[np.float32] = net.model(photos).float().cpu().numpy()
-    return whole, *ablate(net.model, photos)
+        whole: NDArray[np.float32] = arithmetic.model(photos).float().cpu().numpy()
+    return whole, *ablate(arithmetic.model, photos)
 
 
 def run_passes(net: LoadedNetwork, photos: Sequence[Tensor], keep: tuple[str, ...]) -> list[Passed]:
@@ -240,7 +247,9 @@ def run_passes(net: LoadedNetwork, photos: Sequence[Tensor], keep: tuple[str, ..
     return [found[i] for i in range(len(photos))]
 
 
-def run_pass(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate], keep: tuple[str, ...]) -> list[Passed]:
+def run_pass(
+    net: LoadedNetwork, x: Tensor, gates: Sequence[Gate], keep: tuple[str, ...], exact: bool = False
+) -> list[Passed]:
     """One forward pass of a batch (B, C, H, W), a share for each photo. Hold the network's lock.
 
     A network whose device fails goes on on the CPU, and its runs say so.
@@ -249,16 +258,29 @@ def run_pass(net: LoadedNetwork, x: Tensor, gates: Sequence[Gate], keep: tuple[s
         gates: one a block, or empty for all open.
         keep: names of the streams to keep. Without any, four numbers a block and its channels' means are
             all that reaches the host, and no layer is timed.
+        exact: in float32, whatever is faster.
 
     Raises:
         RuntimeError: it failed on the CPU.
     """
     started = time.perf_counter()
-    logits, blocks, spent = _or_on_cpu(net, lambda: _forward(net, x, gates, keep))
+    arithmetic = net.arithmetic(exact)
+    if arithmetic is net.reduced:
+        try:
+            found = _forward(net, arithmetic, x, gates, keep)
+        except RuntimeError as error:
+            log.warning("%s is computed in float32 instead of %s: %s", net.name, arithmetic.precision, error)
+            found = None
+        if found is None or not np.isfinite(found[0]).all():  # too large for so few bits
+            return run_pass(net, x, gates, keep, exact=True)
+        logits, blocks, spent = found
+    else:
+        logits, blocks, spent = _or_on_cpu(net, lambda: _forward(net, arithmetic, x, gates, keep))
     milliseconds = (time.perf_counter() - started) * 1e3 / len(x)
     each = {name: t / len(x) for name, t in spent.items()}
     device = device_name(net.device)
-    return [Passed(logits[i], blocks[i], each, milliseconds, device, net.notice) for i in range(len(x))]
+    told = (milliseconds, device, net.notice, arithmetic.precision)
+    return [Passed(logits[i], blocks[i], each, *told) for i in range(len(x))]
 
 
 def _or_on_cpu(net: LoadedNetwork, work: Callable[[], T]) -> T:
@@ -279,18 +301,19 @@ def _or_on_cpu(net: LoadedNetwork, work: Callable[[], T]) -> T:
 
 
 def _forward(
-    net: LoadedNetwork, x: Tensor, gates: Sequence[Gate], keep: tuple[str, ...]
+    net: LoadedNetwork, arithmetic: Arithmetic, x: Tensor, gates: Sequence[Gate], keep: tuple[str, ...]
 ) -> tuple[NDArray[np.float32], list[tuple[Block, ...]], dict[str, float]]:
     """Logits (B, K), the blocks of each photo, and milliseconds a layer, of a batch (B, C, H, W)."""
-    x = x.to(net.device, memory_format=torch.channels_last)
-    shut = dict(zip(residual_blocks(net.model), gates, strict=False)) if gates else {}
+    model = arithmetic.model
+    x = arithmetic.prepared(x.to(net.device, memory_format=torch.channels_last))
+    shut = dict(zip(residual_blocks(model), gates, strict=False)) if gates else {}
     for dtype in (torch.float16, torch.float32):
         with (
-            gated(net.model, shut) if shut else nullcontext(),
-            record_blocks(net.model, keep, dtype) as blocks,
-            time_layers(net.layers if keep else {}, net.device) as spent,
+            gated(model, shut) if shut else nullcontext(),
+            record_blocks(model, keep, dtype) as blocks,
+            time_layers(arithmetic.layers if keep else {}, net.device) as spent,
         ):
-            logits = net.model(x)
+            logits = model(x)
         records = to_records(blocks)
         if records is not None:
             break  # else a value of this photo is too large for float16
@@ -341,6 +364,7 @@ def finish(
         familiarity=score,
         familiar=None if net.familiarity is None or score is None else score >= net.familiarity.threshold,
         axes=axes_of(net.card.preprocessing),
+        precision=share.precision,
     )
 
 
@@ -358,31 +382,3 @@ def _activation(net: LoadedNetwork, last: Block, logit: int) -> ClassActivation 
     weight = net.linear.weight[logit].float().cpu().numpy()
     bias = net.linear.bias  # a layer may have none, whatever its type says
     return class_activation(last.output, weight, 0.0 if bias is None else float(bias[logit]))
-
-
-NO_ANSWER = later("no answer")  # the label for a network without a last layer
-
-
-def predict(logits: NDArray[np.float32], card: Card) -> Prediction:
-    """Calibrated confidences from the logits (classes,), or (1,) for a binary network.
-
-    The logits are divided by the card's temperature before the sigmoid or softmax
-    (Guo et al. 2017, https://arxiv.org/abs/1706.04599); the logit reported is the raw one.
-    """
-    if not card.classes:  # features, not logits
-        return Prediction(NO_ANSWER, (Confidence(NO_ANSWER, 0.0),), 0.0, (0.0,))
-    every = chances(logits[None], card)[0]
-    ranked = np.argsort(-every, kind="stable")[:5]
-    confidences = tuple(Confidence(card.classes[i], float(every[i])) for i in ranked)
-    return Prediction(confidences[0].label, confidences, float(logits.max()), tuple(float(c) for c in every))
-
-
-def chances(logits: NDArray[np.float32], card: Card) -> NDArray[np.float64]:
-    """Calibrated probabilities (N, classes) from logits (N, classes), or (N, 1) for a binary network."""
-    scaled = logits.astype(np.float64) / card.temperature
-    if scaled.shape[1] == 1:
-        second = 1 / (1 + np.exp(-np.clip(scaled[:, 0], -700, 700)))
-        return np.stack([1 - second, second], 1)
-    powers = np.exp(scaled - scaled.max(1, keepdims=True))
-    found: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
-    return found

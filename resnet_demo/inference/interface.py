@@ -175,6 +175,8 @@ class PhotoEngine(ABC):
                 stream leaves the device, which is faster for many photos of which nobody looks at the maps.
             here: not on a GPU that is lent by the call, for photos in quick succession.
 
+        In float32, or in fewer bits where the engine may and that is faster; ``Run.precision`` says which.
+
         Returns:
             A run, or for a list a list of runs, whose milliseconds are their shares of the pass.
 
@@ -185,6 +187,17 @@ class PhotoEngine(ABC):
         runs = self._run_all(given, network, tuple(gates), streams_to_keep(keep), here) if given else []
         return runs if isinstance(photos, list) else runs[0]
 
+    def exact(self, run: Run) -> Run:
+        """``run`` in float32, for numbers that people copy: itself, or made once more if it was computed in
+        fewer bits.
+
+        Raises:
+            EngineError, CheckpointError: one sentence fit for the page.
+        """
+        if run.precision == "float32":
+            return run
+        return self._run_all([run.photo], run.network, run.gates, STREAM_NAMES, exact=True)[0]
+
     @abstractmethod
     def _run_all(
         self,
@@ -192,7 +205,8 @@ class PhotoEngine(ABC):
         network: str | None,
         gates: tuple[Gate, ...],
         keep: tuple[str, ...],
-        here: bool,
+        here: bool = False,
+        exact: bool = False,
     ) -> list[Run]:
         """What ``run`` gives for one photo or more; ``keep`` holds names of streams, in their order."""
 
@@ -284,11 +298,13 @@ class EngineConfig:
         device: "auto", "cuda", "mps" or "cpu".
         weights: folder of the checkpoints on offer; the package's own when None.
         own: a network of one's own, which comes first.
+        precision: "auto", "float32" or "bfloat16", see ``inference.precision``.
     """
 
     device: str = "auto"
     weights: Path | None = None
     own: OwnCheckpoint | None = None
+    precision: str = "auto"
 
 
 @dataclass(frozen=True)

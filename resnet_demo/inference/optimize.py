@@ -64,8 +64,7 @@ class _Packed:
 
 
 class PackedConv2d(nn.Conv2d):
-    """A convolution with its weights in both orders: its own for a GPU and for copies, oneDNN's for float32
-    on the CPU.
+    """A convolution with its weights in both orders: its own for a GPU and for copies, oneDNN's for the CPU.
 
     Shapes, arguments and results as of ``nn.Conv2d``, whose parameters it takes over. Not differentiable.
 
@@ -97,7 +96,7 @@ class PackedConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         weight = self.packed.weight
-        if weight is None or input.device.type != "cpu" or input.dtype != torch.float32:
+        if weight is None or input.device.type != "cpu" or input.dtype != self.weight.dtype:
             return super().forward(input)
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
             input, weight, self.bias, self.padding, self.stride, self.dilation, self.groups, "none", [], ""
@@ -105,16 +104,19 @@ class PackedConv2d(nn.Conv2d):
         return out
 
 
-def pack_weights(model: nn.Module, size: tuple[int, int, int, int]) -> None:
+def pack_weights(
+    model: nn.Module, size: tuple[int, int, int, int], dtype: torch.dtype = torch.float32
+) -> None:
     """Pack every convolution of ``model`` in place, if this PyTorch can; else leave it as it is.
 
     Args:
         model: in eval mode, on the CPU, not to be trained or changed any more.
         size: (B, C, H, W) of the input that the model will mostly see.
+        dtype: of that input.
     """
     if not torch.backends.mkldnn.is_available():
         return
-    example = torch.linspace(-2, 2, math.prod(size)).view(size)
+    example = torch.linspace(-2, 2, math.prod(size)).view(size).to(dtype)
     sizes, expected = _input_sizes(model, example)
     try:
         packed = {module: PackedConv2d(module, size) for module, size in sizes.items()}
@@ -131,7 +133,8 @@ def pack_weights(model: nn.Module, size: tuple[int, int, int, int]) -> None:
         setattr(parent, name, packed[child])
     try:
         with torch.inference_mode():
-            agrees = torch.allclose(model(example), expected, rtol=1e-4, atol=1e-4)
+            near = 1e-4 if dtype == torch.float32 else 16 * torch.finfo(dtype).eps
+            agrees = torch.allclose(model(example), expected, rtol=near, atol=near)
     except RuntimeError:
         agrees = False
     if not agrees:
@@ -151,7 +154,7 @@ def _input_sizes(model: nn.Module, example: Tensor) -> tuple[dict[nn.Conv2d, tup
     handles = [
         module.register_forward_pre_hook(note)
         for module in model.modules()
-        if type(module) is nn.Conv2d
+        if (type(module) is nn.Conv2d or (isinstance(module, PackedConv2d) and module.packed.weight is None))
         and module.padding_mode == "zeros"
         and not isinstance(module.padding, str)
     ]

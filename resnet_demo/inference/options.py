@@ -10,6 +10,7 @@ from resnet_demo.inference.interface import OwnCheckpoint
 from resnet_demo.networks.cards import checkpoint_at
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def network_options(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +18,7 @@ def network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="auto", choices=DEVICES, help="where the network runs (default: auto)"
     )
+    precision_option(parser)
     parser.add_argument(
         "--checkpoint",
         type=Path,
@@ -33,6 +35,17 @@ def network_options(parser: argparse.ArgumentParser) -> None:
         help="JSON of size, crop_share, mean and std (default: what lies beside it)",
     )
     parser.add_argument("--allow-pth", action="store_true", help="read the tensors of a .pth checkpoint")
+
+
+def precision_option(parser: argparse.ArgumentParser) -> None:
+    """Add --precision."""
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=PRECISIONS,
+        help="of the convolutions (default: fewer bits where that was measured to be faster here, and the"
+        " network's card says what it costs in accuracy)",
+    )
 
 
 def chosen_checkpoint(parser: argparse.ArgumentParser, args: argparse.Namespace) -> OwnCheckpoint | None:

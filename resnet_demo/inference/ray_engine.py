@@ -110,7 +110,8 @@ class RayEngine(PhotoEngine):
         network: str | None,
         gates: tuple[Gate, ...],
         keep: tuple[str, ...],
-        here: bool,
+        here: bool = False,
+        exact: bool = False,
     ) -> list[Run]:
         """``timings.total`` is the time that passed here, and ``here`` means nothing. Photos go to the
         replicas one by one, which share passes as they come."""
@@ -119,7 +120,7 @@ class RayEngine(PhotoEngine):
             started = time.perf_counter()
             # a photo of any size becomes a small picture here, before it travels
             pixels = as_pixels(photo, self.info(network))
-            found: Run = self._ask("run", pixels, network, gates, keep)
+            found: Run = self._ask("run", pixels, network, gates, keep, exact)
             spent = (time.perf_counter() - started) * 1e3
             return replace(found, timings=Timings(found.timings.prepare, found.timings.forward, spent))
 

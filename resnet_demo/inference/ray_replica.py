@@ -88,6 +88,7 @@ class Replica:
         network: str | None,
         gates: tuple[Gate, ...] = (),
         keep: tuple[str, ...] = STREAM_NAMES,
+        exact: bool = False,
     ) -> Run | Refused:
         """As ``Engine.run``; photos without gates that come close together share a pass."""
         if network not in self.loaded:  # else its loading would hold up a pass of others
@@ -95,11 +96,18 @@ class Replica:
             if isinstance(found, Refused):
                 return found
             self.loaded.add(network)
+        if exact:
+            return await asyncio.to_thread(told, self._exact, photo, network, gates, keep)
         if all(gate.open for gate in gates):
             shared: Run | Refused = await self.together((photo, network, keep))
             return shared
         gated: Run | Refused = await asyncio.to_thread(told, self.engine.run, photo, network, gates, keep)
         return gated
+
+    def _exact(
+        self, photo: NDArray[np.uint8], network: str | None, gates: tuple[Gate, ...], keep: tuple[str, ...]
+    ) -> Run:
+        return self.engine._run_all([photo], network, gates, keep, exact=True)[0]
 
     @serve.batch(  # type: ignore[untyped-decorator]
         max_batch_size=MAX_BATCH, batch_wait_timeout_s=BATCH_WAIT_S

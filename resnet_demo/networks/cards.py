@@ -82,6 +82,7 @@ class Card:
         blocks: residual blocks, 0 if not counted.
         assumed: sentences on what was assumed of a network that came without a card.
         about: what it sees and is good for, in a few words for the menu.
+        precisions: those in which its accuracy was measured, see ``inference.precision``.
         details: recipe, data, device, hours, commit and whatever else is worth keeping.
         sha256: of the checkpoint file, in hex.
     """
@@ -99,14 +100,20 @@ class Card:
     blocks: int = 0
     about: str = ""
     assumed: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ("float32",)
     details: dict[str, Any] = field(default_factory=dict, compare=False)
     sha256: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "precisions", tuple(self.precisions))
         if not all(
             isinstance(v, str)
-            for v in (self.network, self.knows, self.family, self.about, self.sha256, *self.classes)
+            for v in (
+                *(self.network, self.knows, self.family, self.about, self.sha256),
+                *self.classes,
+                *self.precisions,
+            )
         ):
             raise TypeError("names, classes, hash and sentence of a card must be text")
         if is_dataclass(self.config) and not isinstance(self.config, type):

@@ -8,6 +8,7 @@ const MOST = 3_000_000; // characters of a photo as it is; a larger one is scale
 const SIDE = 1024; // pixels
 const photo = () => document.querySelector('#photo img[src]');
 let given = null; // the address of the picture that is kept, or was just given back
+let example = null; // the address of the example's picture, which may stay when a sound is chosen
 let restoring = false;
 
 const named = () => (asked.get('example') === 'none' ? null : asked.get('example'));
@@ -44,9 +45,10 @@ async function keep() {
     if (image || given) store('photo', null); // an example is on show, or the photo was taken out
     if (image) restoring = false; // the example came before what was to be given back
     given = null;
+    example = image?.src ?? example;
     return;
   }
-  if (image.src === given) return;
+  if (image.src === given || image.src === example) return;
   given = image.src;
   if (restoring) {
     restoring = false; // what came back is kept already

@@ -15,7 +15,7 @@ from resnet_demo.drawing.answer import answer_html, status_html
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import View
 from resnet_demo.drawing.templates import fill
-from resnet_demo.i18n import languages, name_of, say, spoken
+from resnet_demo.i18n import languages, name_of, say, short_name_of, spoken, tag_of
 from resnet_demo.inference.run_cache import OLDEST_S
 from resnet_demo.inputs import photo_examples as examples
 from resnet_demo.inputs.components import PhotoInput
@@ -51,7 +51,11 @@ def examples_html(first: str = "") -> str:
 
 def languages_html() -> str:
     """A link to the page in every other language; ``url_state.js`` keeps the rest of the address."""
-    others = {other: name_of(other) for other in languages() if other != spoken()}
+    others = [
+        {"name": name, "tag": tag_of(name), "title": name_of(name), "short": short_name_of(name)}
+        for name in languages()
+        if name != spoken()
+    ]
     return fill("page/languages.html", others=others)
 
 
@@ -193,7 +197,7 @@ def page_options(access: Access | None = None) -> dict[str, Any]:
     scripts = modules()
     return {
         "theme": gr.themes.Default(
-            primary_hue="orange",
+            primary_hue="zinc",  # the interface is neutral: orange is F(x)
             neutral_hue="slate",
             font=["system-ui", "sans-serif"],
             font_mono=["monospace"],
@@ -202,7 +206,17 @@ def page_options(access: Access | None = None) -> dict[str, Any]:
         "head": f"<script>{as_script()}{chapters_script()}{KEPT}</script>"
         + "".join(
             f'<script type="module" src="{address_of(scripts)}page/{name}.js"></script>'
-            for name in ("page", "url_state", "chapters", "photo_ways", "kept", "strip", "story", "present")
+            for name in (
+                "page",
+                "url_state",
+                "chapters",
+                "photo_ways",
+                "kept",
+                "strip",
+                "links",
+                "story",
+                "present",
+            )
         )
         + "".join(f'<link rel="modulepreload" href="{address_of(scripts)}{place}">' for place in scripts),
         "max_file_size": MAX_BYTES,

@@ -19,9 +19,10 @@ from urllib.parse import parse_qs
 import gradio as gr
 
 from resnet_demo.drawing.pictures import kept_in
-from resnet_demo.i18n import ENGLISH, catalogue, choose, speaking, spoken
+from resnet_demo.i18n import ENGLISH, catalogue, choose, direction_of, speaking, spoken, tag_of
 from resnet_demo.page.assets import PICTURES
 from resnet_demo.page.faults import as_told
+from resnet_demo.page.link_preview import page_address, with_preview
 
 TEXTS = ("label", "value", "placeholder", "choices", "info")  # of a component, what may be said
 PAGES = ("/", "/config")
@@ -110,7 +111,8 @@ def script(language: str) -> str:
     """JavaScript that gives the page's scripts the language, and the sentences that they ``say`` in it."""
     words = catalogue(language)
     said = {sentence: words[sentence] for sentence in said_by_scripts() if sentence in words}
-    text = json.dumps({"language": language, "words": said}, ensure_ascii=False).replace("<", "\\u003c")
+    about = {"language": language, "tag": tag_of(language), "direction": direction_of(language)}
+    text = json.dumps({**about, "words": said}, ensure_ascii=False).replace("<", "\\u003c")
     return f"window.spoken = {text};"
 
 
@@ -124,8 +126,8 @@ def said_by_scripts() -> tuple[str, ...]:
 class Interpreter:
     """ASGI middleware: the page is asked for in some language; that one is spoken while it is made.
 
-    Where it is not English, or not the browser's, the page says so in its first bytes: ``<html lang>`` is
-    set, and Gradio's own words (on the upload area, in the footer) follow too, which otherwise go by the
+    Where it is not English, or not the browser's, the page says so in its first bytes: ``<html lang dir>``
+    is set, and Gradio's own words (on the upload area, in the footer) follow too, which otherwise go by the
     browser alone.
     """
 
@@ -141,11 +143,12 @@ class Interpreter:
         language = choose(asked, accepted)
         as_is = language == ENGLISH == choose(None, accepted)
         with speaking(language):
-            await self.app(scope, receive, marked(send, None if as_is else language))
+            await self.app(scope, receive, marked(send, None if as_is else language, page_address(scope)))
 
 
-def marked(send: Send, language: str | None) -> Send:
-    """``send`` for a page of HTML, which is told its language, if one is given, before it leaves.
+def marked(send: Send, language: str | None, address: str) -> Send:
+    """``send`` for a page of HTML, which is told its language, if one is given, before it leaves, and how a
+    link to its address looks.
 
     Gradio's link to the manifest is made relative, as its others are, or it would lead nowhere below a
     path of a proxy. Anything but a page passes unchanged.
@@ -161,10 +164,10 @@ def marked(send: Send, language: str | None) -> Send:
         if message.get("more_body"):
             return
         page = bytes(body)
-        page = page.replace(*MANIFEST, 1)
+        page = with_preview(page.replace(*MANIFEST, 1), address)
         if language is not None and b"<head>" in page[:1000]:
-            tag = language.encode()
-            page = page.replace(b'lang="en"', b'lang="' + tag + b'"', 1)
+            tag, way = tag_of(language).encode(), direction_of(language).encode()
+            page = page.replace(b'lang="en"', b'lang="%b" dir="%b"' % (tag, way), 1)
             follow = b'<script>Object.defineProperty(navigator, "language", { value: "%b" });</script>' % tag
             page = page.replace(b"<head>", b"<head>" + follow, 1)
         headers = [pair for pair in start[0].get("headers", []) if pair[0].lower() != b"content-length"]

@@ -3,10 +3,13 @@ import { asked, say } from './shared.js';
 
 // Gradio sets the language of the document from the browser, whatever the page speaks.
 (() => {
-  const language = window.spoken?.language ?? 'en';
+  const { tag = 'en', direction = 'ltr' } = window.spoken ?? {};
   const html = document.documentElement;
-  const tell = () => html.lang === language || (html.lang = language);
-  new MutationObserver(tell).observe(html, { attributeFilter: ['lang'] });
+  const tell = () => {
+    if (html.lang !== tag) html.lang = tag;
+    if ((html.dir || 'ltr') !== direction) html.dir = direction;
+  };
+  new MutationObserver(tell).observe(html, { attributeFilter: ['lang', 'dir'] });
   tell();
 })();
 

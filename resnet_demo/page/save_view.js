@@ -21,6 +21,8 @@ const PROPERTIES = [
   'color',
   'font',
   'text-align',
+  'direction',
+  'unicode-bidi',
   'white-space',
   'line-height',
   'opacity',
@@ -82,6 +84,8 @@ async function drawn(panel) {
   foot.style.cssText = `margin:12px 0 0;font:13px sans-serif;color:${getComputedStyle(panel).color};`;
   const page = document.createElement('div');
   page.setAttribute('xmlns', 'http://www.w3.org/1999/xhtml');
+  const { lang, dir } = document.documentElement; // which letters a font has depends on the language
+  Object.assign(page, { lang, dir });
   page.style.cssText = `padding:16px;background:${paper};`;
   page.append(copy, foot);
   const [width, height] = [Math.ceil(box.width) + 32, Math.ceil(box.height) + 76];

@@ -5,6 +5,9 @@
 export const say = (sentence, values = {}) =>
   (window.spoken?.words[sentence] ?? sentence).replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
+// Names one after the other, as the language of the page does it.
+export const listed = (names) => names.reduce((first, second) => say('{first}, {second}', { first, second }));
+
 // What the page's address asked for when it was opened.
 export const asked = new URLSearchParams(location.search);
 
@@ -50,15 +53,23 @@ export function oncePerFrame(draw) {
   };
 }
 
-// The bars of an answer, [[class, probability]], as `drawing/bars.html` has them.
+// Which of the two colours of classes a class has, as the last answer says it: `side_of` in Python.
+function sideOf(label, rank) {
+  const { up, down } = document.querySelector('#answer .answer')?.dataset ?? {};
+  if (down) return { [up]: 'up', [down]: 'down' }[label] ?? '';
+  return up && rank === 0 ? 'up' : '';
+}
+
+// The bars of an answer, [[class, probability]], the most probable first, as `drawing/bars.html` has them.
 export const classRows = (classes, digits) =>
-  classes.map(([label, chance]) => {
+  classes.map(([label, chance], rank) => {
     const row = document.createElement('div');
     row.className = 'class-row';
     row.innerHTML = `<span class="label"></span><span class="bar" aria-hidden="true"><i></i></span>
 <span class="percent"></span>`;
     row.firstChild.textContent = label;
     row.querySelector('i').style.width = `${100 * chance}%`;
+    row.querySelector('i').className = sideOf(label, rank);
     row.lastChild.textContent = `${(100 * chance).toFixed(digits)} %`;
     return row;
   });

@@ -53,6 +53,7 @@ function answer() {
   const bar = make('span', 'strip-bar');
   const filled = make('i', '');
   filled.style.width = row.querySelector('.bar i').style.width;
+  filled.className = row.querySelector('.bar i').className;
   bar.append(filled);
   const share = row.querySelector('.percent').textContent;
   found.append(make('b', '', row.querySelector('.label').textContent), make('span', '', share), bar);

@@ -265,7 +265,9 @@ def parsed(argv: Sequence[str] | None) -> tuple[argparse.Namespace, EngineConfig
     )
     parser.add_argument("--ray-address", help="of a running Ray cluster, or auto (default: start one here)")
     args = parser.parse_args(argv)
-    return args, EngineConfig(args.device, own=chosen_checkpoint(parser, args))
+    # streams that are kept are numbers that people copy
+    precision = "float32" if args.out and args.engine == "local" else args.precision
+    return args, EngineConfig(args.device, own=chosen_checkpoint(parser, args), precision=precision)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,6 +21,10 @@ from tqdm import tqdm
 
 from resnet_demo.analysis.intervals import wilson
 from resnet_demo.inference.forward import to_tensor
+from resnet_demo.inference.optimize import fold_norms
+from resnet_demo.inference.options import precision_option
+from resnet_demo.inference.precision import FLOAT32, ReducedInside, choose
+from resnet_demo.modalities import modality_named
 from resnet_demo.networks.checkpoints import Card, CheckpointError, available_networks, load_checkpoint
 from resnet_demo.records import Preprocessing
 from resnet_demo.training.data import (
@@ -177,6 +181,21 @@ def judge_texts(model: nn.Module, card: Card, args: argparse.Namespace) -> Judge
 JUDGES = {"photo": judge_photos, "sound": judge_recordings, "text": judge_texts}
 
 
+def as_on_the_page(model: nn.Module, card: Card, precision: str) -> tuple[nn.Module, str]:
+    """``model``, which is changed, as the page computes it, and in which precision that is.
+
+    Returns:
+        A module that takes and gives float32, and a name of ``precision.DTYPES``.
+    """
+    high, wide = modality_named(card.preprocessing.modality).usual(card.preprocessing)
+    model.eval().requires_grad_(False)
+    fold_norms(model)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    example = torch.zeros(1, next(model.parameters()).shape[1], high, wide)
+    arithmetic = choose(model, card, precision, example)
+    return (model, FLOAT32) if arithmetic is None else (ReducedInside(arithmetic), arithmetic.precision)
+
+
 def print_result(result: Evaluation, card: Card, how: str) -> None:
     """Accuracy with n and interval, what each class was called, the closest pairs, calibration; the last
     line is JSON."""
@@ -209,6 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--shards", type=Path, nargs="+", help="tar shards; of cats and dogs, photos with n >= 10,000 count"
     )
     parser.add_argument("--network", help="name on the menu, or path of a checkpoint (default: the first)")
+    precision_option(parser)
     parser.add_argument("--resize", choices=("squash", "crop", "pad"), help="instead of what the card says")
     parser.add_argument("--size", type=int, help="side of the input in pixels, instead of what the card says")
     args = parser.parse_args(argv)
@@ -223,11 +243,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise DataError(
                 f"{card.network} takes no photos: give it --data DIR, and neither --size nor --resize."
             )
+        model, precision = as_on_the_page(model, card, args.precision)
         judged = JUDGES[modality](model, card, args)
     except (CheckpointError, DataError) as error:
         print(error, file=sys.stderr)
         return 1
-    print_result(summarise(judged.logits, judged.labels, card.temperature), card, judged.how)
+    print_result(
+        summarise(judged.logits, judged.labels, card.temperature), card, f"{judged.how}, {precision}"
+    )
     return 0
 
 

@@ -96,7 +96,7 @@ def first_screen(run: Run, view: View) -> list[str]:
 
 def in_process(repetitions: int) -> dict[str, float]:
     """What needs no server."""
-    engine = Engine(available_networks(WEIGHTS), "auto")
+    engine = Engine(available_networks(WEIGHTS), "auto", "auto")
     device = engine.device
     torch.manual_seed(0)
     model = ResNet(3).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -183,10 +183,12 @@ def folder(engine: Engine, photos: int, repetitions: int) -> dict[str, float]:
             for i in range(0, photos, size)
         ]
 
+        bare = net.arithmetic()
+
         def batched() -> None:
             with torch.inference_mode():
                 for x in batches:
-                    net.model(x).cpu()
+                    bare.model(bare.prepared(x)).cpu()
 
         def command() -> None:
             with open(os.devnull, "w") as nowhere:
@@ -202,7 +204,7 @@ def grow(repetitions: int, photos: int) -> int:
     from benchmarks import scaling
 
     data = jpeg()
-    engine = Engine(available_networks(WEIGHTS), "auto")
+    engine = Engine(available_networks(WEIGHTS), "auto", "auto")
     rows = scaling.by_side(data, repetitions) + scaling.by_depth(data, repetitions)
     rows += scaling.by_channels(engine, data, repetitions)
     server = Server(free_port())
@@ -237,7 +239,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     figures |= isolation.figures(args.repetitions)
     figures |= explanations.figures(args.repetitions)
     photos = min(FOLDER_PHOTOS, 40 * args.repetitions)
-    figures |= folder(Engine(available_networks(WEIGHTS), "auto"), photos, max(1, args.repetitions // 5))
+    figures |= folder(
+        Engine(available_networks(WEIGHTS), "auto", "auto"), photos, max(1, args.repetitions // 5)
+    )
     if not args.no_server:
         figures["import_gradio_s"] = import_seconds("gradio")
         figures["import_s"] = import_seconds("torch, gradio")
@@ -252,7 +256,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{name}_over_forward": t / times["forward"] for name, t in times.items() if name != "forward"
         }
         MEANING.update(peers.MEANING)
-    conditions = {"repetitions": args.repetitions, "photos": args.photos, **machine.hardware()}
+    precision = Engine(available_networks(WEIGHTS), "auto", "auto").run(jpeg()).precision
+    conditions = {"repetitions": args.repetitions, "photos": args.photos, "precision": precision}
+    conditions |= machine.hardware()
     report(figures, conditions)
     if args.keep:
         machine.keep({k: round(v, 4) for k, v in figures.items()}, conditions)

@@ -19,8 +19,9 @@ from resnet_demo.i18n import later, say, speaking
 from resnet_demo.inference import forward as forward_module
 from resnet_demo.inference.devices import best_device
 from resnet_demo.inference.engine import Engine, EngineError
-from resnet_demo.inference.forward import predict, to_tensor
+from resnet_demo.inference.forward import to_tensor
 from resnet_demo.inference.interface import as_pixels
+from resnet_demo.inference.prediction import predict
 from resnet_demo.inputs.photo_decoding import PhotoError
 from resnet_demo.inputs.preprocessing import fit_photo, read_photo
 from resnet_demo.networks.checkpoints import available_networks
@@ -173,9 +174,9 @@ def test_photos_that_wait_together_share_a_pass_and_keep_their_answers(
     passes: list[int] = []
     forward = forward_module._forward
 
-    def counted(net, x, gates, keep):
+    def counted(net, arithmetic, x, gates, keep):
         passes.append(len(x))
-        return forward(net, x, gates, keep)
+        return forward(net, arithmetic, x, gates, keep)
 
     monkeypatch.setattr(forward_module, "_forward", counted)
     with ThreadPoolExecutor(6) as pool, engine.network().lock:  # the network is busy while they come

@@ -18,13 +18,13 @@ from visitor import open_panel, panel_names
 playwright = pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Browser, Page, expect  # noqa: E402
 
-from resnet_demo.i18n import catalogue  # noqa: E402
+from resnet_demo.i18n import catalogue, languages, name_of, say, speaking, tag_of  # noqa: E402
 from resnet_demo.tools.walkthrough import QUIET, browser_path  # noqa: E402
 
 WAIT = 30_000  # milliseconds; generous, for machines that are busy
 FLAGS = [*QUIET, "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
 SPANISH = {"accept-language": "es-ES,es;q=0.9"}
-ES = catalogue("es")
+OTHERS = languages()[1:]
 
 EVERYTHING = """() => {
   const said = [];
@@ -69,11 +69,11 @@ def run_example(page: Page) -> None:
     expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
 
 
-def english_left(said: list[str]) -> set[str]:
+def english_left(said: list[str], language: str) -> set[str]:
     """The English sentences among ``said``: of each, its longest piece between placeholders and tags."""
     text = "\n".join(said)
     left = set()
-    for sentence, translated in ES.items():
+    for sentence, translated in catalogue(language).items():
         pieces = [" ".join(p.split()) for p in re.split(r"<[^>]*>|\{\w+\}", sentence)]
         piece = max(pieces, key=len).strip(" .,;:()…")
         whole = (
@@ -86,65 +86,91 @@ def english_left(said: list[str]) -> set[str]:
 
 
 def test_the_check_for_english_finds_it() -> None:
-    assert english_left(["block 3", "Drop a photo here – or – Click to choose", "on CPU"]) == {
+    assert english_left(["block 3", "Drop a photo here – or – Click to choose", "on CPU"], "es") == {
         "block",
         "Drop a photo here – or – Click to choose",
         "on",
         "photo",
     }
-    assert english_left(["bloque 3", "logit"]) == set()
+    assert english_left(["bloque 3", "logit"], "es") == set()
 
 
-def test_a_spanish_browser_sees_no_english(browser: Browser, server: str) -> None:
-    page = visit(browser, server, "es-ES")
-    assert page.title() == "ResNet, bloque a bloque"
-    assert page.locator("html").get_attribute("lang") == "es"
-    assert english_left(page.evaluate(EVERYTHING)) == set()
+def longest_of(sentence: str, language: str) -> str:
+    """What is sure to stand in the translation of ``sentence``, whatever its placeholders hold."""
+    return max(re.split(r"\{\w+\}", catalogue(language)[sentence]), key=len).strip()
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_visitor_of_another_language_sees_no_english(browser: Browser, server: str, language: str) -> None:
+    words = catalogue(language)
+    page = visit(browser, server, tag_of(language))
+    assert page.title() == words["ResNet, block by block"]
+    assert page.locator("html").get_attribute("lang") == tag_of(language)
+    assert english_left(page.evaluate(EVERYTHING), language) == set()
     run_example(page)
-    expect(page.locator("#answer .knows")).to_contain_text("Esta red solo ha visto gatos y perros")
-    expect(page.locator("#answer .label").first).to_have_text(re.compile("^(gato|perro)$"))
-    expect(page.locator("#inside .large p").first).to_contain_text("canal")
+    expect(page.locator("#answer .knows")).to_contain_text(
+        words["This network has seen only cats and dogs, and must call everything one of them."]
+    )
+    expect(page.locator("#answer .label").first).to_have_text(
+        re.compile(f"^({words['cat']}|{words['dog']})$")
+    )
+    expect(page.locator("#inside .large p").first).to_contain_text(longest_of("channel {channel}", language))
     said: set[str] = set(page.evaluate(EVERYTHING))
     tabs = panel_names(page)
-    assert {"Dentro de un bloque", "Apágalo", "Dónde mira"} <= set(tabs)
+    assert {words[name] for name in ("Inside a block", "Switch it off", "Where it looks")} <= set(tabs)
     for tab in tabs:
         open_panel(page, tab)
         page.wait_for_timeout(300)
-        if tab == "Apágalo":
-            expect(page.locator("#lesions .knock").first).to_be_visible(timeout=WAIT)
-            page.locator("#gates input.branch").first.fill("0")
-            expect(page.locator("#comparison [role=status]")).to_contain_text(
-                "El logit pasó de", timeout=WAIT
-            )
-            expect(page.locator("#answer .notice")).to_contain_text("atenuadas", timeout=WAIT)
-        if tab == "Vía del gradiente":
-            expect(page.locator("#gradients .chart").first).to_be_visible(timeout=WAIT)
-        if tab == "Comparar":
-            page.locator("#pin").click()
-            expect(page.locator("#compare .compared")).to_have_count(2, timeout=WAIT)
-        if tab == "Llévatelo":
-            page.locator("[data-what=report]").click()
-            expect(page.locator("#take [role=status]")).to_contain_text("se entregó", timeout=WAIT)
-        if tab == "En vivo":
-            page.locator(".live-start").click()
-            expect(page.locator(".live-road button.cell")).to_have_count(5, timeout=WAIT)
-            expect(page.locator(".live-speed")).to_contain_text("imágenes por segundo", timeout=WAIT)
-            said |= set(page.evaluate(EVERYTHING))
-            page.locator(".live-start").click()
+        said |= use(page, tab, language)
         said |= set(page.evaluate(EVERYTHING))
-    assert english_left(sorted(said)) == set()
-    assert {"Dónde decide", "rama residual", "atajo", "conv. 3×3", "con atajos", "varianza"} <= said
+    assert english_left(sorted(said), language) == set()
+    heard = "Where it decides", "residual branch", "shortcut", "3×3 conv", "with shortcuts", "variance"
+    assert {words[sentence] for sentence in heard} <= said
     page.context.close()
 
 
-def test_a_photo_that_cannot_be_read_is_refused_in_spanish(
-    browser: Browser, server: str, tmp_path: Path
+def use(page: Page, tab: str, language: str) -> set[str]:
+    """Do in an open panel what it is for; what it said only meanwhile."""
+    words = catalogue(language)
+    if tab == words["Switch it off"]:
+        expect(page.locator("#lesions .knock").first).to_be_visible(timeout=WAIT)
+        page.locator("#gates input.branch").first.fill("0")
+        moved = longest_of("The logit moved from {before} to {after}.", language)
+        expect(page.locator("#comparison [role=status]")).to_contain_text(moved, timeout=WAIT)
+        down = words["Some branches are turned down, and stay so for the next photo."]
+        expect(page.locator("#answer .notice")).to_contain_text(down, timeout=WAIT)
+    elif tab == words["The gradient's way"]:
+        expect(page.locator("#gradients .chart").first).to_be_visible(timeout=WAIT)
+    elif tab == words["Compare"]:
+        page.locator("#pin").click()
+        expect(page.locator("#compare .compared")).to_have_count(2, timeout=WAIT)
+    elif tab == words["Take it home"]:
+        page.locator("[data-what=report]").click()
+        handed = longest_of("{name} was handed to the browser.", language)
+        expect(page.locator("#take [role=status]")).to_contain_text(handed, timeout=WAIT)
+    elif tab == words["Live"]:
+        page.locator(".live-start").click()
+        expect(page.locator(".live-road button.cell")).to_have_count(5, timeout=WAIT)
+        expect(page.locator(".live-speed")).to_contain_text("ms", timeout=WAIT)
+        said: set[str] = set(page.evaluate(EVERYTHING))
+        page.locator(".live-start").click()
+        return said
+    return set()
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_photo_that_cannot_be_read_is_refused_in_the_visitors_language(
+    browser: Browser, server: str, tmp_path: Path, language: str
 ) -> None:
     bad = tmp_path / "x.png"
     bad.write_bytes(b"%PDF-1.4 no photo")
-    page = visit(browser, server, "es-ES")
+    page = visit(browser, server, tag_of(language))
     page.locator("#photo input[type=file]").set_input_files(bad)
-    expect(page.get_by_text("Este archivo (PDF) está dañado")).to_be_visible(timeout=WAIT)
+    sentence = "This {kind} is damaged or no photo that can be read: please upload a whole {allowed}."
+    with speaking(language):
+        formats = say("JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF")
+        refused = say(sentence, kind="PDF", allowed=formats)
+    expect(page.get_by_text(refused)).to_be_visible(timeout=WAIT)
     page.context.close()
 
 
@@ -154,6 +180,8 @@ def test_a_photo_that_cannot_be_read_is_refused_in_spanish(
         ("en-US", "?lang=es", "es"),
         ("es-ES", "?lang=en", "en"),
         ("es-MX", "", "es"),
+        ("zh-CN", "", "zh"),
+        ("en-US", "?lang=zh", "zh"),
         ("en-US", "", "en"),
         ("fr-FR", "", "en"),
         ("en-US", "?lang=xx", "en"),
@@ -163,14 +191,12 @@ def test_the_address_or_else_the_browser_chooses(
     browser: Browser, server: str, locale: str, query: str, language: str
 ) -> None:
     page = visit(browser, server + "/" + query, locale)
-    expect(page.locator("#tab-inside-button")).to_have_text(
-        {"en": "Inside a block", "es": "Dentro de un bloque"}[language]
-    )
-    expect(page.locator("html")).to_have_attribute("lang", language)
+    with speaking(language):
+        tab, block = say("Inside a block"), say("block {number}", number=1)
+    expect(page.locator("#tab-inside-button")).to_have_text(tab)
+    expect(page.locator("html")).to_have_attribute("lang", tag_of(language))
     run_example(page)
-    expect(page.locator("#roadmap .words b").first).to_have_text(
-        {"en": "block 1", "es": "bloque 1"}[language]
-    )
+    expect(page.locator("#roadmap .words b").first).to_have_text(block)
     page.context.close()
 
 
@@ -189,6 +215,16 @@ def test_the_switch_keeps_the_rest_of_the_address(browser: Browser, server: str)
     page.context.close()
 
 
+def test_every_language_links_to_every_other(browser: Browser, server: str) -> None:
+    for language in languages():
+        page = visit(browser, f"{server}/?lang={language}&example=none", "en-US")
+        links = page.locator(".languages a")
+        others = [other for other in languages() if other != language]
+        assert links.evaluate_all("links => links.map(link => link.lang)") == list(map(tag_of, others))
+        assert links.evaluate_all("links => links.map(link => link.title)") == list(map(name_of, others))
+        page.context.close()
+
+
 def test_two_visitors_at_once_each_in_their_own(browser: Browser, server: str) -> None:
     spanish, english = visit(browser, server, "es-ES"), visit(browser, server, "en-GB")
     for name in ("lion", "cheetah", "tower"):
@@ -205,19 +241,20 @@ def config_of(html: str) -> dict:
 
 
 def test_pages_asked_for_at_once_are_not_mixed_up(server: str) -> None:
-    titles: dict[str, set[str]] = {"es": set(), "en": set()}
+    titles: dict[str, set[str]] = {language: set() for language in languages()}
 
     def ask(language: str) -> None:
         for _ in range(3):
             html = httpx.get(server, headers={"accept-language": language}, timeout=60).text
             titles[language].add(config_of(html)["title"])
 
-    threads = [threading.Thread(target=ask, args=(language,)) for language in ("es", "en") * 3]
+    threads = [threading.Thread(target=ask, args=(language,)) for language in languages() * 3]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert titles == {"es": {"ResNet, bloque a bloque"}, "en": {"ResNet, block by block"}}
+    english = "ResNet, block by block"
+    assert titles == {language: {catalogue(language).get(english, english)} for language in languages()}
 
 
 def test_english_carries_nothing_of_other_languages(server: str) -> None:

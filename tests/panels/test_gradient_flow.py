@@ -56,7 +56,7 @@ def polylines(html: str) -> list[list[tuple[float, float]]]:
 
 def test_a_chart_draws_equal_factors_equally_far_apart() -> None:
     html = line_chart(
-        [Series("a<b", [(0, 1), (1, 10), (2, 100)], accent=True)], "label", "x", "y", logarithmic=True
+        [Series("a<b", [(0, 1), (1, 10), (2, 100)], "with")], "label", "x", "y", logarithmic=True
     )
     curve = polylines(html)[0]
     assert curve[0][1] - curve[1][1] == pytest.approx(curve[1][1] - curve[2][1], abs=0.2)

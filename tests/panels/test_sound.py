@@ -13,11 +13,13 @@ import pytest
 from conftest import draw_photo
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from test_language import EVERYTHING, english_left
+from test_language import EVERYTHING, OTHERS, english_left, longest_of
 from test_sound_decoding import bad_files, well_said
 from two_networks import copied_beside, served, started
 from visitor import open_panel, panel_names
 
+from resnet_demo.drawing.formatting import block_title
+from resnet_demo.i18n import catalogue, languages, say, speaking
 from resnet_demo.inference.engine import Engine, EngineError
 from resnet_demo.inputs.mel_spectrogram import mel_picture
 from resnet_demo.inputs.sound_decoding import open_sound
@@ -387,12 +389,15 @@ def test_axe_finds_nothing_serious_in_the_panel(page: Page, listening: str, them
     assert not found
 
 
-def test_a_spanish_visitor_hears_no_english(page: Page, listening: str) -> None:
-    opened(page, f"{listening}/?lang=es")
-    open_panel(page, "Sonido")
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_visitor_of_another_language_hears_no_english(page: Page, listening: str, language: str) -> None:
+    words = catalogue(language)
+    opened(page, f"{listening}/?lang={language}")
+    open_panel(page, words["Sound"])
     page.locator("#sound-4").click()
-    expect(page.locator("#heard .heard-answer b")).to_contain_text("barrido ascendente", timeout=WAIT)
-    expect(page.locator("#answer .knows")).to_contain_text("Entrenada solo con sonidos")
+    expect(page.locator("#heard .heard-answer b")).to_contain_text(words["rising sweep"], timeout=WAIT)
+    (knows,) = (sentence for sentence in words if sentence.startswith("Trained only on sounds that this"))
+    expect(page.locator("#answer .knows")).to_contain_text(words[knows])
     page.wait_for_url("**sound=rising+sweep*")  # an address means the same in every language
     page.wait_for_timeout(1500)  # the player comes up
     said: set[str] = set(page.evaluate(EVERYTHING))
@@ -400,16 +405,22 @@ def test_a_spanish_visitor_hears_no_english(page: Page, listening: str) -> None:
         open_panel(page, tab)
         page.wait_for_timeout(300)
         said |= set(page.evaluate(EVERYTHING))
-    open_panel(page, "Dentro de un bloque")
+    open_panel(page, words["Inside a block"])
     page.locator(".stream[data-stream=output] .tile i").first.hover()
-    expect(page.locator(".seen + figcaption")).to_contain_text("de salida oye de")
-    assert english_left(sorted(said)) == set()
-    assert {"trémolo", "Retroceder", "bloque 1 con tu sonido".capitalize()} <= said
+    place = "column {column}, row {row} of {stream} hears {begin} to {end} ms, {low} to {high} Hz"
+    expect(page.locator(".seen + figcaption")).to_contain_text(longest_of(place, language), timeout=WAIT)
+    assert english_left(sorted(said), language) == set()
+    with speaking(language):
+        block = say("{block} for your sound", block=block_title(0)).capitalize()
+    assert {words["tremolo"], words["Skip backwards"], block} <= said
+    assert page.evaluate("() => sessionStorage.getItem('photo')") is None  # only examples were shown
     page.get_by_role("link", name="English").click()
     expect(page.locator("#answer .label").first).to_have_text("rising sweep", timeout=WAIT)
+    page.wait_for_timeout(1500)  # and no photo comes after it
+    expect(page.locator("#answer .label").first).to_have_text("rising sweep")
 
 
-@pytest.mark.parametrize("language", ["en", "es"])
+@pytest.mark.parametrize("language", languages())
 def test_every_panel_has_its_tab_in_sight(page: Page, listening: str, language: str) -> None:
     opened(page, f"{listening}/?lang={language}")
     expect(page.locator("#panels .overflow-menu")).to_be_hidden()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
-from test_language import EVERYTHING, english_left
+from test_language import EVERYTHING, OTHERS, english_left
 from test_sound import opened
 from test_sound_decoding import well_said
 from two_networks import copied_beside, served, started
@@ -19,6 +19,7 @@ from visitor import open_panel
 
 from resnet_demo.drawing.letters import directed, is_right_to_left, letters_of, stretched
 from resnet_demo.drawing.streams import View
+from resnet_demo.i18n import catalogue
 from resnet_demo.inference.engine import Engine, EngineError
 from resnet_demo.inputs.errors import TextError
 from resnet_demo.inputs.language_names import LANGUAGES
@@ -252,13 +253,15 @@ def test_the_panel_fits_the_screen(page: Page, reading: str, width: int) -> None
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_a_spanish_visitor_reads_no_english(page: Page, reading: str) -> None:
-    opened(page, f"{reading}/?lang=es&text=da&panel=text")
-    expect(page.locator("#answer .class-row .label").first).to_have_text("danés", timeout=WAIT)
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_visitor_of_another_language_reads_no_english(page: Page, reading: str, language: str) -> None:
+    opened(page, f"{reading}/?lang={language}&text=da&panel=text")
+    danish = catalogue(language)["Danish"]
+    expect(page.locator("#answer .class-row .label").first).to_have_text(danish, timeout=WAIT)
     expect(page.locator("#text-blurred tr")).to_have_count(6, timeout=WAIT)
     page.wait_for_timeout(1500)  # what Gradio shows while an event is under way is gone
     said = {s for s in page.evaluate(EVERYTHING) if s not in EXAMPLES.values()}
-    assert english_left(sorted(said)) == set()
+    assert english_left(sorted(said), language) == set()
 
 
 def test_a_sentence_is_answered_within_30_ms_of_the_servers_time(engine: Engine) -> None:

@@ -11,9 +11,10 @@ import gradio as gr
 from gradio.components.base import Component
 
 from resnet_demo.drawing.road_map import SHORT
+from resnet_demo.drawing.signed_maps import side_of
 from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import Ablation
-from resnet_demo.i18n import error_of, later, say
+from resnet_demo.i18n import error_of, later, listed, say
 from resnet_demo.panels.base import Components, Panel, Property, Values, Visit
 from resnet_demo.panels.page import Cut, Page
 from resnet_demo.records import Gate, Prediction, Run
@@ -170,7 +171,8 @@ def comparison_html(whole: Prediction | None, run: Run | None) -> str:
         (name, chance_of(prediction, whole.label, run.classes))
         for name, prediction in ((say("whole network"), whole), (say("with your switches"), run.prediction))
     ]
-    return fill("panels/cut/comparison.html", run=run, whole=whole, rows=rows)
+    side = side_of(run, whole.label) or "up"
+    return fill("panels/cut/comparison.html", run=run, whole=whole, rows=rows, side=side)
 
 
 def chance_of(prediction: Prediction, label: str, classes: Sequence[str]) -> float:
@@ -199,7 +201,7 @@ def _dots(found: Ablation) -> list[tuple[float, float, str, float]]:
         length = kept.bit_count()
         spread = (seen[length] - (totals[length] - 1) / 2) * min(3.2, 0.75 * step / max(totals))
         seen[length] += 1
-        names = ", ".join(str(i + 1) for i in range(count) if kept >> i & 1) or say("none")
+        names = listed(i + 1 for i in range(count) if kept >> i & 1) or say("none")
         dots.append((44 + length * step + spread, 150 - 140 * float(sure), names, float(sure)))
     return dots
 

@@ -1,7 +1,7 @@
 // Every block in turn: the test error without each block, and that of the whole network.
 import { chart } from '../../drawing/training_chart.js';
 import { panelTab } from '../../page/chapters.js';
-import { say } from '../../page/shared.js';
+import { listed, say } from '../../page/shared.js';
 
 export default function start({ element, trigger }) {
   const root = element.querySelector('.deletion');
@@ -14,7 +14,7 @@ export default function start({ element, trigger }) {
       part.hidden = part.dataset.layers !== layers;
     }
     if (!layers || !root.offsetParent) return;
-    const names = Object.keys(pairs[layers]).join(', ');
+    const names = listed(Object.keys(pairs[layers]));
     const count = Math.max(...Object.values(pairs[layers]).map((errors) => errors.length - 1));
     const series = Object.entries(pairs[layers]).flatMap(([name, [whole, ...errors]]) => {
       const kind = name.startsWith('plain') ? 'without' : 'with';

@@ -15,7 +15,7 @@ from resnet_demo.drawing.letters import letters_of
 from resnet_demo.drawing.signed_maps import sides_of, signed_picture, summed
 from resnet_demo.drawing.templates import fill
 from resnet_demo.explanations import Ablation, PathLedger, PathLengths
-from resnet_demo.i18n import Sentence, label_of, later, say
+from resnet_demo.i18n import Sentence, label_of, later, listed, say
 from resnet_demo.panels.base import Visit
 from resnet_demo.panels.measured import MeasuredPanel, waiting
 from resnet_demo.records import Run
@@ -223,7 +223,7 @@ def path_words(crossed: Sequence[bool]) -> str:
         return say("the path along all shortcuts")
     if len(numbers) == 1:
         return say("the path through F(x) of block {number} alone", number=numbers[0])
-    return say("the path through F(x) of blocks {numbers}", numbers=", ".join(numbers))
+    return say("the path through F(x) of blocks {numbers}", numbers=listed(numbers))
 
 
 def _removed(crossed: Sequence[bool], lesions: Ablation | None) -> str:
@@ -259,7 +259,7 @@ def tree_of(blocks: int) -> dict[str, Any]:
                 middle, end = x + step / 2, x + step
                 d = f"M {x:.1f} {y:.1f} C {middle:.1f} {y:.1f} {middle:.1f} {to:.1f} {end:.1f} {to:.1f}"
                 lines.append(Line(kind, d, child, child + half - 1))
-    heads = [(block_title(i), 8 + (i + 0.5) * step) for i in range(blocks)]
+    heads = [8 + (i + 0.5) * step for i in range(blocks)]
     return {
         "width": WIDTH,
         "height": HEAD + count * ROW + 2,

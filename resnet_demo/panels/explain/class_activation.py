@@ -207,6 +207,17 @@ def letters_of_shares(run: Run) -> str:
     return letters_html(text, tint=tint, classes="tinted")
 
 
+def channel_maps(run: Run, channels: NDArray[np.intp]) -> list[str]:
+    """The maps of ``channels`` of the last block's output, each on its own scale, as addresses of
+    pictures; empty ones if they were not kept."""
+    if "output" not in run.blocks[-1].streams:
+        return [""] * len(channels)
+    output = run.blocks[-1].output
+    ends = feature_maps.limits((output,), channels, "channel")
+    indices = feature_maps.quantise(output[channels], ends, signed=False)
+    return [picture_url(feature_maps.indexed_png(one, feature_maps.SEQUENTIAL[0])) for one in indices]
+
+
 def activation_html(run: Run | None) -> str:
     """Each place's share of the logit over the photo, at native resolution and smoothed; each channel's
     share."""
@@ -232,8 +243,9 @@ def activation_html(run: Run | None) -> str:
                 float(found.channels[c]),
                 abs(float(found.channels[c])) / largest / 2,
                 face(run.network, run.blocks[-1].name, "output", int(c)),
+                map_url,
             )
-            for c in order
+            for c, map_url in zip(order, channel_maps(run, order), strict=True)
         ],
         gradient=feature_maps.css_gradient(feature_maps.DIVERGING),
         sides=sides_of(run),

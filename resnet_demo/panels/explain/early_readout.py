@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_demo.drawing import feature_maps
-from resnet_demo.drawing.formatting import block_title
-from resnet_demo.drawing.signed_maps import SignedPicture, sides_of, signed_picture
+from resnet_demo.drawing.signed_maps import SignedPicture, side_of, sides_of, signed_picture
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say
 from resnet_demo.panels.base import Components, Panel, Values, Visit
@@ -105,8 +104,15 @@ def decides_html(run: Run | None) -> str:
         return fill(TEMPLATE, run=run)
     answer = run.classes.index(run.prediction.label)
     names = {block.name: i for i, block in enumerate(run.blocks)}
-    rows = [(block_title(names[read.block]), read.chances[answer], read.accuracy) for read in run.read_outs]
-    return fill(TEMPLATE, run=run, rows=rows, whole=run.prediction.confidences[0], turn=_turn(run, answer))
+    rows = [(names[read.block], read.chances[answer], read.accuracy) for read in run.read_outs]
+    return fill(
+        TEMPLATE,
+        run=run,
+        rows=rows,
+        whole=run.prediction.confidences[0],
+        turn=_turn(run, answer),
+        side=side_of(run, run.prediction.label),
+    )
 
 
 def _turn(run: Run, answer: int) -> str:
@@ -148,9 +154,9 @@ def places_html(run: Run | None) -> str:
     if run is None or len(found) < 2:
         return ""
     names = {block.name: i for i, block in enumerate(run.blocks)}
-    maps: list[tuple[str, ReadOutPlaces, SignedPicture, str]] = [
+    maps: list[tuple[int, ReadOutPlaces, SignedPicture, str]] = [
         (
-            block_title(names[read.block]),
+            names[read.block],
             read,
             signed_picture(read.places),
             f"{read.places.shape[0]}×{read.places.shape[1]}",
@@ -172,6 +178,6 @@ def refinement_html(found: Mapping[str, float] | None, run: Run | None) -> str:
         return fill(REFINEMENT, run=None)
     names = {block.name: i for i, block in enumerate(run.blocks)}
     largest = max(map(abs, found.values()), default=0.0) or 1.0
-    rows = [(block_title(names[name]), cosine, abs(cosine) / largest) for name, cosine in found.items()]
+    rows = [(names[name], cosine, abs(cosine) / largest) for name, cosine in found.items()]
     positive = sum(cosine > 0 for cosine in found.values())
     return fill(REFINEMENT, run=run, rows=rows, positive=positive, blocks=len(run.blocks))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from resnet_demo.drawing import feature_maps
 from resnet_demo.drawing.road_map import roadmap_html
-from resnet_demo.drawing.signed_maps import signed_picture
+from resnet_demo.drawing.signed_maps import side_of, signed_picture
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import label_of, later
 from resnet_demo.inference.interface import Photo
@@ -96,6 +97,7 @@ def touch_html(run: Run | None) -> str:
         height=run.photo.shape[0],
         width=run.photo.shape[1],
         classes=run.prediction.confidences[:5],
+        side=partial(side_of, run),
         map=shares_of(run)["map"],
         roadmap=roadmap_html(run, -1, own=False),
     )

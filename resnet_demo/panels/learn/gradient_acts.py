@@ -65,7 +65,7 @@ def act_sentences(norms: Mapping[str, list[float]]) -> dict[str, str]:
         change=found["residual"],
         rezero=change(norms["rezero"], begins=False),
     )
-    return {**found, "without_norms": found["without_norms"] + ".", "with_norms": found["with_norms"] + "."}
+    return {**found, **{act: say("{change}.", change=found[act]) for act in ("without_norms", "with_norms")}}
 
 
 def change(norms: list[float], begins: bool = True) -> str:

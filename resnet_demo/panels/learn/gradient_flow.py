@@ -104,8 +104,8 @@ def gradients_html(flow: GradientFlow | None, modality: str = "photo") -> str:
         return fill(TEMPLATE, flow=None)
     chart = line_chart(
         (
-            Series(say("with shortcuts"), list(enumerate(flow.with_shortcuts)), accent=True),
-            Series(say("without"), list(enumerate(flow.without))),
+            Series(say("with shortcuts"), list(enumerate(flow.with_shortcuts)), "with"),
+            Series(say("without"), list(enumerate(flow.without)), "without"),
         ),
         label=say(
             "Norm of the gradient at each of {depth} blocks, with shortcuts and without", depth=flow.depth
@@ -113,6 +113,7 @@ def gradients_html(flow: GradientFlow | None, modality: str = "photo") -> str:
         across=say("block (0: before the first)"),
         up=say("norm of the gradient"),
         logarithmic=True,
+        by_block=True,
     )
     changes = {"with_shortcuts": _change(flow.with_shortcuts), "without": _change(flow.without)}
     fresh = modality_named(modality).fresh
@@ -157,9 +158,8 @@ def _case(flow: GradientFlow) -> str:
     kept = abs(plain) - abs(residual)
     if math.isfinite(kept) and kept >= 1:
         times = power_of_ten(round(kept))
-        case += " " + say(
-            "With them it arrives {times} times nearer to the size it set out with.", times=times
-        )
+        nearer = say("With them it arrives {times} times nearer to the size it set out with.", times=times)
+        return say("{first} {second}", first=case, second=nearer)
     return case
 
 
@@ -182,13 +182,19 @@ def twin_html(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     chart = line_chart(
         [
             # the shorter word, for which the chart has room
-            Series(say(name) if name == TWINS[0] else say("without"), points, name == TWINS[0])
+            Series(say(name), points, "with")
+            if name == TWINS[0]
+            else Series(say("without"), points, "without")
             for name, points in curves.items()
         ],
         label=say("Training loss of cats-and-dogs and of its twin without shortcuts over the first epochs"),
         across=say("epoch"),
         up=say("training loss"),
     )
-    losses = say(" and ").join(f"{significant(points[-1][1])} {say(name)}" for name, points in curves.items())
+    first, second = (
+        say("{loss} {network}", loss=significant(points[-1][1]), network=say(name))
+        for name, points in curves.items()
+    )
+    losses = say("{first} and {second}", first=first, second=second)
     epochs = significant(max(x for x, _ in next(iter(curves.values()))), 1)
     return fill("panels/learn/twin.html", chart=chart, losses=losses, epochs=epochs)

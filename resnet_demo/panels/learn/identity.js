@@ -177,7 +177,7 @@ export default function start({ element, server }) {
     return say('{blocks} blocks, {steps} steps. {words}.', {
       blocks: race.settings.blocks,
       steps: record.steps,
-      words: told.join('; '),
+      words: told.reduce((first, second) => say('{first}; {second}', { first, second })),
     });
   }
 
@@ -212,7 +212,8 @@ export default function start({ element, server }) {
     for (const event of stored?.[chosen().value] || []) take(event);
     root.dataset.state = 'stored';
     find('.race-train').textContent = say('Train');
-    if (race) tell(`${say('A stored run; press Train for your own.')} ${find('.race-said').textContent}`);
+    const first = say('A stored run; press Train for your own.');
+    if (race) tell(say('{first} {second}', { first, second: find('.race-said').textContent }));
     redraw();
   }
 

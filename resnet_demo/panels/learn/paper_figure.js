@@ -1,7 +1,7 @@
 // The paper's figure: four networks' errors over the steps, and a line that is moved through them.
 import { chart } from '../../drawing/training_chart.js';
 import { panelTab } from '../../page/chapters.js';
-import { say } from '../../page/shared.js';
+import { listed, say } from '../../page/shared.js';
 
 export default function start({ element, trigger }) {
   const root = element.querySelector('.figure6');
@@ -14,7 +14,7 @@ export default function start({ element, trigger }) {
   const errors = Object.values(curves).flatMap((curve) => [...curve.train_error, ...curve.test_error]);
   const y = [0, Math.min(1, Math.ceil(10 * Math.max(...errors)) / 10)];
   const percent = (share) => (share === undefined ? '' : `${(100 * share).toFixed(1)} %`);
-  const names = Object.keys(curves).join(', ');
+  const names = listed(Object.keys(curves));
   const looks = (name) =>
     [name.startsWith('plain') ? 'without' : 'with', name.endsWith('56') ? 'deep' : 'shallow'].join(' ');
 

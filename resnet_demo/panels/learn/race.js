@@ -4,7 +4,7 @@ import { chart, paint } from '../../drawing/training_chart.js';
 import { Training, staysReady } from '../../drawing/training_session.js';
 import { grownLines } from '../../drawing/what_grew.js';
 import { panelTab } from '../../page/chapters.js';
-import { oncePerFrame, say } from '../../page/shared.js';
+import { listed, oncePerFrame, say } from '../../page/shared.js';
 
 const KEYS = { residual: 'with', plain: 'without', rezero: 'without', stochastic_depth: 'without' };
 
@@ -59,7 +59,7 @@ export default function start({ element, trigger, server }) {
         points: network.points.filter((p) => p[column] !== null).map((p) => [p[0], p[column]]),
       }));
     const firsts = race.networks.flatMap(([, network]) => network.points.slice(0, 4).map((p) => p[1] ?? 0));
-    const words = race.networks.map(([kind]) => names[kind]).join(', ');
+    const words = listed(race.networks.map(([kind]) => names[kind]));
     chart(find('.race-loss'), {
       series: series(1),
       x,
@@ -239,11 +239,11 @@ export default function start({ element, trigger, server }) {
   }
 
   const seconds = () =>
-    race.networks
-      .map(([kind, network]) =>
+    listed(
+      race.networks.map(([kind, network]) =>
         say('{name} {seconds} s', { name: names[kind], seconds: (network.seconds || 0).toFixed(1) }),
-      )
-      .join(', ');
+      ),
+    );
 
   function verdict() {
     const right = race.networks.map(([kind]) => race.results[kind].test_accuracy);
@@ -254,7 +254,7 @@ export default function start({ element, trigger, server }) {
           percent: percent(right[i]),
         }),
       )
-      .join('; ');
+      .reduce((first, second) => say('{first}; {second}', { first, second }));
     const better = right[0] === right[1] ? 'same' : right[0] > right[1] ? 'residual' : 'plain';
     const close = Math.abs(right[0] - right[1]) < 0.03;
     const said =
@@ -269,7 +269,7 @@ export default function start({ element, trigger, server }) {
       said,
     ]
       .filter(Boolean)
-      .join(' ');
+      .reduce((first, second) => say('{first} {second}', { first, second }));
   }
 
   function done(state) {

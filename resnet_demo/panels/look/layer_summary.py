@@ -3,7 +3,7 @@ time."""
 
 from __future__ import annotations
 
-from resnet_demo.drawing.formatting import block_title, significant
+from resnet_demo.drawing.formatting import significant
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later
 from resnet_demo.panels.base import Panel, Visit
@@ -27,7 +27,7 @@ class LayerSummaryPanel(Panel):
 
 def trace_html(trace: tuple[LayerTrace, ...], block_names: tuple[str, ...] = ()) -> str:
     """The shape trace as a table: output shape, parameters, FLOPs, milliseconds."""
-    names = {name: block_title(i) for i, name in enumerate(block_names)}
+    names = {name: i for i, name in enumerate(block_names)}
     return fill(TEMPLATE, trace=trace, names=names, input=INPUT, flops=_flops)
 
 

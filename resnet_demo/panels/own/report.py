@@ -17,7 +17,7 @@ from resnet_demo.drawing.answer import answer_html
 from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import STREAMS, View
 from resnet_demo.drawing.templates import fill
-from resnet_demo.i18n import label_of, later, say, spoken
+from resnet_demo.i18n import direction_of, label_of, later, say, spoken, tag_of
 from resnet_demo.modalities import modality_named
 from resnet_demo.panels.explain.class_activation import activation_html
 from resnet_demo.panels.look.inside_block import inside_html
@@ -126,7 +126,8 @@ def report_html(run: Run, view: View, style: str) -> str:
         parts=body,
         style=Markup(style),
         made=made,
-        language=spoken(),
+        language=tag_of(spoken()),
+        direction=direction_of(spoken()),
     )
 
 

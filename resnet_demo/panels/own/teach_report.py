@@ -45,9 +45,7 @@ def report_html(taught: Taught) -> str:
     low, high = ends[taught.best]
     chart = line_chart(
         [
-            Series(
-                say("right"), [(i + 1, 100 * right / count) for i, right in enumerate(rights)], kind="ink"
-            ),
+            Series(say("right"), [(i + 1, 100 * right / count) for i, right in enumerate(rights)]),
             Series(
                 say("by guessing"), [(i + 1, 100 * guess(taught)) for i in range(len(rights))], kind="aside"
             ),
@@ -55,6 +53,7 @@ def report_html(taught: Taught) -> str:
         say("Accuracy of the read-out after every block"),
         say("after block"),
         say("right while left out, %"),
+        by_block=True,
         band=[(i + 1, 100 * low, 100 * high) for i, (low, high) in enumerate(ends)],
     )
     return fill(
