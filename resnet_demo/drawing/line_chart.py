@@ -12,6 +12,7 @@ from resnet_demo.drawing.templates import fill
 
 WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 66, 150, 14, 40
+Points = Sequence[tuple[float, float]]
 FRAME = {
     "width": WIDTH,
     "height": HEIGHT,
@@ -20,7 +21,6 @@ FRAME = {
     "bottom": HEIGHT - BOTTOM,
     "top": TOP,
 }
-Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,9 @@ def line_chart(
             HEIGHT - BOTTOM - (y - low) / (high - low) * (HEIGHT - TOP - BOTTOM),
         )
 
+    def polyline(points: Sequence[tuple[float, float]]) -> str:
+        return " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in points))
+
     up_ticks = [(value, place(left, value)[1]) for value in _ticks(low, high, logarithmic)]
     return fill(
         "drawing/line_chart.html",
@@ -93,7 +96,7 @@ def line_chart(
         up=up,
         up_ticks=[(power_of_ten(int(value)) if logarithmic else f"{value:g}", y) for value, y in up_ticks],
         across_ticks=[(f"{value:g}", place(value, low)[0]) for value in _ticks(left, right, False)],
-        band=_line(Series("", edge), edge, place, False)[2],
+        band=polyline(edge),
         lines=[_line(s, points, place, by_block) for s, points in kept],
     )
 
