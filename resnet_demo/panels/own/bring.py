@@ -20,6 +20,7 @@ from resnet_demo.panels.seats import BusyError, WorkSeats
 MOST_FILE = 10_000_000  # bytes
 ONE = later("Give one .safetensors file, and with it at most one card or file of class names.")
 BUSY = later("Other visitors' networks are being read; try again in a moment.")
+READY = later("{name} is on your menu now, with {blocks} blocks; every panel is about it.")
 SEATS = WorkSeats(1)
 
 
@@ -46,7 +47,7 @@ on nobody else's. Larger ones: python app.py --checkpoint FILE.</p>""")
         )
 
     def render(self, visit: Visit) -> str:
-        return fill("panels/own/bring.html", entry=None)
+        return fill("panels/own/bring.html", entry=None, ready=READY)
 
     def draw(self, visit: Visit) -> Values:
         return {}
@@ -66,7 +67,7 @@ on nobody else's. Larger ones: python app.py --checkpoint FILE.</p>""")
             return {
                 page.network: gr.update(choices=choices, value=entry.name),
                 page.lent: page.lending.html(session()),
-                self.drawing: fill("panels/own/bring.html", entry=entry),
+                self.drawing: fill("panels/own/bring.html", entry=entry, ready=READY),
             }
 
         outputs = {page.network, page.lent, self.drawing}
