@@ -118,10 +118,22 @@ class Property:
     network: str = ""
 
 
+LATEST = """const latest = (trigger, said = {}) => (kind, data) => {
+  said[kind] ??= {};
+  for (const name in said[kind]) delete said[kind][name];
+  trigger(kind, Object.assign(said[kind], data));
+};
+"""
+
+
 def started(module: str) -> str:
-    """JavaScript that imports a module of the page and starts it with the parts of a ``gr.HTML``."""
-    parts = "{ element, trigger, watch, server }"
-    return f"import(new URL('{module}', document.baseURI)).then((module) => module.default({parts}));"
+    """JavaScript that imports a module of the page and starts it with the parts of a ``gr.HTML``.
+
+    What an event says is one object, which a later event of its kind fills anew: Gradio puts the last event
+    off while an earlier one is under way, and then sends what the earlier one said.
+    """
+    parts = "{ element, trigger: latest(trigger), watch, server }"
+    return f"{LATEST}import(new URL('{module}', document.baseURI)).then((module) => module.default({parts}));"
 
 
 def one_of(choices: Iterable[Any], text: str) -> Any | None:

@@ -3,6 +3,7 @@ strip."""
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -89,6 +90,45 @@ def test_a_photo_of_ones_own_survives_a_reload_and_another_language_and_stays_in
     assert "example" not in page.url
     page.locator("#example-lion").click()
     page.wait_for_function("() => !sessionStorage.getItem('photo')")  # an example comes back by its address
+
+
+def test_the_last_of_quick_clicks_and_moves_wins(page: Page, tmp_path: Path) -> None:  # noqa: F811
+    """While an answer is under way the next event waits, and must then say what it said."""
+    upload(page, photo_file(tmp_path, 43))
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    for pause in (0, 20, 60):
+        page.evaluate(
+            """async (pause) => {
+              for (const block of [5, 3, 2]) {
+                document.querySelector(`#block-${block}`).click();
+                await new Promise((done) => setTimeout(done, pause));
+              }
+            }""",
+            pause,
+        )
+        expect(page.locator("#inside h3")).to_contain_text("Block 2", timeout=WAIT)
+        page.wait_for_timeout(500)
+        expect(page.locator("#inside h3")).to_contain_text("Block 2")
+        page.locator("#block-4").click()
+        expect(page.locator("#inside h3")).to_contain_text("Block 4", timeout=WAIT)
+    open_panel(page, "Switch it off")
+    slider = "#gates fieldset[data-gate='1'] .short"
+    expect(page.locator(slider)).to_be_visible(timeout=WAIT)
+    page.evaluate(
+        """async (slider) => {
+          for (const value of [0.9, 0.5, 0.25]) {  // each is sent after 120 ms
+            const range = document.querySelector(slider);
+            range.value = value;
+            range.dispatchEvent(new Event('input', { bubbles: true }));
+            await new Promise((done) => setTimeout(done, 125));
+          }
+        }""",
+        slider,
+    )
+    road, shut = page.locator("#roadmap .roadmap"), re.compile("0.25")
+    expect(road).to_have_attribute("data-gates", shut, timeout=WAIT)
+    page.wait_for_timeout(1000)
+    expect(road).to_have_attribute("data-gates", shut)
 
 
 def test_back_and_forward_walk_through_panels(page: Page, tmp_path: Path) -> None:  # noqa: F811
