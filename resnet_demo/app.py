@@ -238,6 +238,7 @@ def serve(
     """Launch the page and keep it up until SystemExit; the exit code when it cannot be launched."""
     share_arenas()
     room = Limits() if fleet is None else Limits.of(fleet.most)
+    room = replace(room, networks=args.visitors_networks == "yes")
     engine = defer_engine(
         "cpu" if zerogpu.lent() else args.device, own=own, fleet=fleet, precision=args.precision
     )

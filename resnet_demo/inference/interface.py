@@ -345,11 +345,13 @@ class Limits:
         runs: of photos under way.
         waiting: events that queue for them.
         frames: live frames in the server.
+        networks: whether visitors may bring networks, each for themselves.
     """
 
     runs: int = MAX_BATCH  # fewer would make the passes that photos share smaller than they can be
     waiting: int = 48  # a class of 30 behind one school's address presses at once
     frames: int = 16
+    networks: bool = True
 
     @staticmethod
     def of(replicas: int) -> Limits:

@@ -35,6 +35,12 @@ def access_options(parser: argparse.ArgumentParser) -> None:
         metavar="ORIGIN",
         help="a site that may show the page in a frame, such as https://school.example; may be repeated",
     )
+    more.add_argument(
+        "--visitors-networks",
+        choices=("yes", "no"),
+        default="no" if os.environ.get("SPACE_ID") else "yes",
+        help="whether visitors may bring checkpoints, each for themselves (default: yes, on Spaces no)",
+    )
 
 
 def chosen_access(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Access:

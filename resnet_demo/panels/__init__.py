@@ -29,6 +29,7 @@ PANELS = [
     "learn.gradient_acts",
     "own.webcam",
     "own.teach",
+    "own.bring",
     "own.sound",
     "own.text",
     "own.compare",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from test_bring import checkpoint
 from test_browser import WAIT, Page, browser, expect, page  # noqa: F401 - fixtures
 
 from resnet_demo.inference.engine import Engine
@@ -95,6 +96,24 @@ def test_classes_of_ones_own_are_taught_answered_taken_home_and_opened_again(
     page.click("#teach .teach-go")
     expect(report).to_contain_text("of 60 pictures", timeout=WAIT)
     assert time.monotonic() - started < 120
+
+
+def test_a_network_is_brought_and_every_panel_is_about_it(page: Page, tmp_path: Path) -> None:  # noqa: F811
+    page.goto(f"{page.url.split('?')[0]}?panel=bring&example=none")
+    expect(page.locator("#bring")).to_contain_text("Drop the files above", timeout=WAIT)
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"PK\x03\x04 no such thing")
+    page.set_input_files("#bring-files input[type=file]", bad)
+    expect(page.locator(".toast-body").first).to_contain_text("network.safetensors", timeout=WAIT)
+    page.reload()
+    expect(page.locator("#bring")).to_contain_text("Drop the files above", timeout=WAIT)
+    page.wait_for_timeout(1000)
+    page.set_input_files("#bring-files input[type=file]", checkpoint(tmp_path))
+    expect(page.locator("#bring")).to_contain_text("is on your menu now, with 2 blocks", timeout=WAIT)
+    expect(page.locator("#network input")).to_have_value(re.compile("yours"), timeout=WAIT)
+    expect(page.locator("#roadmap .cell")).to_have_count(2, timeout=WAIT)
+    page.set_input_files("#photo input[type=file]", pictures(tmp_path, 1, 1)[0])
+    expect(page.locator("#answer .label").first).to_have_text(re.compile("mug|pen|key"), timeout=WAIT)
 
 
 def test_a_burst_of_the_camera_fills_a_class(page: Page) -> None:  # noqa: F811

@@ -45,9 +45,7 @@ def report_html(taught: Taught) -> str:
     low, high = ends[taught.best]
     chart = line_chart(
         [
-            Series(
-                say("right"), [(i + 1, 100 * right / count) for i, right in enumerate(rights)], kind="ink"
-            ),
+            Series(say("right"), [(i + 1, 100 * right / count) for i, right in enumerate(rights)]),
             Series(
                 say("by guessing"), [(i + 1, 100 * guess(taught)) for i in range(len(rights))], kind="aside"
             ),
