@@ -239,9 +239,9 @@ def serve(
     share_arenas()
     room = Limits() if fleet is None else Limits.of(fleet.most)
     room = replace(room, networks=args.visitors_networks == "yes")
-    engine = defer_engine(
-        "cpu" if zerogpu.lent() else args.device, own=own, fleet=fleet, precision=args.precision
-    )
+    # on a GPU that is lent the CPU only stands in, and must give the same answers
+    device, precision = ("cpu", "float32") if zerogpu.lent() else (args.device, args.precision)
+    engine = defer_engine(device, own=own, fleet=fleet, precision=precision)
     if zerogpu.lent():
         zerogpu.borrow(engine)
     demo = build_demo(engine, own=own, room=room, in_every_language=False, lessons=args.lessons)

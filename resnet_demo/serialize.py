@@ -27,7 +27,6 @@ def run_as_dict(run: Run) -> dict[str, Any]:
         **({} if run.familiar is None else {"familiar": run.familiar, "familiarity": run.familiarity}),
         "network": run.network,
         "device": run.device,
-        "precision": run.precision,
         "milliseconds": run.timings.total,
         "notice": run.notice,
         "blocks": [
@@ -105,6 +104,7 @@ def record_of(run: Run) -> dict[str, Any]:
     """What ``record.json`` holds."""
     return {
         **run_as_dict(run),
+        "precision": run.precision,
         "units": {
             "norms": "Euclidean, over all values of a stream",
             "milliseconds": "photo to record",

@@ -53,8 +53,8 @@ def _pairs(model: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
 class _Packed:
     """Weights in oneDNN's order, which nobody can copy: a copy of the model goes without them."""
 
-    def __init__(self, weight: Tensor | None = None) -> None:
-        self.weight = weight
+    def __init__(self, weight: Tensor | None = None, dtype: torch.dtype | None = None) -> None:
+        self.weight, self.dtype = weight, dtype
 
     def __deepcopy__(self, _memo: object) -> _Packed:
         return _Packed()
@@ -91,12 +91,13 @@ class PackedConv2d(nn.Conv2d):
         self.packed = _Packed(
             torch.ops.mkldnn._reorder_convolution_weight(
                 plain.weight.detach(), plain.padding, plain.stride, plain.dilation, plain.groups, list(size)
-            )
+            ),
+            plain.weight.dtype,
         )
 
     def forward(self, input: Tensor) -> Tensor:
         weight = self.packed.weight
-        if weight is None or input.device.type != "cpu" or input.dtype != self.weight.dtype:
+        if weight is None or input.device.type != "cpu" or input.dtype != self.packed.dtype:
             return super().forward(input)
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
             input, weight, self.bias, self.padding, self.stride, self.dilation, self.groups, "none", [], ""
