@@ -221,6 +221,10 @@ class Page:
         except Exception as error:
             raise told(error) from error
 
+    def exact(self, run: Run) -> Run:
+        """``run`` in float32, for numbers that people copy; no engine is needed where it is that already."""
+        return run if run.precision == "float32" else self.engine.get().exact(run)
+
     @property
     def inputs(self) -> Components:
         """Whatever a panel may need to be drawn: the inputs of every event that draws."""

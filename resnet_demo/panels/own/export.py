@@ -48,7 +48,7 @@ class ExportPanel(Panel):
                     run = self.page.recall(key if isinstance(key, str) else "")
                     if run is None:
                         return {"error": say(GONE)}
-                    run = self.page.engine.get().exact(run)
+                    run = self.page.exact(run)
                     index = max(0, min(block, len(run.blocks) - 1)) if isinstance(block, int) else 0
                     return made(run, View(block=index), request.get("what"), self.page.style)
             except BusyError:
