@@ -298,13 +298,13 @@ class EngineConfig:
         device: "auto", "cuda", "mps" or "cpu".
         weights: folder of the checkpoints on offer; the package's own when None.
         own: a network of one's own, which comes first.
-        precision: "auto", "float32" or "bfloat16", see ``inference.precision``.
+        precision: "float32", "auto" or "bfloat16", see ``inference.precision``.
     """
 
     device: str = "auto"
     weights: Path | None = None
     own: OwnCheckpoint | None = None
-    precision: str = "auto"
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
