@@ -45,6 +45,7 @@ FLAGS = (
 )
 INSTALLED = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MACS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+NO_STRIP = ".strip { visibility: hidden !important; }"
 STILL = """
 *, *::before, *::after {
   animation: none !important; transition: none !important; caret-color: transparent !important;
@@ -101,7 +102,8 @@ def still(page: Page, show: str | None) -> bytes:
     """The picture (PNG) of what ``show`` selects, or of the screen: taken again until nothing changes."""
     last = b""
     for _ in range(20):
-        shot = page.locator(show).first.screenshot() if show else page.screenshot()
+        # the strip would lie across a part that is taller than the screen
+        shot = page.locator(show).first.screenshot(style=NO_STRIP) if show else page.screenshot()
         if shot == last:
             break
         last = shot
