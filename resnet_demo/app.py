@@ -241,6 +241,10 @@ def serve(
     room = replace(room, networks=args.visitors_networks == "yes")
     # on a GPU that is lent the CPU only stands in, and must give the same answers
     device, precision = ("cpu", "float32") if zerogpu.lent() else (args.device, args.precision)
+    if fleet is not None and precision == "auto":
+        precision = (
+            "float32"  # each replica would ask its own clock, and a photo's answer must not depend on it
+        )
     engine = defer_engine(device, own=own, fleet=fleet, precision=precision)
     if zerogpu.lent():
         zerogpu.borrow(engine)

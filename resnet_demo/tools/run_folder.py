@@ -267,6 +267,8 @@ def parsed(argv: Sequence[str] | None) -> tuple[argparse.Namespace, EngineConfig
     args = parser.parse_args(argv)
     # streams that are kept are numbers that people copy
     precision = "float32" if args.out and args.engine == "local" else args.precision
+    if args.engine == "ray" and precision == "auto":
+        precision = "float32"  # machines that differ must answer alike
     return args, EngineConfig(args.device, own=chosen_checkpoint(parser, args), precision=precision)
 
 
