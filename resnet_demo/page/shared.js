@@ -85,3 +85,13 @@ export function chooseExample(button) {
   leaveExample();
   (button.closest('.shelf') ?? button.parentElement).dataset.chosen = button.dataset.name;
 }
+
+// A file that the server made, { name, type, data } in base64: the browser saves it.
+export function save({ name, type, data }) {
+  const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([bytes], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}

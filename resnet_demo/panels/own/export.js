@@ -1,14 +1,5 @@
 // Files are made by the server and saved by the browser; nothing is left on either side.
-import { say } from '../../page/shared.js';
-
-function save({ name, type, data }) {
-  const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([bytes], { type }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-}
+import { save, say } from '../../page/shared.js';
 
 async function make(element, server, button) {
   const panel = element.querySelector('.take');

@@ -1,6 +1,6 @@
 // Teach it: pictures of the visitor's classes go to the server a few at a time; what they look like stays
 // here as thumbnails. The camera gives bursts, and is answered live once something was taught.
-import { chosenNetwork, classRows, say } from '../../page/shared.js';
+import { chosenNetwork, classRows, save, say } from '../../page/shared.js';
 
 const SIDE = 512; // pixels: more than any network here takes
 const TOGETHER = 8; // pictures of one request share a pass
@@ -40,15 +40,6 @@ async function opened(file) {
   const url = jpegOf(bitmap, bitmap.width, bitmap.height);
   bitmap.close();
   return url;
-}
-
-function save({ name, type, data }) {
-  const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([bytes], { type }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
 export default function start({ element, trigger, watch, server }) {
