@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import pytest
 
 SIZE = (1280, 800)
+WAIT_S = 30.0
 KEYS = {"ArrowRight": "\ue014", "Enter": "\ue007", "Home": "\ue011"}  # as WebDriver has them
 
 
@@ -45,6 +46,16 @@ class Tab(Protocol):
 
     def errors(self) -> list[str]:
         """Errors of scripts since the last call."""
+
+
+def when_there(find: Callable[[], list[Any]], selector: str, nth: int) -> Any:
+    """The element ``nth`` of those that ``find`` finds, as soon as there are so many."""
+    for _ in range(int(WAIT_S / 0.1)):
+        found = find()
+        if len(found) > nth:
+            return found[nth]
+        time.sleep(0.1)
+    raise AssertionError(f"it never came: {selector} {nth}")
 
 
 class FirefoxTab:
@@ -73,8 +84,9 @@ class FirefoxTab:
         return result["value"] if isinstance(result, dict) and "value" in result else result
 
     def element(self, selector: str, nth: int = 0) -> str:
-        found = self.do("WebDriver:FindElements", using="css selector", value=selector)
-        return str(next(iter(found[nth].values())))
+        asked = {"using": "css selector", "value": selector}
+        found = when_there(lambda: self.do("WebDriver:FindElements", **asked), selector, nth)
+        return str(next(iter(found.values())))
 
     def open(self, address: str) -> None:
         self.do("WebDriver:Navigate", url=address)
@@ -121,29 +133,24 @@ class FirefoxTab:
             self.do("Marionette:SetContext", value="content")
 
 
-LISTEN = """if (!window.wrong && location.href !== arguments[0]) {
-  window.wrong = [];
-  addEventListener('error', (event) => event.message && wrong.push(event.message));
-  addEventListener('unhandledrejection', ({ reason }) => wrong.push(String(reason)));
-}
-return Boolean(window.wrong)"""
+LISTEN = """window.wrong = [];
+addEventListener('error', (event) => event.message && wrong.push(event.message));
+addEventListener('unhandledrejection', ({ reason }) => wrong.push(String(reason)));"""
 
 
 class WebKitTab:
+    """Over WebDriver. A command that falls between two pages is never answered: ``open`` returns when the
+    page has loaded, and errors are heard from then on."""
+
     def __init__(self, driver: Any) -> None:
         self.driver = driver
 
     def element(self, selector: str, nth: int = 0) -> Any:
-        return self.driver.find_elements("css selector", selector)[nth]
+        return when_there(lambda: self.driver.find_elements("css selector", selector), selector, nth)
 
     def open(self, address: str) -> None:
-        """It does not wait until the page has loaded, so as to hear of errors while it does."""
-        self.driver.get("about:blank")
         self.driver.get(address)
-        for _ in range(1000):
-            if self.js(LISTEN, "about:blank"):
-                return
-            time.sleep(0.005)
+        self.js(LISTEN)
 
     def js(self, body: str, *values: Any) -> Any:
         return self.driver.execute_script(body, *values)
@@ -231,11 +238,12 @@ def webkit() -> Iterator[Tab]:
     options = selenium.WebKitGTKOptions()
     options.binary_location = browsers[0]
     options.add_argument("--automation")
-    options.page_load_strategy = "none"
+    options.page_load_strategy = "normal"
     with screen() as display:
         quiet = {"DISPLAY": display, "LIBGL_ALWAYS_SOFTWARE": "1", "WEBKIT_DISABLE_DMABUF_RENDERER": "1"}
         service = selenium.WebKitGTKService(driver, env={**os.environ, **quiet})
         started = selenium.WebKitGTK(options=options, service=service)
+        started.command_executor.client_config.timeout = 2 * WAIT_S  # no answer is an error, not an hour
         try:
             tab = WebKitTab(started)
             tab.resize(*SIZE)

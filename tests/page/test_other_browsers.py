@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import draw_photo
-from engines import SIZE, Tab, firefox, webkit
+from engines import SIZE, WAIT_S, Tab, firefox, webkit
 from PIL import Image
 
 from resnet_demo.lesson import read_lesson
 
-WAIT_S = 30.0
 PHONE = 390
 TOLD = 4  # steps of the story: to the first cut and its effect
 
@@ -79,6 +78,20 @@ def test_a_photo_is_uploaded_and_answered(tab: Tab, server: str, tmp_path: Path)
     tab.js("location.reload()")  # the tab keeps its own photo
     until(tab, "document.querySelectorAll('#roadmap button.cell').length === 5")
     until(tab, "document.querySelector('#photo img[src]')")
+    tab.js("sessionStorage.clear()")
+
+
+def test_no_script_throws_when_it_is_run(tab: Tab, server: str) -> None:
+    """WebKit is heard only once the page has loaded: every script is run once more."""
+    visit(tab, server)
+    tab.js(
+        "Promise.allSettled([...document.querySelectorAll('script[type=module][src]')]"
+        ".map((script) => import(`${script.src}#again`)))"
+        ".then((all) => { window.again = all.map((one) => String(one.reason ?? 'ran')); })"
+    )
+    until(tab, "window.again")
+    ran = tab.js("return window.again")
+    assert ran and set(ran) == {"ran"}
     tab.js("sessionStorage.clear()")
 
 
