@@ -74,16 +74,25 @@ export const classRows = (classes, digits) =>
     return row;
   });
 
+// The example of a group that is shown; none where the name is null.
+export function markExample(group, name) {
+  if (name === null) delete group.dataset.chosen;
+  else group.dataset.chosen = name;
+  for (const button of group.querySelectorAll('[data-name]')) {
+    button.setAttribute('aria-pressed', button.dataset.name === name);
+  }
+}
+
 // An address names examples only: after a photo of the visitor's own it names none.
 export function leaveExample() {
-  document.querySelectorAll('[data-chosen]').forEach((group) => delete group.dataset.chosen);
+  document.querySelectorAll('[data-chosen]').forEach((group) => markExample(group, null));
   for (const name of ['gates', 'example', 'sound', 'text']) asked.delete(name);
   window.dispatchEvent(new Event('exampleleft'));
 }
 
 export function chooseExample(button) {
   leaveExample();
-  (button.closest('.shelf') ?? button.parentElement).dataset.chosen = button.dataset.name;
+  markExample(button.closest('.shelf') ?? button.parentElement, button.dataset.name);
 }
 
 // A file that the server made, { name, type, data } in base64: the browser saves it.

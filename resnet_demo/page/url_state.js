@@ -3,7 +3,7 @@
 // element that shows it.
 // A panel that is opened is an entry of the browser's history: Back goes to the one before.
 import { openChapter, openPanel, panelTab } from './chapters.js';
-import { asked, chooseExample, leaveExample } from './shared.js';
+import { asked, chooseExample, leaveExample, markExample } from './shared.js';
 
 const all = (selector) => [...document.querySelectorAll(selector)];
 let touched = false; // until the visitor does something, the address is what it was opened with
@@ -88,9 +88,9 @@ if (asked.get('example') || asked.get('sound')) {
   const clear = () => {
     const shelf = document.querySelector('#examples .shelf');
     if (!shelf) setTimeout(clear, 30);
-    else if (asked.get('example') === 'none') delete shelf.dataset.chosen;
+    else if (asked.get('example') === 'none') markExample(shelf, null);
     else if (shelf.querySelector(`[data-name="${CSS.escape(asked.get('example') ?? '')}"]`)) {
-      shelf.dataset.chosen = asked.get('example');
+      markExample(shelf, asked.get('example'));
     }
   };
   clear();

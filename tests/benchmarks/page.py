@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import explanations, isolation, machine
+from benchmarks import explanations, isolation, machine, opening
 from benchmarks.server import CLIENTS, crowd, import_seconds, through_the_server
 from benchmarks.timing import REFERENCE, interleaved, jpeg
 from resnet_demo.analysis.capture import capture_blocks
@@ -78,6 +78,7 @@ MEANING = {
     "import_s": "import torch and gradio, alone in a fresh process",
     "first_page_s": "python app.py until the page is served",
     "first_answer_s": "python app.py until the first photo is answered",
+    **opening.MEANING,
     **isolation.MEANING,
     **explanations.MEANING,
     "rss_idle_mb": "resident memory of the server after its first answer",
@@ -246,6 +247,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         figures["import_gradio_s"] = import_seconds("gradio")
         figures["import_s"] = import_seconds("torch, gradio")
         figures |= through_the_server(args.photos, args.repetitions)
+        figures |= opening.figures()
         # over the reference as it was before the server shared its cores
         figures["concurrent_efficiency"] = figures["photos_per_second"] * figures["forward_ms"] / 1e3
     if args.peers:

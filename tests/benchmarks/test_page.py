@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks import page, server, timing
+from benchmarks import opening, page, server, timing
 
 
 def test_medians_are_of_interleaved_repetitions() -> None:
@@ -63,3 +63,12 @@ def test_the_server_is_measured_from_its_start(capsys: pytest.CaptureFixture[str
     assert found["photos_per_second"] > 0
     assert found["live_fps"] > 0
     assert 0 < found["live_fairness"] <= 1
+
+
+@pytest.mark.timeout(300)
+def test_the_running_example_is_timed_in_a_browser() -> None:
+    found = opening.figures()
+    if not found:
+        pytest.skip("no playwright or no Chromium is installed")
+    assert found.keys() == opening.MEANING.keys()
+    assert 0 < found["first_paint_s"] < found["first_example_s"]

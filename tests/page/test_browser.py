@@ -517,6 +517,7 @@ def test_a_link_opened_elsewhere_shows_the_same_page(page: Page, browser: Browse
     page.locator(".stream[data-stream=residual] .tile").nth(5).click()
     open_panel(page, "Switch it off")
     slider = page.locator("#gates fieldset[data-gate='2'] .short")
+    expect(slider).to_be_enabled(timeout=WAIT)  # once the panel is drawn
     slider.focus()
     slider.press("Home")
     expect(page.locator("#comparison")).to_contain_text("The logit moved", timeout=WAIT)

@@ -30,6 +30,7 @@ def test_it_opens_with_an_example_that_runs(browser: Browser, server: str) -> No
         "goes through 5 blocks. Each adds a correction F(x)"
     )
     assert "?" not in tab.url  # nobody has done anything yet
+    expect(tab.locator("#examples [aria-pressed=true]")).to_have_text("cat")
     tab.locator("#block-2").click()
     tab.wait_for_url("**example=*")
     tab.context.close()
@@ -88,7 +89,9 @@ def test_a_photo_of_ones_own_survives_a_reload_and_another_language_and_stays_in
     expect(page.locator("#roadmap .words b").first).to_have_text("bloque 1", timeout=WAIT)
     expect(page.locator("#answer .percent")).to_have_text(answer, timeout=WAIT)
     assert "example" not in page.url
+    expect(page.locator("#examples [aria-pressed=true]")).to_have_count(0)
     page.locator("#example-lion").click()
+    expect(page.locator("#examples [aria-pressed=true]")).to_have_text("león")
     page.wait_for_function("() => !sessionStorage.getItem('photo')")  # an example comes back by its address
 
 
@@ -166,6 +169,7 @@ def test_cause_and_effect_are_on_one_screen(page: Page, tmp_path: Path) -> None:
     page.locator("#chapter-cut").click()
     expect(strip).to_be_visible()
     slider = page.locator("#gates fieldset[data-gate='2'] .short")
+    expect(slider).to_be_enabled(timeout=WAIT)  # once the panel is drawn
     slider.focus()
     slider.press("Home")
     expect(strip.locator(".strip-block[data-block='2'] path.road.off")).to_have_count(1, timeout=WAIT)
