@@ -4,6 +4,9 @@ Native decoders have bugs, and their input is anybody's. A file's bytes go to a 
 own (``decoder.py``), and pixels come back. The pool starts one when all are busy, up to one a core, and puts
 another in the place of one that ended. They are plain processes with pipes, so they work under any script,
 notebook, thread or fork, and they end when this process does, however that ends.
+
+A process takes a fifth of a second to start, an ordinary photo some milliseconds to open. So who finds all at
+work waits for whichever comes first, one that is free again or the one more that is being started.
 """
 
 from __future__ import annotations
@@ -118,11 +121,7 @@ class Decoder:
             DecoderDiedError, DecoderSlowError: it is of no more use.
         """
         self.since = time.monotonic()
-        if not self.ready:
-            if self._within(START_S, lambda: read(self.out.fileno())) is None:
-                raise NoDecoderError(f"a decoder ended with {self.process.wait()} before it was ready")
-            self.ready = True
-            self.since = time.monotonic()
+        self.wait_until_ready()
 
         def exchange() -> Message | None:
             write(self.into.fileno(), header, data)
@@ -135,6 +134,19 @@ class Decoder:
                 raise DecoderSlowError
             raise DecoderDiedError(f"it ended with {code}")
         return answer
+
+    def wait_until_ready(self) -> None:
+        """Returns when it can be asked.
+
+        Raises:
+            NoDecoderError, DecoderSlowError: it ended before that.
+        """
+        if self.ready:
+            return
+        if self._within(START_S, lambda: read(self.out.fileno())) is None:
+            raise NoDecoderError(f"a decoder ended with {self.process.wait()} before it was ready")
+        self.ready = True
+        self.since = time.monotonic()
 
     def _within(self, seconds: float, work: Callable[[], Message | None]) -> Message | None:
         """What ``work`` returns, or None when the process ended under it; it is ended after ``seconds``."""
@@ -192,9 +204,10 @@ class DecoderPool:
         self._turn = threading.Condition()
         self._idle: list[Decoder] = []
         self._busy: set[Decoder] = set()
+        self._coming: set[Decoder] = set()  # being started for whoever is waiting
 
     def _after_fork(self) -> None:
-        for decoder in (*self._idle, *self._busy):  # or they would not see their parent's end
+        for decoder in (*self._idle, *self._busy, *self._coming):  # or they would not see their parent's end
             for pipe in (decoder.into, decoder.out):
                 with suppress(OSError):
                     pipe.close()  # nothing is buffered in them
@@ -257,8 +270,13 @@ class DecoderPool:
                     decoder.close()  # the system ended it meanwhile
                 now = time.monotonic()
                 slow = sum(other.ready and now - other.since > SLOW_S for other in self._busy)
-                if len(self._busy) - min(slow, 2 * self.seats) < self.seats:
-                    return self._started()
+                if len(self._busy) - min(slow, 2 * self.seats) + len(self._coming) < self.seats:
+                    started = self._started()
+                    if not any(other.ready for other in self._busy):
+                        self._busy.add(started)
+                        return started
+                    self._coming.add(started)
+                    threading.Thread(target=self._welcome, args=(started,), daemon=True).start()
                 if now > until:
                     raise DecoderBusyError
                 self._turn.wait(0.1)
@@ -269,13 +287,26 @@ class DecoderPool:
         except (OSError, ValueError) as error:  # no processes here, or no more of them
             raise (DecoderBusyError if self.worked else NoDecoderError)(str(error)) from error
         decoder.since = time.monotonic()
-        self._busy.add(decoder)
         return decoder
+
+    def _welcome(self, decoder: Decoder) -> None:
+        """Have ``decoder`` among those that are free as soon as it is ready."""
+        try:
+            decoder.wait_until_ready()
+        except DecoderError:
+            log.warning("a decoder could not be started")
+        with self._turn:
+            self._coming.discard(decoder)
+            if decoder.ready and len(self._idle) < self.seats:
+                self._idle.append(decoder)
+            else:
+                decoder.close()
+            self._turn.notify()
 
     def processes(self) -> list[int]:
         """The numbers of the decoders that there are."""
         with self._turn:
-            return [decoder.process.pid for decoder in (*self._idle, *self._busy)]
+            return [decoder.process.pid for decoder in (*self._idle, *self._busy, *self._coming)]
 
     def close(self) -> None:
         """End the decoders that are at rest; the others end with this process."""

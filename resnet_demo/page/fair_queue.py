@@ -1,15 +1,16 @@
 """The queue: every group of events has seats of its own, and every visitor a share of them.
 
 Gradio's queue is one line for all: whoever fills it keeps the others out. Here the next event is always one
-of the address, and there of the session, that has the fewest under way; none may have more than its share.
-What changes one visitor's page happens one after the other: Gradio reads the states that an event starts from
-when it starts.
+of the address, and there of the session, that has the fewest under way; none may have more than its share,
+and who has a line lets those who have none go first. What changes one visitor's page happens one after the
+other: Gradio reads the states that an event starts from when it starts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,6 +23,9 @@ from resnet_demo.page.sessions import CAPACITY, Sessions
 
 WAITING_EACH_SESSION = 8  # events of one session that wait in one group
 RUNNING_EACH_SESSION = 2  # under way
+ONE = 1  # under way of one address, while others are there, in
+ONE_EACH = {"run", "draw", "study"}  # the groups that take the cores
+YIELD_S = 0.5  # seconds that a line waits in these while others' events are under way
 CHANGING = {"run", "draw"}  # groups whose events change what stands on a visitor's page
 SLOW_S = 0.3  # seconds that a refusal takes: who asks again at once gets no more of them
 FULL = "The queue is full: {count} of your events are waiting already. Try again when they are done."
@@ -46,16 +50,19 @@ class FairQueue(Queue):
         waiting: events that may wait in each group.
         waiting_each: of one address.
         others: tells whether other addresses are there than this one.
+        clock: monotonic seconds.
     """
 
     waiting = 192
     waiting_each = 144
     others: Callable[[str], int] = staticmethod(lambda address: 0)
+    clock: Callable[[], float] = staticmethod(time.monotonic)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "max_size": None})  # Gradio's own limit is one for all groups
         self.pending_messages_per_session = LRUCache(2 * CAPACITY)
         self._idle: set[str] = set()
+        self._started: dict[tuple[str, str], float] = {}  # group, address -> when, in the last YIELD_S
 
     async def push(self, body: Any, request: Any, username: str | None) -> Any:
         """Take an event in, or say why not.
@@ -107,6 +114,7 @@ class FairQueue(Queue):
             event = self._next(line, self._running(group), limit)
             if event is not None:
                 line.queue.remove(event)
+                self._note_start(group, address_of(event))
                 # the first group is tried last the next time
                 self.event_queue_per_concurrency_id[group] = self.event_queue_per_concurrency_id.pop(group)
                 return [event], False, group
@@ -123,29 +131,57 @@ class FairQueue(Queue):
     def _next(self, line: EventQueue, running: Iterable[Event], limit: float) -> Event | None:
         """The waiting event of the visitor with the fewest under way, the earliest of these."""
         running = list(running)
-        changing = self._changing()
         of_session = Counter(event.session_hash for event in running)
         of_address = Counter(address_of(event) for event in running)
+        waiting = Counter(address_of(event) for event in line.queue)
+        group = line.concurrency_id
+        may = {
+            address
+            for address in waiting
+            if of_address[address] < self._share(address, group, limit)
+            and not self._yields(address, group, waiting, of_address)
+        }
+        if not may:  # asked a thousand times a second while somebody waits
+            return None
+        changing = self._changing()
         best: tuple[int, int] | None = None
         found = None
         for event in line.queue:
             address, session = address_of(event), event.session_hash
             if session in changing and _changes_page(event):
                 continue  # it would start from what the one under way is about to change
-            if of_session[session] >= RUNNING_EACH_SESSION or of_address[address] >= self._share(
-                address, limit
-            ):
+            if address not in may or of_session[session] >= RUNNING_EACH_SESSION:
                 continue
             rank = of_address[address], of_session[session]
             if best is None or rank < best:
                 best, found = rank, event
         return found
 
-    def _share(self, address: str, limit: float) -> float:
-        """Events of a group that ``address`` may have under way: all seats while it is alone, else a share of
-        half."""
+    def _share(self, address: str, group: str, limit: float) -> float:
+        """Events of a group that ``address`` may have under way: all seats while it is alone, else one where
+        they keep the cores busy, else a share of half."""
         others = self.others(address)
-        return max(RUNNING_EACH_SESSION, limit // (2 * (1 + others))) if others else limit
+        if not others:
+            return limit
+        return ONE if group in ONE_EACH else max(RUNNING_EACH_SESSION, limit // (2 * (1 + others)))
+
+    def _yields(self, address: str, group: str, waiting: Counter[str], running: Counter[str]) -> bool:
+        """Whether ``address`` has a line and lets go first who has none and is under way, so that a flood
+        takes no core from a visitor. It starts one in YIELD_S all the same.
+
+        Args:
+            waiting, running: events of the group by address.
+        """
+        if group not in ONE_EACH or waiting[address] <= ONE:
+            return False
+        if not any(waiting[other] <= ONE for other in running if other != address):
+            return False
+        return (group, address) in self._started and self.clock() - self._started[group, address] < YIELD_S
+
+    def _note_start(self, group: str, address: str) -> None:
+        now = self.clock()
+        self._started = {key: at for key, at in self._started.items() if now - at < YIELD_S}
+        self._started[group, address] = now
 
     def forget_idle(self) -> None:
         """Called from time to time: forget the sessions of which nothing is pending any more, now and the

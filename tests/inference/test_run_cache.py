@@ -128,3 +128,14 @@ def test_what_is_kept_follows_the_memory_of_the_container(tmp_path: Path) -> Non
     assert machine > 500_000_000
     assert room_for_runs(2_000_000_000) == 250_000_000
     assert room_for_runs(1 << 50) == MOST_BYTES
+
+
+def test_a_small_machine_keeps_an_eighth_of_its_memory_in_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes of all runs that come back, on a machine of 80 MiB after visitors made 32 MiB of them."""
+    machine = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 80 * 256}
+    monkeypatch.setattr("os.sysconf", machine.__getitem__, raising=False)
+    kept = KeptRuns()
+    keys = [kept.put(run_of(512)) for _ in range(64)]
+    runs = [run for run in map(kept.get, keys) if run is not None]
+    assert sum(size_of(run) for run in runs) == kept.bytes == 10 << 20
+    assert kept.get(keys[-1]) is not None

@@ -1,5 +1,5 @@
 """Events that change one visitor's page run one after the other; those of others, and of the API, do not
-wait."""
+wait. One address that floods leaves the cores to the others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from resnet_demo.page.fair_queue import FairQueue, make_fair
+from resnet_demo.page.fair_queue import YIELD_S, FairQueue, make_fair
+from resnet_demo.page.shares import Rates
 
 
 @pytest.fixture
@@ -87,3 +88,74 @@ def test_requests_of_the_api_run_beside_each_other(queue: FairQueue) -> None:
     send(queue, PUBLIC, "a")
     send(queue, PUBLIC, "a")
     assert start(queue) == [(PUBLIC, "a"), (PUBLIC, "a")]
+
+
+class Crowd:
+    """A queue whose addresses are known to its rates, and a clock that stands still."""
+
+    def __init__(self, queue: FairQueue) -> None:
+        self.queue, self.now = queue, 100.0
+        self.rates = Rates(clock=lambda: self.now)
+        queue.others, queue.clock = self.rates.others, lambda: self.now
+
+    def send(self, name: str, count: int = 1) -> None:
+        """``count`` runs over the API from the address ``name``, each in a session of its own."""
+        for i in range(count):
+            self.rates.charge(name, 1)
+            send(self.queue, PUBLIC, f"{name}{i}", name)
+
+    def start(self) -> list[str]:
+        """The addresses of what starts now."""
+        return [session.rstrip("0123456789") for _, session in start(self.queue)]
+
+    def finish(self, name: str) -> None:
+        """Whatever is under way of ``name`` is done."""
+        for job in [job for job in self.queue.active_jobs if job and job[0].session_hash.startswith(name)]:
+            self.queue.active_jobs.remove(job)
+            self.queue.event_queue_per_concurrency_id["run"].current_concurrency -= 1
+
+
+def test_a_flood_has_one_run_under_way_and_none_beside_a_visitors(queue: FairQueue) -> None:
+    crowd = Crowd(queue)
+    crowd.rates.charge("visitor", 1)
+    crowd.send("flood", 40)
+    assert crowd.start() == ["flood"]  # the cores are free, but somebody else is there
+    crowd.send("visitor")
+    assert crowd.start() == ["visitor"]  # at once, beside what was under way already
+    crowd.finish("flood")
+    assert crowd.start() == []
+    crowd.finish("visitor")
+    assert crowd.start() == ["flood"]
+
+
+def test_a_line_does_not_wait_for_ever_nor_for_another_line(queue: FairQueue) -> None:
+    crowd = Crowd(queue)
+    crowd.send("visitor")
+    crowd.send("school", 20)
+    assert crowd.start() == ["visitor", "school"]
+    crowd.finish("school")
+    assert crowd.start() == []
+    crowd.now += YIELD_S
+    assert crowd.start() == ["school"]
+    crowd.finish("school")
+    crowd.finish("visitor")
+    crowd.send("college", 20)
+    assert sorted(crowd.start()) == ["college", "school"]
+    crowd.finish("school")
+    assert crowd.start() == ["school"]
+
+
+def test_eight_clients_are_under_way_together(queue: FairQueue) -> None:
+    """As many as share one pass: a class behind one address while it is alone, or visitors from anywhere."""
+    crowd = Crowd(queue)
+    crowd.send("school", 12)
+    assert crowd.start() == ["school"] * 8
+    crowd.finish("school")
+    crowd.finish("school")
+    names = [f"visitor {letter}" for letter in "abcdefgh"]
+    for name in names:
+        crowd.send(name, 3)
+    queue.event_queue_per_concurrency_id["run"].queue[:4] = []  # the school has gone
+    assert sorted(crowd.start()) == names
+    crowd.finish(names[0])
+    assert crowd.start() == names[:1]

@@ -141,7 +141,8 @@ def test_the_document_says_what_the_code_does() -> None:
             f" {fair_queue.WAITING_EACH_SESSION} of one session; {fair_queue.RUNNING_EACH_SESSION} of a"
             " session run at a time"
         ),
-        f"within the last {shares.ACTIVE_S:g} s",
+        f"within the last {shares.ACTIVE_S:g} s an address has {fair_queue.ONE} run, drawing and study",
+        f"if more than {fair_queue.ONE} of it wait, it starts none for {fair_queue.YIELD_S:g} s",
         f"weighs {shares.RATE:g} a second",
         f"{shares.BURST:g} saved up",
         f"raised to {connections.WANTED_FILES}",
@@ -152,6 +153,7 @@ def test_the_document_says_what_the_code_does() -> None:
         f"made {FILES_AT_ONCE} at a time",
     ):
         assert said in text, said
+    assert sorted(fair_queue.ONE_EACH) == ["draw", "run", "study"]
     assert upload_folder.SHARE_OF_ADDRESS == 0.5
     assert run_cache.SHARE_OF_MEMORY == 1 / 8
     assert run_cache.OLDEST_S == 3600
