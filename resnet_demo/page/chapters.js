@@ -54,6 +54,10 @@ document.addEventListener('keydown', walk);
 document.addEventListener('click', (event) => {
   const button = event.target.closest?.('#chapters [data-chapter]');
   if (button) openChapter(button.dataset.chapter);
+  if (event.target.closest?.('.skip')) {
+    event.preventDefault(); // the address is the view's, and its fragment would not move the keyboard
+    bar()?.querySelector('[aria-selected=true]')?.focus();
+  }
 });
 
 function start() {

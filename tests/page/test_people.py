@@ -82,6 +82,19 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser: Browser,
     page.context.close()
 
 
+def test_the_skip_link_takes_the_keyboard_to_the_panels(browser: Browser, server: str) -> None:  # noqa: F811
+    page = opened(browser, server)
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#chapter-look")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#chapter-cut")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.locator("#tab-off-button")).to_be_focused()
+    page.context.close()
+
+
 def test_pictures_say_what_they_show_and_the_answer_is_announced(browser: Browser, server: str) -> None:  # noqa: F811
     page = opened(browser, server)
     for panel in PANELS:
