@@ -183,8 +183,12 @@ function start() {
   }
   addEventListener('scroll', fold, { passive: true });
   addEventListener('resize', fold);
-  document.addEventListener('click', (event) => {
+  const chosen = (event) => {
     if (event.isTrusted && event.target.closest?.('#chapters [role=tab], #panels [role=tab]')) workIn();
+  };
+  document.addEventListener('click', chosen);
+  document.addEventListener('keyup', (event) => {
+    if (['ArrowLeft', 'ArrowRight', 'Home', 'End'].includes(event.key)) chosen(event);
   });
   draw();
 }

@@ -90,6 +90,7 @@ def test_the_skip_link_takes_the_keyboard_to_the_panels(browser: Browser, server
     expect(page.locator("#chapter-look")).to_be_focused()
     page.keyboard.press("ArrowRight")
     expect(page.locator("#chapter-cut")).to_be_focused()
+    expect(page.locator(".strip")).to_be_visible()  # cause and effect on one screen, as with a click
     page.keyboard.press("Tab")
     expect(page.locator("#tab-off-button")).to_be_focused()
     page.context.close()
