@@ -7,7 +7,8 @@ from those that lie beside the checkpoint; what nobody says is assumed, and the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,8 @@ def recognize(
             )
         )
     for family in families():
-        recognized = family.recognize(tensors, hints, name)
+        with told_of(name):
+            recognized = family.recognize(tensors, hints, name)
         if recognized is not None:
             return _build(family, recognized, wrapper, name)
     kind = what_is_it(tensors)
@@ -132,12 +134,18 @@ def recognize(
     )
 
 
-def _build(
-    family: Family, recognized: Recognized, wrapper: str, name: str
-) -> tuple[nn.Module, Recognized, tuple[str, ...]]:
+@contextmanager
+def told_of(name: str) -> Iterator[None]:
+    """Whatever the shapes of a file lead to, one sentence comes of it.
+
+    Raises:
+        CheckpointError: instead of what was raised inside.
+    """
     try:
-        model = family.build(recognized.config)
-    except (TypeError, ValueError, RuntimeError) as error:
+        yield
+    except CheckpointError:
+        raise
+    except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             later(
                 "{file} has residual blocks of a form that is not known here ({reason}).",
@@ -145,6 +153,13 @@ def _build(
                 reason=f"{error!s:.80}",
             )
         ) from error
+
+
+def _build(
+    family: Family, recognized: Recognized, wrapper: str, name: str
+) -> tuple[nn.Module, Recognized, tuple[str, ...]]:
+    with told_of(name):
+        model = family.build(recognized.config)
     load_strictly(model, dict(recognized.tensors), name)
     averaged = (later("The averaged weights were taken ({key}).", key=wrapper),) if "ema" in wrapper else ()
     return model.eval(), recognized, (*recognized.assumed, *averaged)
