@@ -232,7 +232,7 @@ class TrainingQueue:
     def warm(self) -> None:
         """Have a training process ready, and keep it: somebody may soon press Train."""
         with self._lock:
-            self._idle = [worker for worker in self._idle if worker.alive]
+            self.turn()  # of those who left nobody else may ask
             if not self._idle and not self._tickets:
                 self._idle.append(Worker(self.idle))
             for worker in self._idle[:1]:

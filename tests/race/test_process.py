@@ -126,6 +126,19 @@ def test_a_tab_that_goes_holds_up_nobody(line: TrainingQueue, monkeypatch: pytes
     assert polled([follower])[follower.id][-1]["event"] == "end"
 
 
+def test_a_process_is_made_ready_though_the_last_visitor_left_in_the_middle(
+    line: TrainingQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = line.join(LONG)
+    first_state(ticket)
+    gone = line.processes()
+    monkeypatch.setattr("resnet_demo.race.process.SILENT", 0.5)
+    time.sleep(0.6)
+    line.warm()
+    assert ticket.over
+    assert len(line.processes()) == 1 and line.processes() != gone
+
+
 def test_an_iteration_that_is_dropped_gives_its_place_up(line: TrainingQueue) -> None:
     events = line.join(LONG).events()
     next(events)
