@@ -7,6 +7,7 @@ same steps give the same pictures: the window has a fixed size, nothing moves, a
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import sys
@@ -45,6 +46,7 @@ FLAGS = (
 )
 INSTALLED = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MACS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+STRIP = 200  # pixels at the top that a part may be scrolled below: strip and tabs
 NO_STRIP = ".strip { visibility: hidden !important; }"
 STILL = """
 *, *::before, *::after {
@@ -100,6 +102,10 @@ def settle(page: Page) -> None:
 
 def still(page: Page, show: str | None) -> bytes:
     """The picture (PNG) of what ``show`` selects, or of the screen: taken again until nothing changes."""
+    if show:  # what lies below the screen is not painted
+        box = page.locator(show).first.bounding_box()
+        below = 0 if box is None else math.ceil(box["height"]) + STRIP - HEIGHT
+        page.set_viewport_size({"width": WIDTH, "height": HEIGHT + max(0, below)})
     last = b""
     for _ in range(20):
         # the strip would lie across a part that is taller than the screen
@@ -108,6 +114,7 @@ def still(page: Page, show: str | None) -> bytes:
             break
         last = shot
         page.wait_for_timeout(400)
+    page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
     return last
 
 
