@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+# of pictures, once they have come; one that never does is an error
+LOADED_WIDTH = "async (img) => { await img.decode(); return img.naturalWidth }"
+LOADED_WIDTHS = f"(all) => Promise.all(all.map({LOADED_WIDTH}))"
+LOADED_SIZE = "async (img) => { await img.decode(); return [img.naturalWidth, img.naturalHeight] }"
+
 
 def panel_names(page: Any) -> list[str]:
     """The names of all panels on offer, in the order of the page, whatever chapter is open."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import KNOWS, draw_photo
-from visitor import open_panel
+from visitor import LOADED_SIZE, LOADED_WIDTH, open_panel
 
 playwright = pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Browser, Page, expect  # noqa: E402
@@ -107,12 +107,12 @@ def test_an_uploaded_photo_runs_at_once_and_all_is_on_the_first_screen(page: Pag
         cell = page.locator(f"#block-{i + 1}")
         expect(cell).to_contain_text(f"block {i + 1}")
         expect(cell).to_contain_text(shape)
-        assert cell.locator("img").evaluate("img => img.complete && img.naturalWidth") > 0
+        assert cell.locator("img").evaluate(LOADED_WIDTH) > 0
         box = cell.bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= 800  # nothing scrolled
         assert box["x"] + box["width"] <= 1280
-    assert page.locator("#seen-photo").evaluate("img => [img.naturalWidth, img.naturalHeight]") == [180, 180]
+    assert page.locator("#seen-photo").evaluate(LOADED_SIZE) == [180, 180]
     widths = page.locator("#block-1 .wide path.branch").get_attribute("stroke-width")
     assert widths is not None
     assert 1.5 <= float(widths) <= 15
@@ -275,7 +275,7 @@ def test_where_it_looks_splits_the_logit(page: Page, tmp_path: Path) -> None:
     open_panel(page, "Where it looks")
     native = page.locator("#looks img.native")
     expect(native).to_be_visible()
-    assert native.evaluate("img => [img.naturalWidth, img.naturalHeight]") == [6, 6]
+    assert native.evaluate(LOADED_SIZE) == [6, 6]
     logit = page.locator("#roadmap .stop.end").inner_text().split("logit")[1].strip()
     expect(page.locator("#looks .sum b")).to_have_text(logit)
     page.locator("#looks .opacity input").focus()
@@ -295,7 +295,7 @@ def test_a_place_of_a_map_outlines_what_it_sees(page: Page, tmp_path: Path) -> N
     figures = page.locator(".overview .facts")
     for words in ("‖F(x)‖ ÷ ‖shortcut‖", "cosine", "silent channels", "16 of 64 channels, each 45×45"):
         expect(figures).to_contain_text(words)
-    assert page.locator(".overview .added").evaluate("img => [img.naturalWidth, img.naturalHeight]") == [
+    assert page.locator(".overview .added").evaluate(LOADED_SIZE) == [
         45,
         45,
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from test_browser import browser, page, photo_file, upload  # noqa: F401
-from visitor import open_panel
+from visitor import LOADED_WIDTH, LOADED_WIDTHS, open_panel
 
 playwright = pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Page, expect  # noqa: E402
@@ -38,7 +38,7 @@ def test_paths_are_walked_by_pointer_and_keys(page: Page, tmp_path: Path) -> Non
     expect(page.locator("#paths .ledger-words")).to_contain_text("F(x) of block 5 alone")
     assert page.locator("#paths .ledger-map").get_attribute("src") != before
     picture = page.locator("#paths .ledger-map")
-    assert picture.evaluate("img => img.complete && img.naturalWidth") == 45  # 180 pixels, by fours
+    assert picture.evaluate(LOADED_WIDTH) == 45  # 180 pixels, by fours
     expect(page.locator("#paths")).to_contain_text("not what the network would lose")
     expect(page.locator("#paths .ledger-removed")).to_contain_text("instead of")
     expect(page.locator("#tab-paths .study-stop")).not_to_be_visible()
@@ -51,7 +51,7 @@ def test_an_attack_flips_the_answer_and_a_slider_sets_its_size(page: Page, tmp_p
     expect(said).to_contain_text("/255 a pixel", timeout=WAIT)
     first = said.inner_text()
     for picture in page.locator("#attack .attack-pictures img").all():
-        assert picture.evaluate("img => img.complete && img.naturalWidth") == 180
+        assert picture.evaluate(LOADED_WIDTH) == 180
     expect(page.locator("#attack .attack-table tbody tr")).to_have_count(6)
     expect(page.locator("#attack polyline.ink").first).to_be_attached()
     page.locator("#epsilon input[type=number]").fill("8")
@@ -70,7 +70,7 @@ def test_pixels_are_shared_out_three_ways_with_their_sums(page: Page, tmp_path: 
     expect(sections.nth(2)).to_contain_text("they differ by")
     expect(sections.nth(1)).to_contain_text("weights drawn at random")
     for picture in page.locator("#pixels img.native").all():
-        assert picture.evaluate("img => img.complete && img.naturalWidth") == 45
+        assert picture.evaluate(LOADED_WIDTH) == 45
     expect(page.locator("#pixels")).to_contain_text("What these are not")
 
 
@@ -79,7 +79,7 @@ def test_read_outs_are_drawn_by_place(page: Page, tmp_path: Path) -> None:
     open_panel(page, "Where it decides")
     figures = page.locator("#readout-places figure")
     expect(figures).to_have_count(5, timeout=WAIT)
-    sides = page.locator("#readout-places img.native").evaluate_all("all => all.map(img => img.naturalWidth)")
+    sides = page.locator("#readout-places img.native").evaluate_all(LOADED_WIDTHS)
     assert sides == [45, 45, 23, 12, 6]
     expect(figures.first).to_contain_text("+ bias")
     expect(page.locator("#refinement")).to_contain_text("None of the 5 blocks", timeout=WAIT)
@@ -154,7 +154,7 @@ def test_a_picture_is_made_while_the_visitor_watches(page: Page, tmp_path: Path)
     expect(live).to_contain_text("step 64 of 64", timeout=WAIT)
     expect(live).to_contain_text("A picture that excites, not a meaning.")
     picture = page.locator("#feature-live img")
-    assert picture.evaluate("img => img.complete && img.naturalWidth") == 112
+    assert picture.evaluate(LOADED_WIDTH) == 112
 
 
 def test_a_study_can_be_stopped_and_begun_again(page: Page, tmp_path: Path) -> None:
