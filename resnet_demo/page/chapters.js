@@ -60,6 +60,19 @@ document.addEventListener('click', (event) => {
   }
 });
 
+// Whoever points at a chapter, or comes to it by the keyboard, may soon open it: the server is told once a
+// minute, so that what takes long to get ready is ready. What is open keeps itself ready.
+export default function tellsSoon({ element, server }) {
+  const told = new Map(); // chapter -> when
+  const tell = ({ target }) => {
+    const chapter = target.closest?.('[data-chapter]')?.dataset.chapter;
+    if (!chapter || performance.now() - (told.get(chapter) ?? -Infinity) < 60_000) return;
+    told.set(chapter, performance.now());
+    server.soon({ chapter }).catch(() => told.delete(chapter));
+  };
+  for (const event of ['pointerover', 'pointerdown', 'focusin']) element.addEventListener(event, tell);
+}
+
 function start() {
   if (!row() || !bar()) {
     setTimeout(start, 50);

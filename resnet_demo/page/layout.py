@@ -6,6 +6,7 @@ Every part a lesson might point at has a stable ``elem_id``.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from resnet_demo.page.server import guarded
 from resnet_demo.page.sessions import CAPACITY
 from resnet_demo.page.url_state import as_script
 from resnet_demo.panels import load_panels
-from resnet_demo.panels.base import Panel, started
+from resnet_demo.panels.base import Json, Panel, started
 from resnet_demo.panels.chapters import CHAPTERS
 from resnet_demo.panels.page import Loaded, Page
 
@@ -62,6 +63,20 @@ def languages_html() -> str:
 def chapters_html() -> str:
     """The bar of chapters; ``chapters.js`` opens them."""
     return fill("page/chapters.html", chapters=CHAPTERS)
+
+
+def chapter_soon(page: Page) -> Callable[[Any], Json]:
+    """What ``chapters.js`` calls when somebody is about to open a chapter."""
+
+    def soon(request: Any) -> Json:
+        """{"chapter"}: its panels may begin to get ready."""
+        wanted = request.get("chapter") if isinstance(request, dict) else None
+        for panel in page.panels:
+            if panel.chapter().id == wanted:
+                panel.soon()
+        return {}
+
+    return soon
 
 
 def headings_html(panel: Panel) -> str:
@@ -109,7 +124,12 @@ def build_page(page: Page) -> SpokenBlocks:
         with gr.Row(elem_id="first-screen"):
             lay_out_photo(page)
             lay_out_answer(page)
-        gr.HTML(chapters_html(), elem_id="chapters")
+        gr.HTML(
+            chapters_html(),
+            elem_id="chapters",
+            js_on_load=started(page.modules + "page/chapters.js"),
+            server_functions=[chapter_soon(page)],
+        )
         with gr.Tabs(elem_id="panels", overflow_behavior="wrap"):
             for panel in page.panels:
                 with gr.Tab(

@@ -295,6 +295,9 @@ class Panel:
         """What its script may call as ``server.name(request)``."""
         return ()
 
+    def soon(self) -> None:
+        """Its chapter may be opened soon: what takes long to get ready may be begun, but not waited for."""
+
     def arguments(self) -> Mapping[str, Component]:
         """Components that describe parameters of its endpoints other than ``photo``, ``network`` and
         ``run``."""

@@ -51,13 +51,18 @@ class Worker:
 
     Attributes:
         is_ready: it has loaded what it needs.
+
+    Args:
+        idle: seconds after which it ends if nobody says anything; its own choice when None.
+        ahead: nobody has pressed yet: it lets everybody else go first while it loads.
     """
 
-    def __init__(self, idle: float | None = None) -> None:
+    def __init__(self, idle: float | None = None, ahead: bool = False) -> None:
         threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        options = [*([f"--idle={idle}"] if idle else []), *(["--ahead"] if ahead else [])]
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "resnet_demo.race.worker", *([f"--idle={idle}"] if idle else [])],
+            [sys.executable, "-m", "resnet_demo.race.worker", *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **threads, "PYTHONPATH": path},
@@ -234,7 +239,7 @@ class TrainingQueue:
         with self._lock:
             self.turn()  # of those who left nobody else may ask
             if not self._idle and not self._tickets:
-                self._idle.append(Worker(self.idle))
+                self._idle.append(Worker(self.idle, ahead=True))
             for worker in self._idle[:1]:
                 if time.monotonic() - worker.told > STAY:
                     worker.send({"stay": True})

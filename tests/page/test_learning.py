@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from typing import Any
 
+import pytest
 from test_browser import WAIT, Browser, Page, browser, expect, page  # noqa: F401 - fixtures
+
+from resnet_demo.panels.learn.training import training_queue
 
 TRAINED = 120_000  # milliseconds; a race of few blocks, on a machine that is busy
 
@@ -87,6 +91,52 @@ def test_a_race_is_stopped_and_another_depth_begins_anew(page: Page) -> None:  #
     train(page, "race", steps=5, blocks=2)
     expect(page.locator("#race .race-said")).to_contain_text("After 5 steps and 2 blocks", timeout=TRAINED)
     assert points(page, "#race .race-ratio") == [2, 2]
+
+
+def test_a_training_process_is_begun_when_somebody_points_at_the_chapter(page: Page) -> None:  # noqa: F811
+    told: list[str] = []
+    page.on("request", lambda request: told.append(request.post_data or ""))
+    training_queue().close()
+    for chapter in ("cut", "learn", "cut", "learn"):
+        page.hover(f"#chapter-{chapter}")
+    until = time.monotonic() + WAIT / 1000
+    while not training_queue().processes():
+        assert time.monotonic() < until
+        page.wait_for_timeout(50)
+    assert len(training_queue().processes()) == 1
+    assert sum('"soon"' in data and '"learn"' in data for data in told) == 1
+    assert page.locator("#race").count() == 0  # before the panel is there
+
+
+@pytest.mark.parametrize("panel", ["race", "identity"])
+def test_a_press_before_the_stored_run_has_come_is_not_lost(page: Page, panel: str) -> None:  # noqa: F811
+    held: dict[str, Any] = {}
+
+    def hold(route: Any) -> None:
+        asked = re.search(r'"(stored|news)"', route.request.post_data or "")
+        if asked and asked[1] not in held:
+            held[asked[1]] = route
+        else:
+            route.continue_()
+
+    def wait_for(name: str) -> None:
+        until = time.monotonic() + WAIT / 1000
+        while name not in held:
+            assert time.monotonic() < until
+            page.wait_for_timeout(20)
+
+    page.route(re.compile("component_server"), hold)
+    opened(page, panel)
+    wait_for("stored")
+    train(page, panel, steps=6 if panel == "race" else None, blocks=2)
+    wait_for("news")
+    with page.expect_response(lambda response: '"stored"' in (response.request.post_data or "")) as stored:
+        held["stored"].continue_()
+    stored.value.finished()
+    page.wait_for_timeout(100)
+    held["news"].continue_()
+    expect(page.locator(f"#{panel} .race")).to_have_attribute("data-state", "over", timeout=TRAINED)
+    expect(page.locator(f"#{panel} .race-said")).not_to_contain_text("stored")
 
 
 def test_the_first_points_are_drawn_within_a_second_of_the_press(page: Page) -> None:  # noqa: F811

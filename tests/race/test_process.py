@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import os
 import signal
 import time
@@ -10,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from resnet_demo.race.networks import RaceNetwork
 from resnet_demo.race.process import ENDED, QueueFullError, Ticket, TrainingQueue, message_of
 from resnet_demo.race.records import RaceSettings
 from resnet_demo.race.seeds import stored_run
+from resnet_demo.race.worker import Lines, give_back, run_race
 
 SHORT = RaceSettings(blocks=2, steps=6)
 LONG = RaceSettings(blocks=50, steps=400)
@@ -246,6 +250,43 @@ def test_a_process_that_nobody_needs_ends_and_one_that_is_asked_to_stay_stays(
         assert list(line.join(SHORT).events())[-1]["event"] == "end"
     finally:
         line.close()
+
+
+def test_there_is_one_process_ahead_nice_from_the_start_and_the_press_takes_it(line: TrainingQueue) -> None:
+    for _ in range(3):
+        line.warm()
+    (pid,) = line.processes()
+    (worker,) = line._idle
+    assert list(worker.process.args)[-1:] == ["--ahead"]
+    ticket = line.join(SHORT)
+    assert ticket.worker is worker and line._idle == []
+    line.warm()  # one is at work: none beside it
+    assert line.processes() == [pid]
+    assert polled([ticket])[ticket.id][-1]["event"] == "end"
+    assert line._idle == [worker]
+
+
+def test_a_process_ahead_that_has_died_is_replaced_before_anybody_presses(line: TrainingQueue) -> None:
+    line.warm()
+    (dead,) = line._idle
+    dead.kill()
+    line.warm()
+    (next_one,) = line._idle
+    assert next_one is not dead and next_one.alive
+    assert line.processes() == [next_one.process.pid]
+
+
+def test_a_race_leaves_no_networks_behind_in_its_process() -> None:
+    gc.collect()
+    gc.disable()  # what is given back is given back by ours
+    try:
+        out = io.BytesIO()
+        run_race(SHORT.to_json(), Lines.empty(), out)
+        assert b'"event":"end"' in out.getvalue()
+        give_back()
+        assert [thing for thing in gc.get_objects() if type(thing) is RaceNetwork] == []
+    finally:
+        gc.enable()
 
 
 def test_a_process_that_ends_before_the_race_began_is_replaced(line: TrainingQueue) -> None:

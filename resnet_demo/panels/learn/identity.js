@@ -226,7 +226,7 @@ export default function start({ element, server }) {
       stored = null;
       return tell(lost);
     }
-    if (!race) show();
+    if (!race && !training.ticket && root.dataset.state !== 'running') show(); // no press was faster
   }
 
   root.addEventListener('click', (event) => {

@@ -371,7 +371,7 @@ export default function start({ element, trigger, server }) {
     } catch {
       return tell(say('The server cannot be reached; try again.'));
     }
-    if (race) return redraw(); // somebody was faster
+    if (race || training.ticket || root.dataset.state === 'running') return redraw(); // a press was faster
     for (const event of stored.events) take(event);
     race.record = null; // nobody's networks are kept of it
     find('.race-grew').hidden = true;

@@ -64,6 +64,9 @@ class TrainingPanel(Panel):
         training_queue().warm()  # it was opened: somebody may soon press
         return {}
 
+    def soon(self) -> None:
+        training_queue().warm()
+
     def server_functions(self) -> Iterable[Callable[[Any], Json]]:
         return self.press, self.news, self.stop, self.answer, self.warm
 
