@@ -32,6 +32,13 @@ def test_places_and_bias_sum_to_each_read_out(engine: Engine) -> None:
     assert "the network's own logit" in read(html).all("figcaption")[4].text
 
 
+def test_of_a_network_of_many_classes_the_last_block_is_split_and_sums_to_the_logit(engine: Engine) -> None:
+    run = engine.run(draw_photo(7), "resnet-56")
+    (last,) = places_of(run)
+    assert last.own and last.block == run.blocks[-1].name
+    assert last.places.sum() + last.bias == pytest.approx(run.prediction.logit, rel=2e-3, abs=2e-3)
+
+
 def test_a_place_is_what_the_read_out_makes_of_its_channels(engine: Engine) -> None:
     from resnet_demo.analysis.linear_probes import load_probes
     from resnet_demo.networks.cards import WEIGHTS
