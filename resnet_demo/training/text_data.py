@@ -4,10 +4,14 @@ length.
 The archive holds ``lingua/sentences/xx.txt`` and ``lingua/word-pairs/xx.txt``, a text a line. Every tenth
 line of each file is validation; everything is chosen there. The Universal Declaration of Human Rights in
 the same archive is the test, which nothing here reads; see ``udhr.py``.
+
+The Spanish files of lingua have lost every letter with an accent ("continuacin"); ``with_accents`` puts
+them back, or the network takes whatever has one for Catalan or Portuguese.
 """
 
 from __future__ import annotations
 
+import re
 import tarfile
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -24,6 +28,8 @@ HELD_BACK = 10  # every so many lines is validation
 FREQUENT = 1e-3  # share of the text of some language from which a character may have a channel of its own
 WRITES = 0.1  # share of a language's letters from which a script counts as writing it
 SHORT = 24  # letters up to which spans end where a word ends
+WITHOUT_ACCENTS = ("es",)  # languages whose files have lost their letters beyond ASCII
+WORD = re.compile("[a-z]+")
 UNSPACED = ("ja", "th", "zh")  # written without spaces: words begin and end anywhere
 
 
@@ -68,10 +74,34 @@ def read_archive(archive: Path) -> dict[str, Texts]:
     languages = sorted({language for language, _ in found})
     if not languages:
         raise DataError(f"{archive} holds no sentences/xx.txt.")
+    for language, part in found:
+        if language in WITHOUT_ACCENTS:
+            found[language, part] = with_accents(found[language, part], language)
     return {
         name: Texts(found.get((name, "sentences"), ()), found.get((name, "word-pairs"), ()))
         for name in languages
     }
+
+
+def with_accents(texts: Sequence[str], language: str) -> tuple[str, ...]:
+    """``texts`` whose words get back the letters that they have lost: each becomes the most frequent word of
+    the language that reads so without its letters beyond ASCII ("continuacin": "continuación").
+
+    The words and how frequent they are come from pyspellchecker (https://github.com/barrust/pyspellchecker).
+    A text that has such letters is left as it is.
+    """
+    from spellchecker import SpellChecker  # for training only, and 86,000 words
+
+    counts = SpellChecker(language=language).word_frequency.dictionary
+    whole: dict[str, str] = {}
+    for word in sorted(counts, key=counts.__getitem__):
+        whole["".join(letter for letter in word if letter.isascii())] = word
+    return tuple(
+        WORD.sub(lambda word: whole.get(word[0], word[0]), text)
+        if not any(letter.isalpha() and not letter.isascii() for letter in text)
+        else text
+        for text in texts
+    )
 
 
 def choose_channels(texts: Mapping[str, Texts]) -> tuple[str, ...]:

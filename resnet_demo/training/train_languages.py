@@ -40,10 +40,10 @@ from resnet_demo.training.text_data import Spans, Texts, choose_channels, read_a
 KNOWS = "This network reads the letters of 75 languages, and must call every text one of them."
 ABOUT = "75 languages by their letters · 5 blocks"
 GOLDEN_SIDE = 8
-WIDTHS = (64, 96, 128, 160, 192)
+WIDTHS = (96, 128, 160, 192, 224)
 LONGEST = 512  # letters of a text that are read
 SHORTEST = 4  # letters of a span, two of them spaces
-LENGTHS = ((SHORTEST, 24, 0.35), (25, 64, 0.3), (65, 160, 0.35))  # letters of spans, and how often
+LENGTHS = ((SHORTEST, 24, 0.3), (25, 64, 0.25), (65, 240, 0.45))  # letters of spans, and how often
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class LanguageRecipe:
     lengths: tuple[tuple[int, int, float], ...] = LENGTHS
     blurred: float = 0.01
     widths: tuple[int, ...] = WIDTHS
-    recipe: Recipe = Recipe(stages=((LONGEST, 16),), dropout=0.1)  # noqa: RUF009 - frozen
+    recipe: Recipe = Recipe(stages=((LONGEST, 60),), dropout=0.1)  # noqa: RUF009 - frozen
 
 
 class LanguageTask:
@@ -196,8 +196,8 @@ def without_unused_rows(model: ResNet) -> ResNet:
 
 DATA = (
     "Trained on sentences and word pairs of lingua (https://github.com/pemistahl/lingua-py, Apache License "
-    "2.0), whose texts come from the Leipzig Corpora Collection; tested on the Universal Declaration of "
-    "Human Rights."
+    "2.0), whose texts come from the Leipzig Corpora Collection; letters that the Spanish texts had lost were "
+    "put back with the word list of pyspellchecker. Tested on the Universal Declaration of Human Rights."
 )
 
 
