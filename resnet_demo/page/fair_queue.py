@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -26,8 +27,12 @@ RUNNING_EACH_SESSION = 2  # under way
 ONE = 1  # under way of one address, while others are there, in
 ONE_EACH = {"run", "draw", "study"}  # the groups that take the cores
 YIELD_S = 0.5  # seconds that a line waits in these while others' events are under way
+COMING_S = 0.25  # and while a photo of theirs is being sent
+ANNOUNCED_S = 10.0  # in which nobody else is made to wait by the same address, unless an event followed
+ANNOUNCING = 1_000  # addresses at most
 CHANGING = {"run", "draw"}  # groups whose events change what stands on a visitor's page
-SLOW_S = 0.3  # seconds that a refusal takes: who asks again at once gets no more of them
+SLOW_S = 0.3, 0.9  # seconds that a refusal takes: who asks again at once gets no more of them, and those
+# that are refused together do not come back together
 FULL = "The queue is full: {count} of your events are waiting already. Try again when they are done."
 ALL_FULL = "The queue is full: too many people are waiting. Try again in a minute."
 
@@ -63,6 +68,7 @@ class FairQueue(Queue):
         self.pending_messages_per_session = LRUCache(2 * CAPACITY)
         self._idle: set[str] = set()
         self._started: dict[tuple[str, str], float] = {}  # group, address -> when, in the last YIELD_S
+        self._coming: dict[str, float] = {}  # address -> when it announced an event, in the last ANNOUNCED_S
 
     async def push(self, body: Any, request: Any, username: str | None) -> Any:
         """Take an event in, or say why not.
@@ -78,7 +84,7 @@ class FairQueue(Queue):
             raise HTTPException(400, "The session's name is too long.")
         refusal = self._refusal(fn.concurrency_id, address, session)
         if refusal:
-            await asyncio.sleep(SLOW_S)
+            await asyncio.sleep(random.uniform(*SLOW_S))
             return False, refusal, "queue_full"
         if session is not None:
             self._admit(session, address)
@@ -119,6 +125,14 @@ class FairQueue(Queue):
                 self.event_queue_per_concurrency_id[group] = self.event_queue_per_concurrency_id.pop(group)
                 return [event], False, group
         return None
+
+    def announce(self, address: str) -> None:
+        """An event of ``address`` will come: it has begun to send a photo. A flood's next pass then waits
+        for it, instead of being in the middle when it comes."""
+        now = self.clock()
+        self._coming = {key: at for key, at in self._coming.items() if now - at < ANNOUNCED_S}
+        if len(self._coming) < ANNOUNCING:
+            self._coming.setdefault(address, now)
 
     def _running(self, group: str) -> list[Event]:
         return [event for job in self.active_jobs if job for event in job if event.concurrency_id == group]
@@ -166,22 +180,25 @@ class FairQueue(Queue):
         return ONE if group in ONE_EACH else max(RUNNING_EACH_SESSION, limit // (2 * (1 + others)))
 
     def _yields(self, address: str, group: str, waiting: Counter[str], running: Counter[str]) -> bool:
-        """Whether ``address`` has a line and lets go first who has none and is under way, so that a flood
-        takes no core from a visitor. It starts one in YIELD_S all the same.
+        """Whether ``address`` has a line and lets go first who has none and is under way or coming, so that
+        a flood takes no core from a visitor. It starts one in YIELD_S all the same.
 
         Args:
             waiting, running: events of the group by address.
         """
         if group not in ONE_EACH or waiting[address] <= ONE:
             return False
-        if not any(waiting[other] <= ONE for other in running if other != address):
+        now = self.clock()
+        coming = (other for other, at in self._coming.items() if now - at < COMING_S)
+        if not any(waiting[other] <= ONE for other in (*running, *coming) if other != address):
             return False
-        return (group, address) in self._started and self.clock() - self._started[group, address] < YIELD_S
+        return (group, address) in self._started and now - self._started[group, address] < YIELD_S
 
     def _note_start(self, group: str, address: str) -> None:
         now = self.clock()
         self._started = {key: at for key, at in self._started.items() if now - at < YIELD_S}
         self._started[group, address] = now
+        self._coming.pop(address, None)
 
     def forget_idle(self) -> None:
         """Called from time to time: forget the sessions of which nothing is pending any more, now and the

@@ -83,13 +83,15 @@ def guarded(access: Access | None = None) -> dict[str, Any]:
         folder = UploadFolder(app.uploaded_file_dir)
         app.state_holder = Sessions()
         app.state_holder.set_blocks(blocks)
+        told: dict[str, Any] = {}
         if isinstance(blocks._queue, FairQueue):
             blocks._queue.others = rates.others
+            told["announce"] = blocks._queue.announce
         own = {
             "icon": icon,
             "skill": skill,
             "manifest": manifest(lambda: str(blocks.title or "")),
-            "upload": Uploads(folder, blocks.upload_file_set, blocks.max_file_size or 0),
+            "upload": Uploads(folder, blocks.upload_file_set, blocks.max_file_size or 0, **told),
         }
         app.middleware_stack = Guard(
             app.middleware_stack, access, rates, own, tools=bool(getattr(blocks, "mcp_server", False))

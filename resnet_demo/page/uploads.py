@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -145,10 +146,17 @@ class Uploads:
         folder: where files go.
         known: Gradio's set of uploaded files, which it tidies by age.
         most: bytes of one file.
+        announce: told the address of whoever begins to send.
     """
 
-    def __init__(self, folder: UploadFolder, known: set[str], most: int = MAX_BYTES) -> None:
-        self.folder, self.known, self.most = folder, known, most
+    def __init__(
+        self,
+        folder: UploadFolder,
+        known: set[str],
+        most: int = MAX_BYTES,
+        announce: Callable[[str], None] = lambda address: None,
+    ) -> None:
+        self.folder, self.known, self.most, self.announce = folder, known, most, announce
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
@@ -165,6 +173,7 @@ class Uploads:
         if kind != b"multipart/form-data" or not 0 < len(boundary) <= 200:
             raise HTTPException(400, "An upload is a multipart form.")
         address = request.client.host if request.client else ""
+        self.announce(address)
         upload_id = request.query_params.get("upload_id", "")[:64]
         if upload_id:
             file_upload_statuses.track(upload_id)

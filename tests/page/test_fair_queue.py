@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from resnet_demo.page.fair_queue import YIELD_S, FairQueue, make_fair
+from resnet_demo.page.fair_queue import ANNOUNCING, COMING_S, YIELD_S, FairQueue, make_fair
 from resnet_demo.page.shares import Rates
 
 
@@ -126,6 +126,35 @@ def test_a_flood_has_one_run_under_way_and_none_beside_a_visitors(queue: FairQue
     assert crowd.start() == []
     crowd.finish("visitor")
     assert crowd.start() == ["flood"]
+
+
+def test_a_flood_lets_a_photo_that_is_being_sent_go_first(queue: FairQueue) -> None:
+    crowd = Crowd(queue)
+    crowd.rates.charge("visitor", 1)
+    crowd.send("flood", 40)
+    assert crowd.start() == ["flood"]
+    queue.announce("visitor")
+    crowd.finish("flood")
+    assert crowd.start() == []
+    crowd.send("visitor")
+    assert crowd.start() == ["visitor"]
+    crowd.finish("visitor")
+    assert crowd.start() == ["flood"]
+
+
+def test_who_announces_and_does_not_come_holds_nobody_up_for_long(queue: FairQueue) -> None:
+    crowd = Crowd(queue)
+    crowd.rates.charge("visitor", 1)
+    crowd.send("school", 40)
+    assert crowd.start() == ["school"]
+    for _ in range(9):
+        queue.announce("visitor")
+        crowd.finish("school")
+        crowd.now += COMING_S  # of all that is announced in ANNOUNCED_S only the first counts
+        assert crowd.start() == ["school"]
+    for number in range(2 * ANNOUNCING):
+        queue.announce(f"192.0.2.{number}")
+    assert len(queue._coming) == ANNOUNCING
 
 
 def test_a_line_does_not_wait_for_ever_nor_for_another_line(queue: FairQueue) -> None:

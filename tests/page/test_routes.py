@@ -143,6 +143,7 @@ def test_the_document_says_what_the_code_does() -> None:
         ),
         f"within the last {shares.ACTIVE_S:g} s an address has {fair_queue.ONE} run, drawing and study",
         f"if more than {fair_queue.ONE} of it wait, it starts none for {fair_queue.YIELD_S:g} s",
+        f"while their photo arrives ({fair_queue.COMING_S:g} s)",
         f"weighs {shares.RATE:g} a second",
         f"{shares.BURST:g} saved up",
         f"raised to {connections.WANTED_FILES}",
