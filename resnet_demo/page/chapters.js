@@ -60,9 +60,13 @@ document.addEventListener('click', (event) => {
   }
 });
 
-// Whoever points at a chapter, or comes to it by the keyboard, may soon open it: the server is told once a
-// minute, so that what takes long to get ready is ready. What is open keeps itself ready.
+const SETTLED = 1500; // milliseconds after which a page is about to be used: its example runs first
+
+// A page that was opened may soon be used, and a chapter that somebody points at, or comes to by the keyboard,
+// opened: the server is told once a minute, so that what takes long to get ready is ready. What is open keeps
+// itself ready.
 export default function tellsSoon({ element, server }) {
+  setTimeout(() => server.soon({}).catch(() => {}), SETTLED);
   const told = new Map(); // chapter -> when
   const tell = ({ target }) => {
     const chapter = target.closest?.('[data-chapter]')?.dataset.chapter;

@@ -17,7 +17,7 @@ from resnet_demo.drawing.road_map import roadmap_html
 from resnet_demo.drawing.streams import View
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import languages, name_of, say, short_name_of, spoken, tag_of
-from resnet_demo.inference.run_cache import OLDEST_S
+from resnet_demo.inference.run_cache import OLDEST_S, memory_here
 from resnet_demo.inputs import photo_examples as examples
 from resnet_demo.inputs.components import PhotoInput
 from resnet_demo.inputs.files import MAX_BYTES
@@ -36,6 +36,7 @@ KEPT = """window.hasKeptPhoto = () => {
   try { return Boolean(sessionStorage.getItem('photo')); } catch { return false; }
 };"""  # asked before any module has run
 ICON = Path(__file__).parent / "icon.png"
+PLENTY = 4 << 30  # bytes of memory from which a page that is opened has a training process made ready: 310 MB
 
 
 def examples_html(first: str = "") -> str:
@@ -66,13 +67,13 @@ def chapters_html() -> str:
 
 
 def chapter_soon(page: Page) -> Callable[[Any], Json]:
-    """What ``chapters.js`` calls when somebody is about to open a chapter."""
+    """What ``chapters.js`` calls when somebody is about to open a chapter, or has opened the page."""
 
     def soon(request: Any) -> Json:
-        """{"chapter"}: its panels may begin to get ready."""
+        """{"chapter"}: its panels may begin to get ready; all may for {}, where memory is plenty."""
         wanted = request.get("chapter") if isinstance(request, dict) else None
         for panel in page.panels:
-            if panel.chapter().id == wanted:
+            if panel.chapter().id == wanted or (wanted is None and memory_here() >= PLENTY):
                 panel.soon()
         return {}
 

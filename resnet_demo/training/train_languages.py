@@ -196,7 +196,7 @@ def without_unused_rows(model: ResNet) -> ResNet:
 
 DATA = (
     "Trained on sentences and word pairs of lingua (https://github.com/pemistahl/lingua-py, Apache License "
-    "2.0), whose texts come from the Leipzig Corpora Collection; letters that the Spanish texts had lost were "
+    "2.0), whose texts come from the Leipzig Corpora Collection; letters that the Spanish ones had lost were "
     "put back with the word list of pyspellchecker. Tested on the Universal Declaration of Human Rights."
 )
 

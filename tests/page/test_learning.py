@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from test_browser import WAIT, Browser, Page, browser, expect, page  # noqa: F401 - fixtures
 
+from resnet_demo.page import layout
 from resnet_demo.panels.learn.training import training_queue
 
 TRAINED = 120_000  # milliseconds; a race of few blocks, on a machine that is busy
@@ -106,6 +108,31 @@ def test_a_training_process_is_begun_when_somebody_points_at_the_chapter(page: P
     assert len(training_queue().processes()) == 1
     assert sum('"soon"' in data and '"learn"' in data for data in told) == 1
     assert page.locator("#race").count() == 0  # before the panel is there
+
+
+def test_a_page_that_is_open_has_a_training_process_made_ready(page: Page) -> None:  # noqa: F811
+    training_queue().close()
+    page.reload()
+    until = time.monotonic() + WAIT / 1000
+    while not training_queue().processes():
+        assert time.monotonic() < until
+        page.wait_for_timeout(50)
+
+
+@pytest.mark.parametrize(("memory", "begun"), [(layout.PLENTY - 1, []), (layout.PLENTY, ["cut", "learn"])])
+def test_only_where_memory_is_plenty(memory: int, begun: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def panel(chapter: str) -> SimpleNamespace:
+        return SimpleNamespace(chapter=lambda: SimpleNamespace(id=chapter), soon=lambda: told.append(chapter))
+
+    monkeypatch.setattr(layout, "memory_here", lambda: memory)
+    laid_out: Any = SimpleNamespace(panels=[panel("cut"), panel("learn")])
+    soon = layout.chapter_soon(laid_out)
+    soon({})
+    assert told == begun
+    soon({"chapter": "learn"})
+    assert told == [*begun, "learn"]
 
 
 @pytest.mark.parametrize("panel", ["race", "identity"])
