@@ -69,7 +69,7 @@ class DigitRecipe:
     held_out: str = NOBODY
     views: int = 6
     widths: tuple[int, ...] = WIDTHS
-    recipe: Recipe = Recipe(stages=((HEARD.size, 16),), dropout=0.2, averaging=0.99)  # noqa: RUF009 - frozen
+    recipe: Recipe = Recipe(stages=((HEARD.size, 48),), dropout=0.2, averaging=0.99)  # noqa: RUF009 - frozen
 
 
 class DigitTask:
