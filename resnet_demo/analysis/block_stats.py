@@ -64,8 +64,10 @@ def _recorder(block: RecordedBlock, keep: Collection[str], dtype: torch.dtype) -
     waiting: dict[str, Tensor] = {}
 
     def put(stream: str, tensor: Tensor) -> None:
+        if stream != "pre_activation":
+            wide = tensor.detach().float()  # once for all its numbers; no copy of float32
         if stream in ("residual", "shortcut"):
-            waiting[stream] = _rows(tensor)
+            waiting[stream] = _rows(wide)
             found[f"{stream}_norm"] = torch.linalg.vector_norm(waiting[stream], dim=(1, 2))
             if len(waiting) == 2:
                 # row by row, since one sum of a million products would lose the fifth digit
@@ -74,14 +76,14 @@ def _recorder(block: RecordedBlock, keep: Collection[str], dtype: torch.dtype) -
         elif stream == "output":
             _, c, h, w = tensor.shape
             block.shape = (c, h, w)
-            found["output_norm"] = torch.linalg.vector_norm(_rows(tensor), dim=(1, 2))
-            found["means"] = tensor.mean((2, 3), dtype=torch.float32)
+            found["output_norm"] = torch.linalg.vector_norm(_rows(wide), dim=(1, 2))
+            found["means"] = wide.mean((2, 3))
         if stream in keep:
             found[stream] = tensor.to(dtype, copy=True, memory_format=torch.contiguous_format)
         if keep and stream == "shortcut":
-            found["adds"] = tensor.relu().mean(1, dtype=torch.float32).neg_()
+            found["adds"] = wide.relu().mean(1).neg_()
         elif keep and stream == "output":
-            found["adds"] = found["adds"] + tensor.mean(1, dtype=torch.float32)
+            found["adds"] = found["adds"] + wide.mean(1)
 
     return put
 
@@ -147,5 +149,5 @@ def _narrowed(stream: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _rows(tensor: Tensor) -> Tensor:
-    """(B, C, H, W) to float32 (B, H, W * C): no copy for float32 in channels_last."""
-    return tensor.detach().float().permute(0, 2, 3, 1).flatten(2)
+    """(B, C, H, W) float32 to (B, H, W * C): no copy in channels_last."""
+    return tensor.permute(0, 2, 3, 1).flatten(2)
