@@ -62,9 +62,9 @@ document.addEventListener('click', (event) => {
 
 const SETTLED = 1500; // milliseconds after which a page is about to be used: its example runs first
 
-// A page that was opened may soon be used, and a chapter that somebody points at, or comes to by the keyboard,
-// opened: the server is told once a minute, so that what takes long to get ready is ready. What is open keeps
-// itself ready.
+// A page that was opened may soon be used, and a chapter that somebody points at, or comes to by the
+// keyboard, opened: the server is told once a minute, so that what takes long to get ready is ready. What is
+// open keeps itself ready.
 export default function tellsSoon({ element, server }) {
   setTimeout(() => server.soon({}).catch(() => {}), SETTLED);
   const told = new Map(); // chapter -> when

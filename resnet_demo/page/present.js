@@ -62,7 +62,7 @@ function tools() {
       () => window.prompt(words, location.href),
     );
   });
-  for (const kind of ['PNG', 'SVG']) {
+  for (const kind of ['PNG', 'SVG', 'PDF']) {
     add(say('Save this view as {kind}', { kind }), async (button, words) => {
       button.disabled = true;
       await savePicture(document.getElementById(`tab-${openPanel()}`), kind).catch(() =>

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,9 @@ def checkpoint(folder: Path) -> Path:
 
 
 def some_score(threshold: float = 0.5) -> Familiarity:
-    weights = {f"blocks.{i}": RNG.normal(size=c).astype(np.float32) for i, c in enumerate((4, 6))}
-    return Familiarity(weights, -0.25, threshold, 0.9, 0.95, 100, 0.7, 50)
+    weights = {f"blocks.{i}": RNG.normal(size=(c, 3)).astype(np.float32) for i, c in enumerate((4, 6))}
+    first, last = RNG.normal(size=(2, 3)).astype(np.float32)
+    return Familiarity(weights, first, last, -0.25, threshold, 0.9, 0.95, 100, 0.7, 50)
 
 
 @pytest.mark.parametrize("keep", [(), ("output",), ("residual", "shortcut", "pre_activation", "output")])
@@ -51,7 +53,8 @@ def test_a_run_tells_its_score_whatever_streams_are_kept(tmp_path: Path, keep: t
     engine = Engine({"tiny": path}, "cpu")
     whole = engine.run(draw_photo(1))
     means = {b.name: b.output.astype(np.float64).mean((1, 2)) for b in whole.blocks}
-    total = score.bias + sum(float(score.weights[name] @ mean) for name, mean in means.items())
+    hidden = score.first + sum(mean @ score.weights[name] for name, mean in means.items())
+    total = score.bias + sum(last * max(unit, 0) for last, unit in zip(score.last, hidden, strict=True))
     run = engine.run(draw_photo(1), keep=keep)
     assert run.familiarity == pytest.approx(1 / (1 + np.exp(-total)), abs=1e-4)
     assert run.familiar is (run.familiarity >= score.threshold)
@@ -93,12 +96,21 @@ def test_a_damaged_file_is_left_out(tmp_path: Path, payload: bytes) -> None:
 def test_weights_of_another_width_or_not_finite_give_no_score(tmp_path: Path) -> None:
     path = checkpoint(tmp_path)
     blocks = Engine({"tiny": path}, "cpu").run(draw_photo(1)).blocks
-    odd = Familiarity({"blocks.0": np.ones(9, np.float32)}, 0.0, 0.5, 0.9, 0.9, 1, 0.9, 1)
-    assert odd.score(blocks) is None
-    save_familiarity(
-        Familiarity({"blocks.0": np.array([np.nan] * 4, np.float32)}, 0.0, 0.5, 0.9, 0.9, 1, 0.9, 1), path
-    )
-    assert load_familiarity(path) is None
+    good = some_score()
+    assert good.score(blocks) is not None
+    assert replace(good, weights={"blocks.0": np.ones((9, 3), np.float32)}).score(blocks) is None
+    for damaged in (
+        replace(good, weights={"blocks.0": np.full((4, 3), np.nan, np.float32)}),
+        replace(good, weights={"blocks.0": np.ones(4, np.float32)}),
+        replace(good, weights={"blocks.0": np.ones((4, 2), np.float32)}),
+        replace(good, weights={}),
+        replace(good, first=np.ones(2, np.float32)),
+        replace(good, last=np.array([1, np.inf, 1], np.float32)),
+        replace(good, bias=float("nan")),
+        replace(good, threshold=1.5),
+    ):
+        save_familiarity(damaged, path)
+        assert load_familiarity(path) is None
 
 
 def test_auroc_is_that_of_scikit_learn_with_ties() -> None:

@@ -7,6 +7,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from test_browser import WAIT, Browser, Page, browser, expect, page, photo_file, upload  # noqa: F401
 from visitor import open_panel
 
@@ -272,6 +273,64 @@ def test_a_view_is_saved_as_a_picture(page: Page, tmp_path: Path) -> None:  # no
         assert data.startswith(start)
         assert len(data) > 20_000
         assert kind == "PNG" or b"test-net" in data
+
+
+PLACES = """root => [...root.querySelectorAll('.tile i, .stream h4, .legend, .numbers dd, fieldset label')]
+  .map((part) => part.getBoundingClientRect())
+  .filter((box) => box.width > 0)
+  .map((box, _, [first]) => [box.x - first.x, box.y - first.y, box.width, box.height])"""
+
+
+def test_a_saved_view_looks_as_the_page_does(
+    page: Page,  # noqa: F811
+    browser: Browser,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Every map, title and scale stands where it stood; none is left out."""
+    upload(page, photo_file(tmp_path, 49))
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    expect(page.locator("#tab-inside .tile").first).to_be_visible(timeout=WAIT)
+    page.mouse.move(0, 0)
+    with page.expect_download(timeout=WAIT) as saved:
+        page.get_by_role("button", name="Save this view as SVG").click()
+    shown = page.locator("#tab-inside").evaluate(PLACES)
+    saved.value.save_as(tmp_path / "view.svg")
+    assert (tmp_path / "view.svg").stat().st_size < 2_000_000
+    alone = browser.new_page()
+    alone.goto((tmp_path / "view.svg").as_uri())
+    found = alone.locator("svg foreignObject > *").first.evaluate(PLACES)
+    assert len(shown) == len(found) > 64
+    for there, here in zip(shown, found, strict=True):
+        assert here == pytest.approx(there, abs=3)
+    pictures = alone.locator(".tile i").evaluate_all(
+        "all => all.filter(e => getComputedStyle(e).backgroundImage.includes('data:image/png')).length"
+    )
+    assert pictures == alone.locator(".tile i").count()
+    alone.close()
+
+
+def test_a_view_is_printed_on_a_sheet_of_its_size(page: Page, tmp_path: Path) -> None:  # noqa: F811
+    """The browser's dialogue is stood in for; what it prints is printed here, into a file."""
+    page.add_init_script("window.print = () => { window.top.printed = document.title; };")
+    page.reload()
+    upload(page, photo_file(tmp_path, 48))
+    expect(page.locator("#roadmap button.cell")).to_have_count(5, timeout=WAIT)
+    page.get_by_role("button", name="Save this view as PDF").click()
+    page.wait_for_function("window.printed", timeout=WAIT)
+    assert page.evaluate("window.printed") == page.title()
+    printed = page.locator("#sheet").get_attribute("srcdoc") or ""
+    size = re.search(r"size:(\d+)px (\d+)px", printed)
+    assert size is not None
+    sheet = page.context.new_page()
+    sheet.set_content(printed)
+    assert "test-net" in sheet.inner_text("body")
+    data = sheet.pdf(prefer_css_page_size=True, print_background=True)
+    assert data.startswith(b"%PDF")
+    boxes = re.findall(rb"/MediaBox \[0 0 ([0-9.]+) ([0-9.]+)\]", data)
+    assert len(boxes) == 1  # the panel and its caption on one sheet
+    assert [float(side) for side in boxes[0]] == pytest.approx([0.75 * int(n) for n in size.groups()], abs=2)
+    assert b"/Font" in data and data.count(b"/Subtype /Image") >= 4  # letters and the four streams' pictures
+    sheet.close()
 
 
 def test_headings_go_down_one_level_at_a_time(page: Page, tmp_path: Path) -> None:  # noqa: F811

@@ -152,6 +152,7 @@ def test_the_panel_hands_out_files_for_the_right_key_alone(made: Run) -> None:
         ("output", b"\x89PNG"),
         ("residual", b"\x89PNG"),
         ("report", b"<!doctype"),
+        ("graph", b"<svg xmlns="),
     ):
         told = take({"key": key, "block": 1, "what": what})
         assert base64.b64decode(told["data"]).startswith(start)

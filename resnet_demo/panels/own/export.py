@@ -13,6 +13,7 @@ from resnet_demo.drawing.streams import View
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say, speaking
 from resnet_demo.panels.base import Json, Panel, Visit
+from resnet_demo.panels.own.network_graph import graph_svg
 from resnet_demo.panels.own.report import bundle, report_html, sheets, snippet
 from resnet_demo.panels.page import GONE, visitor_address
 from resnet_demo.panels.seats import BusyError, WorkSeats
@@ -64,6 +65,8 @@ def made(run: Run, view: View, what: Any, style: str) -> dict[str, str]:
     elif what == "report":
         name, kind = "resnet-demo.html", "text/html"
         data = report_html(run, view, style).encode()
+    elif what == "graph":
+        name, kind, data = f"{run.network}.svg", "image/svg+xml", graph_svg(run).encode()
     elif what in STREAM_NAMES:
         name, data = next((n, png) for n, png in sheets(run.blocks[view.block]).items() if f"-{what}-" in n)
         kind = "image/png"
