@@ -92,7 +92,7 @@ def test_pictures_are_taught_and_the_same_network_answers_everywhere(
     assert (
         "de 18 imágenes" in told["report"] and "<svg" in told["report"] and 'class="band"' in told["report"]
     )
-    live = panel.look({"ticket": ticket, "jpeg": url(picture(99, GREEN))})["classes"]
+    live = panel.look({"ticket": ticket, "file": url(picture(99, GREEN))})["classes"]
     assert live[0][0] == "green" and sum(chance for _, chance in live) == pytest.approx(1)
 
     teaching = panel.teachings.get(ticket)
@@ -129,7 +129,7 @@ def test_two_classes_become_one_logit_as_of_cat_and_dog(
     panel.teach({"ticket": ticket})
     teaching = panel.teachings.get(ticket)
     entry = lend_taught(page, "me", teaching, teach.taught_in(teaching))
-    live = panel.look({"ticket": ticket, "jpeg": url(picture(99, GREEN))})["classes"]
+    live = panel.look({"ticket": ticket, "file": url(picture(99, GREEN))})["classes"]
     run = engine.run(picture(99, GREEN), entry.name)
     assert run.prediction.logit > 0 and run.prediction.label == "green" == live[0][0]
     assert run.prediction.confidences[0].confidence == pytest.approx(live[0][1], abs=1e-4)
@@ -183,7 +183,7 @@ def test_what_is_no_request_gets_a_sentence(panel: teach.TeachPanel, request_: A
 def test_it_says_what_is_missing(panel: teach.TeachPanel) -> None:
     ticket, (first, second) = begun(panel, ("red", ""))
     assert "no picture" in panel.take({"ticket": ticket, "what": "teaching"})["error"]
-    assert "press “Teach it” first" in panel.look({"ticket": ticket, "jpeg": url(picture(0, 0))})["error"]
+    assert "press “Teach it” first" in panel.look({"ticket": ticket, "file": url(picture(0, 0))})["error"]
     files = [url(picture(i, RED)) for i in range(5)]
     panel.add({"ticket": ticket, "class": first, "files": files})
     assert panel.teach({"ticket": ticket})["error"] == "2 has too few pictures: 0, and at least 5 are needed."
@@ -221,7 +221,7 @@ def test_the_network_taken_home_opens_again_as_a_checkpoint(panel: teach.TeachPa
     assert card.details["pictures"] == {"red": 6, "green": 6, "blue": 6}
     assert card.interval is not None and card.interval[0] < card.accuracy <= card.interval[1] + 1e-9
     assert available_networks(tmp_path) == {"my-classes": path}
-    live = panel.look({"ticket": ticket, "jpeg": url(picture(99, BLUE))})["classes"]
+    live = panel.look({"ticket": ticket, "file": url(picture(99, BLUE))})["classes"]
     (tmp_path / "photo.jpg").write_bytes(picture(99, BLUE))
     run = Engine({"my-classes": path}, "cpu").run(tmp_path / "photo.jpg")
     found = {c.label: c.confidence for c in run.prediction.confidences}
@@ -342,7 +342,7 @@ def test_thirty_teach_at_once_and_nothing_is_lost_or_mixed(panel: teach.TeachPan
         while (told := panel.teach({"ticket": ticket})).get("busy"):
             threading.Event().wait(0.05)
         assert "of 18 pictures" in told["report"]
-        while (told := panel.look({"ticket": ticket, "jpeg": url(picture(9, number % 3, 40))})).get("busy"):
+        while (told := panel.look({"ticket": ticket, "file": url(picture(9, number % 3, 40))})).get("busy"):
             threading.Event().wait(0.05)
         return ticket, told["classes"]
 
@@ -442,7 +442,7 @@ def test_networks_elsewhere_are_taught_and_answer_but_do_not_come_onto_the_menu(
     panel.teach({"ticket": ticket})
     far = SimpleNamespace(run=engine.run, info=engine.info)
     page.engine = SimpleNamespace(get=lambda: far)  # type: ignore[assignment]
-    assert panel.look({"ticket": ticket, "jpeg": url(picture(9, RED))})["classes"][0][0] == "red"
+    assert panel.look({"ticket": ticket, "file": url(picture(9, RED))})["classes"][0][0] == "red"
     assert "other machines" in panel.take({"ticket": ticket, "what": "network"})["error"]
     teaching = panel.teachings.get(ticket)
     taught = teaching.taught

@@ -1,6 +1,7 @@
 // A click on an example tells the server which; the microphone, live: the newest moment is sent when the
 // answer to the last one is on the screen.
 import { say } from '../../page/shared.js';
+import { microphone, refusal } from '../../inputs/recording.js';
 
 const RATE = 16000; // samples a second
 const LENGTH = 30720; // samples that are sent, as synthetic_sounds.py says
@@ -97,21 +98,12 @@ async function begin(element, server) {
   element.querySelector('.live-sound-start').textContent = say('Stop listening');
   element.querySelector('.live-sound-note').textContent = say('Waiting for the microphone …');
   try {
-    if (!navigator.mediaDevices) throw new DOMException('', 'SecurityError');
-    stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+    stream = await microphone();
     if (mine !== turn) return stream.getTracks().forEach((track) => track.stop());
     recent.fill(0);
     await tap();
   } catch (error) {
-    const reasons = {
-      NotAllowedError: say(
-        'The microphone could not be used. Allow it beside the address bar, or upload a sound.',
-      ),
-      NotFoundError: say('No microphone was found. Upload a sound instead.'),
-      NotReadableError: say('The microphone is in use by another program.'),
-      SecurityError: say('Browsers give the microphone only to pages on this machine or over https.'),
-    };
-    return stop(element, reasons[error.name] || say('The microphone cannot be used.'));
+    return stop(element, refusal(error));
   }
   element.querySelector('.live-sound').dataset.state = 'on';
   loop(mine, element, server);

@@ -1,11 +1,14 @@
 // Teach it: pictures of the visitor's classes go to the server a few at a time; what they look like stays
 // here as thumbnails. The camera gives bursts, and is answered live once something was taught.
+// A network that hears is taught from the microphone, one recording after the other.
 import { chosenNetwork, classRows, save, say } from '../../page/shared.js';
+import { record, refusal } from '../../inputs/recording.js';
 
 const SIDE = 512; // pixels: more than any network here takes
 const TOGETHER = 8; // pictures of one request share a pass
 const BURST = 20; // frames
 const EVERY = 150; // milliseconds between them, so that they differ
+const SPOKEN = 2000; // milliseconds of a recording, of which the network takes the loudest part
 const LEAST = 5;
 const LARGEST = 1_100_000; // bytes of a file that the browser cannot make smaller
 const canvas = document.createElement('canvas');
@@ -48,11 +51,13 @@ export default function start({ element, trigger, watch, server }) {
   let taught = false;
   let live = 0; // a stopped loop must not go on beside a new one
   let loaded = '';
+  let network = ''; // whose blocks look, once there is a picture
 
   const root = () => element.querySelector('.teach');
   const find = (name) => element.querySelector(name);
   const cards = () => [...element.querySelectorAll('.teach-card')];
   const count = (card) => card.querySelectorAll('.teach-shown button').length;
+  const hears = () => JSON.parse(root().dataset.hears).includes(network || chosenNetwork());
   const tell = (words) => {
     find('.teach-said').textContent = words;
   };
@@ -80,7 +85,9 @@ export default function start({ element, trigger, watch, server }) {
         ? say('{count} pictures', words)
         : say('{count} pictures of at least {least}', words);
       card.querySelector('.teach-count').textContent = sentence;
-      card.querySelector('.teach-burst').disabled = !stream;
+      const burst = card.querySelector('.teach-burst');
+      burst.textContent = hears() ? say('Record one') : say('{count} frames', { count: BURST });
+      burst.disabled = hears() ? busy > 0 : !stream;
     }
     const ready = cards().length > 1 && cards().every((card) => count(card) >= LEAST);
     find('.teach-go').disabled = busy > 0 || !ready;
@@ -88,6 +95,8 @@ export default function start({ element, trigger, watch, server }) {
     find('.teach-take').hidden = !cards().some(count);
     find('[data-what=network]').hidden = !taught;
     root().dataset.state = taught ? 'taught' : 'empty';
+    root().classList.toggle('hearing', hears());
+    find('.teach-ask').disabled = busy > 0 || !taught;
   }
 
   function show(card, [id, shown]) {
@@ -120,7 +129,6 @@ accept="image/*,audio/*,.txt,.heic,.avif"></label><button type="button" class="t
     named.setAttribute('aria-label', named.placeholder);
     card.querySelector('.teach-drop').setAttribute('aria-label', say('Take this class away'));
     card.querySelector('.teach-files span').textContent = say('Choose files, or drop them here');
-    card.querySelector('.teach-burst').textContent = say('{count} frames', { count: BURST });
     find('.teach-classes').append(card);
     for (const one of shown) show(card, one);
   }
@@ -128,6 +136,7 @@ accept="image/*,audio/*,.txt,.heic,.avif"></label><button type="button" class="t
   async function send(card, files) {
     const told = await ask('add', { class: Number(card.dataset.id), files, network: chosenNetwork() });
     for (const one of told.added ?? []) show(card, one);
+    network = told.network ?? network;
     refresh();
     return told.error ? [told.error] : told.refused;
   }
@@ -180,6 +189,37 @@ accept="image/*,audio/*,.txt,.heic,.avif"></label><button type="button" class="t
     await give(card, frames);
   }
 
+  // One recording, or null with the reason said.
+  async function heard() {
+    busy += 1;
+    refresh();
+    try {
+      const found = await record(SPOKEN, () => tell(say('Speak now …')));
+      tell('');
+      return found;
+    } catch (error) {
+      tell(refusal(error));
+      return null;
+    } finally {
+      busy -= 1;
+      refresh();
+    }
+  }
+
+  async function recording(card) {
+    const found = await heard();
+    if (found) await give(card, [found]);
+  }
+
+  // What was taught, asked about one recording.
+  async function listen() {
+    const found = await heard();
+    if (!found) return;
+    const told = await ask('look', { file: await asItIs(found) });
+    if (told.error) tell(told.error);
+    else find('.teach-live').replaceChildren(...classRows(told.classes.slice(0, 5), 0));
+  }
+
   function dark(words) {
     live += 1;
     stream?.getTracks().forEach((track) => track.stop());
@@ -227,7 +267,7 @@ accept="image/*,audio/*,.txt,.heic,.avif"></label><button type="button" class="t
         await pause(150);
         continue;
       }
-      const told = await ask('look', { jpeg: jpegOf(video, video.videoWidth, video.videoHeight) });
+      const told = await ask('look', { file: jpegOf(video, video.videoWidth, video.videoHeight) });
       if (mine !== live) return;
       if (told.classes) find('.teach-live').replaceChildren(...classRows(told.classes.slice(0, 5), 0));
       else await pause(1000);
@@ -276,6 +316,7 @@ accept="image/*,audio/*,.txt,.heic,.avif"></label><button type="button" class="t
     (state.classes ?? []).forEach(addCard);
     find('.teach-report').innerHTML = state.report;
     taught = Boolean(state.report);
+    network = state.network;
     refresh();
   }
 
@@ -290,6 +331,7 @@ accept="image/*,audio/*,.txt,.heic,.avif"></label><button type="button" class="t
     await ask('change', { what: 'clear' });
     find('.teach-report').replaceChildren();
     loaded = '';
+    network = '';
     tell('');
     await load();
   }
@@ -303,7 +345,8 @@ accept="image/*,audio/*,.txt,.heic,.avif"></label><button type="button" class="t
     else if (button.matches('.teach-class')) another();
     else if (button.matches('.teach-clear')) clear();
     else if (button.dataset.what) take(button.dataset.what);
-    else if (button.matches('.teach-burst')) burst(card);
+    else if (button.matches('.teach-burst')) await (hears() ? recording(card) : burst(card));
+    else if (button.matches('.teach-ask')) listen();
     else if (button.matches('.teach-drop')) {
       await ask('change', { what: 'remove class', id: Number(card.dataset.id) });
       card.remove();
@@ -333,6 +376,8 @@ accept="image/*,audio/*,.txt,.heic,.avif"></label><button type="button" class="t
     event.stopPropagation();
     give(card, [...event.dataTransfer.files]);
   });
+  element.addEventListener('pointerenter', refresh); // another network may have been chosen
+  element.addEventListener('focusin', refresh);
   watch('value', load);
   load();
 }

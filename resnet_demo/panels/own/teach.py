@@ -16,7 +16,7 @@ from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say, speaking
 from resnet_demo.panels.base import REDRAW, Json, Panel, Values, Visit, sentence_of, told
 from resnet_demo.panels.own.taught_network import lend_taught, on_cpu
-from resnet_demo.panels.own.teach_pictures import fingerprint_of, looked_at
+from resnet_demo.panels.own.teach_pictures import fingerprint_of, looked_at, things_in
 from resnet_demo.panels.own.teach_report import numbers_of, report_html
 from resnet_demo.panels.own.teaching_files import (
     MOST_ZIP,
@@ -67,7 +67,12 @@ page with you: of each only the channels' means and a thumbnail are kept, while 
         self.api_label = gr.Textbox(visible=False, label="label")
 
     def render(self, visit: Visit) -> str:
-        return fill("panels/own/teach.html", ticket="", version=0, why="")
+        return self.filled()
+
+    def filled(self, ticket: str = "", version: int = 0, why: str = "") -> str:
+        """The panel, for a teaching or with the reason why there is none."""
+        hears = [entry.shown for entry in self.page.menu if entry.modality == "sound"]
+        return fill("panels/own/teach.html", ticket=ticket, version=version, why=why, hears=hears)
 
     def draw(self, visit: Visit) -> Values:
         return {self.drawing: self.drawn_for(session())}
@@ -77,8 +82,8 @@ page with you: of each only the channels' means and a thumbnail are kept, while 
         try:
             found = self.teachings.of(page, visitor_address())
         except TeachingError as error:
-            return fill("panels/own/teach.html", ticket="", version=0, why=sentence_of(error))
-        return fill("panels/own/teach.html", ticket=found.ticket, version=found.version, why="")
+            return self.filled(why=sentence_of(error))
+        return self.filled(found.ticket, found.version)
 
     def connect(self, page: Page) -> None:
         def on_use(event: gr.EventData) -> Values:
@@ -132,9 +137,13 @@ page with you: of each only the channels' means and a thumbnail are kept, while 
             ]
         return {
             "classes": classes,
-            "network": self.page.entry(teaching.network).shown if teaching.network else "",
+            "network": self.shown(teaching),
             "report": report_html(teaching.taught) if teaching.taught else "",
         }
+
+    def shown(self, teaching: Teaching) -> str:
+        """The network of a teaching as the menu shows it, "" before there is a picture."""
+        return self.page.entry(teaching.network).shown if teaching.network else ""
 
     def change(self, request: Any) -> Json:
         """{"ticket", "what": "class", "name", "remove", "remove class" or "clear", "id", "name"} to
@@ -161,14 +170,14 @@ page with you: of each only the channels' means and a thumbnail are kept, while 
 
     def add(self, request: Any) -> Json:
         """{"ticket", "class": id, "files": data URLs, "network": as the menu shows it} to {"added":
-        [[id, picture]], "refused": sentences} or {"busy"}."""
+        [[id, picture]], "refused": sentences, "network"} or {"busy"}."""
 
         def work(teaching: Teaching, request: Mapping[str, Any]) -> Json:
             files, label = request.get("files"), request.get("class")
             if not isinstance(files, list) or not 0 < len(files) <= FILES or not isinstance(label, int):
                 return {"error": say(NO_REQUEST)}
             added, refused = self.add_files(teaching, label, files, self.network_of(teaching, request))
-            return {"added": added, "refused": refused}
+            return {"added": added, "refused": refused, "network": self.shown(teaching)}
 
         return self.adding.answer(request, lambda asked: self.answer(asked, work))
 
@@ -208,20 +217,23 @@ page with you: of each only the channels' means and a thumbnail are kept, while 
         return self.fitting.answer(request, lambda asked: self.answer(asked, work))
 
     def look(self, request: Any) -> Json:
-        """{"ticket", "jpeg"} to {"classes": [[name, probability]]}, for the camera; or {"busy"}."""
+        """{"ticket", "file"} to {"classes": [[name, probability]]}, for camera and microphone; or
+        {"busy"}."""
 
         def work(teaching: Teaching, request: Mapping[str, Any]) -> Json:
-            return {"classes": self.answers(taught_in(teaching), file_of(request.get("jpeg")))}
+            return {"classes": self.answers(taught_in(teaching), file_of(request.get("file")))}
 
         return self.looking.answer(request, lambda asked: self.answer(asked, work))
 
-    def answers(self, taught: Taught, given: Any) -> list[tuple[str, float]]:
-        """The classes and their probabilities for something given, the likeliest first.
+    def answers(self, taught: Taught, file: bytes) -> list[tuple[str, float]]:
+        """The classes and their probabilities for what a file gives, the likeliest first.
 
         Raises:
-            EngineError, PhotoError: it cannot be looked at.
+            EngineError, PhotoError, SoundError, TextError: it cannot be looked at.
         """
-        run = self.page.engine.get().run(given, taught.network, keep=(), here=True)
+        engine = self.page.engine.get()
+        given, _ = next(things_in(file, engine.info(taught.network).preprocessing))
+        run = engine.run(given, taught.network, keep=(), here=True)
         chances = taught.chances(run.blocks).tolist()
         return sorted(zip(taught.names, chances, strict=True), key=lambda pair: -pair[1])
 
@@ -302,7 +314,7 @@ page with you: of each only the channels' means and a thumbnail are kept, while 
             """What was taught, asked about a photo: the probability of every class."""
             if photo is None:
                 raise TeachingError(later("There is no picture yet."))
-            return dict(self.answers(taught_in(self.teachings.get(teaching)), Path(photo)))
+            return dict(self.answers(taught_in(self.teachings.get(teaching)), Path(photo).read_bytes()))
 
         def teach_end(teaching: str) -> dict[str, Any]:
             """Forget what was taught."""
