@@ -1,6 +1,5 @@
 // What a tab keeps, in this browser alone: its own photo, so that neither a reload nor another language
-// loses it, and
-// the theme. An example comes back by its address and is not kept.
+// loses it, and the theme. An example comes back by its address and is not kept.
 import { asked, leaveExample } from './shared.js';
 import { give } from './photo_ways.js';
 
@@ -10,6 +9,11 @@ const photo = () => document.querySelector('#photo img[src]');
 let given = null; // the address of the picture that is kept, or was just given back
 let example = null; // the address of the example's picture, which may stay when a sound is chosen
 let restoring = false;
+// The page opens with an example, whose picture may come after a sound was chosen.
+let expected = asked.get('example') !== 'none' && !window.hasKeptPhoto();
+for (const event of ['change', 'drop', 'click']) {
+  document.addEventListener(event, ({ target }) => (expected &&= !target.closest?.('#photo')), true);
+}
 
 const named = () => (asked.get('example') === 'none' ? null : asked.get('example'));
 const chosen = () => document.querySelector('#examples [data-chosen]') ?? named();
@@ -78,6 +82,9 @@ if (window.pageLoaded) window.giveKeptPhoto(); // the page was faster than this 
 
 let planned = null;
 function plan() {
+  const image = photo();
+  if (image && (expected || chosen())) example = image.src; // at once: the pause may be long
+  if (image) expected = false;
   clearTimeout(planned);
   planned = setTimeout(() => keep().catch(() => {}), 400); // by then it is known whether it is an example
 }

@@ -113,12 +113,11 @@ def fit_perceptron(
         optimiser.step()
         rate.step()
     weight = (first.weight.detach() / torch.from_numpy(spread)).numpy()
-    return (
-        np.ascontiguousarray(weight.T),
-        first.bias.detach().numpy() - weight @ mean,
-        last.weight.detach().numpy()[0],
-        float(last.bias.detach()),
-    )
+    bias = first.bias.detach().numpy() - weight @ mean
+    # a hidden unit may be any size, since what follows it makes up for that: float16 holds them all so
+    size = np.abs(weight).max(1)
+    ends = last.weight.detach().numpy()[0] * size
+    return np.ascontiguousarray((weight / size[:, None]).T), bias / size, ends, float(last.bias.detach())
 
 
 def fit(

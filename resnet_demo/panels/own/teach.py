@@ -221,19 +221,27 @@ page with you: of each only the channels' means and a thumbnail are kept, while 
         {"busy"}."""
 
         def work(teaching: Teaching, request: Mapping[str, Any]) -> Json:
-            return {"classes": self.answers(taught_in(teaching), file_of(request.get("file")))}
+            return {"classes": self.answers_to(taught_in(teaching), file_of(request.get("file")))}
 
         return self.looking.answer(request, lambda asked: self.answer(asked, work))
 
-    def answers(self, taught: Taught, file: bytes) -> list[tuple[str, float]]:
-        """The classes and their probabilities for what a file gives, the likeliest first.
+    def answers_to(self, taught: Taught, file: bytes) -> list[tuple[str, float]]:
+        """As ``answers``, for the first thing that a file gives to the network.
 
         Raises:
             EngineError, PhotoError, SoundError, TextError: it cannot be looked at.
         """
-        engine = self.page.engine.get()
-        given, _ = next(things_in(file, engine.info(taught.network).preprocessing))
-        run = engine.run(given, taught.network, keep=(), here=True)
+        preprocessing = self.page.engine.get().info(taught.network).preprocessing
+        given, _ = next(things_in(file, preprocessing))
+        return self.answers(taught, given)
+
+    def answers(self, taught: Taught, given: Any) -> list[tuple[str, float]]:
+        """The classes and their probabilities for something given, the likeliest first.
+
+        Raises:
+            EngineError, PhotoError: it cannot be looked at.
+        """
+        run = self.page.engine.get().run(given, taught.network, keep=(), here=True)
         chances = taught.chances(run.blocks).tolist()
         return sorted(zip(taught.names, chances, strict=True), key=lambda pair: -pair[1])
 
@@ -314,7 +322,7 @@ page with you: of each only the channels' means and a thumbnail are kept, while 
             """What was taught, asked about a photo: the probability of every class."""
             if photo is None:
                 raise TeachingError(later("There is no picture yet."))
-            return dict(self.answers(taught_in(self.teachings.get(teaching)), Path(photo).read_bytes()))
+            return dict(self.answers_to(taught_in(self.teachings.get(teaching)), Path(photo).read_bytes()))
 
         def teach_end(teaching: str) -> dict[str, Any]:
             """Forget what was taught."""
