@@ -19,10 +19,11 @@ from contextlib import suppress
 from typing import Any
 
 from resnet_demo.i18n import Sentence
-from resnet_demo.inputs.errors import NO_MEMORY, InputError, PhotoError, SoundError
+from resnet_demo.inputs.errors import NO_MEMORY, InputError, PhotoError, SoundError, WeightsError
 from resnet_demo.inputs.photo_decoding import open_photo_file
 from resnet_demo.inputs.photo_formats import load_readers
 from resnet_demo.inputs.preprocessing import fit_photo, needed_side
+from resnet_demo.inputs.weights_file import count_tensors
 from resnet_demo.records import Preprocessing
 
 try:
@@ -54,7 +55,7 @@ def main() -> None:
 def answer(header: Mapping[str, Any], data: bytes) -> Answer:
     """What a request is answered: {"shape", "notice"} and pixels, figures and samples, {"refused":
     sentence}, or {"failed"}."""
-    kind = SoundError if header["task"] == "sound" else PhotoError
+    kind = {"sound": SoundError, "weights": WeightsError}.get(header["task"], PhotoError)
     try:
         return TASKS[header["task"]](header, data)
     except InputError as error:
@@ -90,10 +91,16 @@ def sound(header: Mapping[str, Any], data: bytes) -> Answer:
     return header, found.samples.tobytes() + found.outline.tobytes()
 
 
+def weights(header: Mapping[str, Any], data: bytes) -> Answer:
+    """A safetensors file: {"tensors": how many}, or None for one that is damaged."""
+    return {"tensors": count_tensors(data)}, b""
+
+
 TASKS: dict[str, Callable[[Mapping[str, Any], bytes], Answer]] = {
     "pixels": pixels,
     "picture": picture,
     "sound": sound,
+    "weights": weights,
 }
 
 

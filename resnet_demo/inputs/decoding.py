@@ -32,7 +32,7 @@ from resnet_demo.inputs.decoder_pool import (
     Message,
     NoDecoderError,
 )
-from resnet_demo.inputs.errors import InputError, PhotoError, SoundError
+from resnet_demo.inputs.errors import InputError, PhotoError, SoundError, WeightsError
 from resnet_demo.inputs.files import FileSource, read_whole
 from resnet_demo.inputs.photo_decoding import read_file
 from resnet_demo.inputs.sound_stretch import OUTLINE, Recording
@@ -124,6 +124,16 @@ def decode_recording(source: FileSource) -> Recording:
     return Recording(numbers[:used], float(begin), float(seconds), numbers[used:])  # type: ignore[arg-type]
 
 
+def are_weights(data: bytes) -> bool:
+    """Whether an untrusted file is a whole safetensors file, found out by a decoder, so that a header that
+    breaks, fills or holds up whatever reads it does so there.
+
+    Raises:
+        WeightsError: it did.
+    """
+    return isinstance(_answer(WeightsError, {"task": "weights"}, data)[0].get("tensors"), int)
+
+
 DIED: Mapping[type[InputError], Sentence] = {
     PhotoError: later(
         "The photo broke the program that opens photos, which was started anew: "
@@ -133,16 +143,19 @@ DIED: Mapping[type[InputError], Sentence] = {
         "The sound broke the program that opens sounds, which was started anew: "
         "please save it again, as WAV, and upload that."
     ),
+    WeightsError: later("The checkpoint broke the program that reads files, which was started anew."),
 }
 SLOW: Mapping[type[InputError], Sentence] = {
     PhotoError: later(
         "The photo took too long to open: please save it again, smaller or as JPEG, and upload that."
     ),
     SoundError: later("The sound took too long to open: please save it again, shorter, and upload that."),
+    WeightsError: later("The checkpoint took too long to read: please bring a smaller one."),
 }
 BUSY: Mapping[type[InputError], Sentence] = {
     PhotoError: later("Too many photos are being opened just now: please try again in a minute."),
     SoundError: later("Too many sounds are being opened just now: please try again in a minute."),
+    WeightsError: later("Too many files are being read just now: please try again in a minute."),
 }
 
 

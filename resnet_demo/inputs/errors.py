@@ -30,6 +30,10 @@ class TextError(InputError):
     """A text that cannot be used."""
 
 
+class WeightsError(InputError):
+    """A file of a network's weights that cannot be used."""
+
+
 @contextmanager
 def one_sentence(kind: type[InputError], sentence: Sentence) -> Iterator[None]:
     """Whatever goes wrong inside becomes ``kind(sentence)``.
@@ -49,4 +53,5 @@ def one_sentence(kind: type[InputError], sentence: Sentence) -> Iterator[None]:
 NO_MEMORY = {
     PhotoError: later("The photo takes more memory to open than a photo may: please upload a smaller copy."),
     SoundError: later("The sound takes more memory to open than a sound may: please upload a shorter one."),
+    WeightsError: later("The checkpoint takes more memory to read than one may: please bring a smaller one."),
 }

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from broken_decoders import ABORT, EAT, HANG
+from broken_decoders import command as broken
 from conftest import KNOWS, draw_photo, lively
 from safetensors.torch import save
 from test_checkpoint_files import FOREIGN
@@ -20,6 +22,9 @@ from resnet_demo.inference.engine import Engine
 from resnet_demo.inference.interface import Limits
 from resnet_demo.inference.lazy import Deferred
 from resnet_demo.inference.run_cache import KeptRuns
+from resnet_demo.inputs import decoding
+from resnet_demo.inputs.decoder_pool import DecoderPool
+from resnet_demo.inputs.errors import InputError
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.networks.checkpoints import Card, CheckpointError, available_networks, save_checkpoint
 from resnet_demo.networks.resnet import ResNet
@@ -110,6 +115,24 @@ def test_whatever_else_is_given_is_one_sentence(
     path = tmp_path / "a.safetensors"
     path.write_bytes(make())
     refused(engine, [str(path)])
+
+
+def test_a_file_that_breaks_its_reader_breaks_a_decoder_and_not_the_page(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that dies, hangs or fills the memory at a file's first bytes; the next file is read."""
+    decoders = DecoderPool(arguments=broken(), seconds=2.0)
+    monkeypatch.setattr(decoding, "pool", lambda: decoders)
+    panel = panel_of(engine)
+    try:
+        for first, says in ((ABORT, "broke the program"), (HANG, "took too long"), (EAT, "not a safetensors checkpoint")):
+            path = tmp_path / "a.safetensors"
+            path.write_bytes(first + b"\0" * 100)
+            with pytest.raises((InputError, CheckpointError), match=says):
+                panel.lend("me", [str(path)])
+        assert panel.lend("me", checkpoint(tmp_path)).blocks == 2
+    finally:
+        decoders.close()
 
 
 def widened(tmp_path: Path, **changes: Any) -> list[str]:

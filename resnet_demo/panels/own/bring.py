@@ -10,6 +10,7 @@ import gradio as gr
 
 from resnet_demo.drawing.templates import fill
 from resnet_demo.i18n import later, say
+from resnet_demo.inputs.decoding import are_weights
 from resnet_demo.networks.cards import MenuEntry
 from resnet_demo.panels.base import REDRAW, Panel, Values, Visit, told
 from resnet_demo.panels.lending import ELSEWHERE, Loan
@@ -19,6 +20,7 @@ from resnet_demo.panels.seats import BusyError, WorkSeats
 
 MOST_FILE = 10_000_000  # bytes
 ONE = later("Give one .safetensors file, and with it at most one card or file of class names.")
+FILE = "network.safetensors"  # as sentences call it
 BUSY = later("Other visitors' networks are being read; try again in a moment.")
 READY = later("{name} is on your menu now, with {blocks} blocks; every panel is about it.")
 SEATS = WorkSeats(1)
@@ -77,7 +79,7 @@ on nobody else's. Larger ones: python app.py --checkpoint FILE.</p>""")
         """The menu's entry of the network in these files.
 
         Raises:
-            TeachingError, CheckpointError: one sentence on why there is none.
+            TeachingError, CheckpointError, WeightsError: one sentence on why there is none.
         """
         if not self.page.limits.networks:
             raise TeachingError(later("This page takes no networks."))
@@ -90,9 +92,14 @@ on nobody else's. Larger ones: python app.py --checkpoint FILE.</p>""")
             size = max(path.stat().st_size for path in files)
             raise TeachingError(later("A file of {size} MB is too large here.", size=f"{size / 1e6:.1f}"))
         checkpoint = weights[0].read_bytes()
+        whole = are_weights(checkpoint)
         note = beside[0].read_bytes() if beside else None
         ending = beside[0].suffix.lower() if beside else ""
         model, card = opened(checkpoint, note, ending, weights[0].stem)  # says what is wrong now, not later
+        if not whole:
+            raise TeachingError(
+                later("{file} is damaged or not a safetensors checkpoint; fetch it again.", file=FILE)
+            )
         blocks = count_blocks(model)
         stem = "".join(c for c in weights[0].stem if c.isprintable())[:40]
 
