@@ -126,3 +126,28 @@ def test_a_burst_of_the_camera_fills_a_class(page: Page) -> None:  # noqa: F811
     expect(card.locator(".teach-count")).to_have_text("20 pictures", timeout=WAIT)
     card.locator(".teach-shown button").first.click()
     expect(card.locator(".teach-count")).to_have_text("19 pictures", timeout=WAIT)
+
+
+def test_a_folder_that_is_dropped_fills_a_class(page: Page, tmp_path: Path) -> None:  # noqa: F811
+    """A real folder, dragged by the browser's own protocol: what is in its folders too, hidden files not."""
+    page.goto(f"{page.url.split('?')[0]}?panel=teach&example=none")
+    card = page.locator("#teach .teach-card").nth(1)
+    expect(card).to_be_visible(timeout=WAIT)
+    folder = tmp_path / "pens"
+    (folder / "more").mkdir(parents=True)
+    pictures(folder, 1, 6)
+    pictures(folder / "more", 1, 3)
+    (folder / ".hidden.jpg").write_bytes(b"no picture")
+    card.scroll_into_view_if_needed()
+    box = card.bounding_box()
+    assert box is not None
+    dragged = {
+        "x": box["x"] + box["width"] / 2,
+        "y": box["y"] + box["height"] / 2,
+        "data": {"items": [], "files": [str(folder)], "dragOperationsMask": 1},
+    }
+    session = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, **dragged})
+    expect(card.locator(".teach-count")).to_have_text("9 pictures", timeout=WAIT)
+    expect(page.locator("#teach .teach-said")).to_have_text("")

@@ -125,7 +125,11 @@ def test_a_file_that_breaks_its_reader_breaks_a_decoder_and_not_the_page(
     monkeypatch.setattr(decoding, "pool", lambda: decoders)
     panel = panel_of(engine)
     try:
-        for first, says in ((ABORT, "broke the program"), (HANG, "took too long"), (EAT, "not a safetensors checkpoint")):
+        for first, says in (
+            (ABORT, "broke the program"),
+            (HANG, "took too long"),
+            (EAT, "not a safetensors checkpoint"),
+        ):
             path = tmp_path / "a.safetensors"
             path.write_bytes(first + b"\0" * 100)
             with pytest.raises((InputError, CheckpointError), match=says):

@@ -2,6 +2,7 @@
 // here as thumbnails. The camera gives bursts, and is answered live once something was taught.
 // A network that hears is taught from the microphone, one recording after the other.
 import { chosenNetwork, classRows, save, say } from '../../page/shared.js';
+import { droppedFiles } from '../../inputs/dropped_files.js';
 import { record, refusal } from '../../inputs/recording.js';
 
 const SIDE = 512; // pixels: more than any network here takes
@@ -10,6 +11,7 @@ const BURST = 20; // frames
 const EVERY = 150; // milliseconds between them, so that they differ
 const SPOKEN = 2000; // milliseconds of a recording, of which the network takes the loudest part
 const LEAST = 5;
+const MOST = 200; // pictures of a class, as the server takes
 const LARGEST = 1_100_000; // bytes of a file that the browser cannot make smaller
 const canvas = document.createElement('canvas');
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
@@ -128,7 +130,7 @@ accept="image/*,audio/*,.txt,.heic,.avif"></label><button type="button" class="t
     named.placeholder = say('Name of this class');
     named.setAttribute('aria-label', named.placeholder);
     card.querySelector('.teach-drop').setAttribute('aria-label', say('Take this class away'));
-    card.querySelector('.teach-files span').textContent = say('Choose files, or drop them here');
+    card.querySelector('.teach-files span').textContent = say('Choose files, or drop them or a folder here');
     find('.teach-classes').append(card);
     for (const one of shown) show(card, one);
   }
@@ -369,12 +371,12 @@ accept="image/*,audio/*,.txt,.heic,.avif"></label><button type="button" class="t
   element.addEventListener('dragover', (event) => {
     if (event.target.closest('.teach-card')) event.preventDefault();
   });
-  element.addEventListener('drop', (event) => {
+  element.addEventListener('drop', async (event) => {
     const card = event.target.closest('.teach-card');
     if (!card) return;
     event.preventDefault();
     event.stopPropagation();
-    give(card, [...event.dataTransfer.files]);
+    await give(card, await droppedFiles(event.dataTransfer, MOST));
   });
   element.addEventListener('pointerenter', refresh); // another network may have been chosen
   element.addEventListener('focusin', refresh);
