@@ -121,7 +121,7 @@ def test_a_file_that_breaks_its_reader_breaks_a_decoder_and_not_the_page(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader that dies, hangs or fills the memory at a file's first bytes; the next file is read."""
-    decoders = DecoderPool(arguments=broken(), seconds=2.0)
+    decoders = DecoderPool(arguments=broken(), seconds=6.0)
     monkeypatch.setattr(decoding, "pool", lambda: decoders)
     panel = panel_of(engine)
     try:
