@@ -60,7 +60,7 @@ document.addEventListener('click', (event) => {
   }
 });
 
-const SETTLED = 1500; // milliseconds after which a page is about to be used: its example runs first
+const SETTLED = 300; // milliseconds after which a page that was opened is there to be used
 
 // A page that was opened may soon be used, and a chapter that somebody points at, or comes to by the
 // keyboard, opened: the server is told once a minute, so that what takes long to get ready is ready. What is
