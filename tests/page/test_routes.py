@@ -25,6 +25,7 @@ from resnet_demo.page import (
     uploads,
 )
 from resnet_demo.page.routes import CLOSED, OPEN, TOOLS, Route, route_of
+from resnet_demo.panels.own import teachings
 from resnet_demo.panels.own.export import FILES_AT_ONCE
 
 SECURITY = Path(routes.__file__).with_name("SECURITY.md").read_text(encoding="utf-8")
@@ -152,6 +153,7 @@ def test_the_document_says_what_the_code_does() -> None:
         f"({run_cache.MOST_BYTES} bytes at most)",
         f"{bounded_log.MOST} characters a minute",
         f"made {FILES_AT_ONCE} at a time",
+        f"{teachings.EACH_BYTES} bytes each, {teachings.ALL_BYTES} in all",
     ):
         assert said in text, said
     assert sorted(fair_queue.ONE_EACH) == ["draw", "run", "study"]

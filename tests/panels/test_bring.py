@@ -132,7 +132,7 @@ def test_a_file_that_breaks_its_reader_breaks_a_decoder_and_not_the_page(
         ):
             path = tmp_path / "a.safetensors"
             path.write_bytes(first + b"\0" * 100)
-            with pytest.raises((InputError, CheckpointError), match=says):
+            with pytest.raises((InputError, TeachingError), match=says):
                 panel.lend("me", [str(path)])
         assert panel.lend("me", checkpoint(tmp_path)).blocks == 2
     finally:

@@ -92,14 +92,13 @@ on nobody else's. Larger ones: python app.py --checkpoint FILE.</p>""")
             size = max(path.stat().st_size for path in files)
             raise TeachingError(later("A file of {size} MB is too large here.", size=f"{size / 1e6:.1f}"))
         checkpoint = weights[0].read_bytes()
-        whole = are_weights(checkpoint)
-        note = beside[0].read_bytes() if beside else None
-        ending = beside[0].suffix.lower() if beside else ""
-        model, card = opened(checkpoint, note, ending, weights[0].stem)  # says what is wrong now, not later
-        if not whole:
+        if not are_weights(checkpoint):  # asked of a decoder, before anything here reads the file
             raise TeachingError(
                 later("{file} is damaged or not a safetensors checkpoint; fetch it again.", file=FILE)
             )
+        note = beside[0].read_bytes() if beside else None
+        ending = beside[0].suffix.lower() if beside else ""
+        model, card = opened(checkpoint, note, ending, weights[0].stem)  # says what is wrong now, not later
         blocks = count_blocks(model)
         stem = "".join(c for c in weights[0].stem if c.isprintable())[:40]
 
