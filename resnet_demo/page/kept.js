@@ -83,8 +83,7 @@ if (window.pageLoaded) window.giveKeptPhoto(); // the page was faster than this 
 let planned = null;
 function plan() {
   const image = photo();
-  if (image && (expected || chosen())) example = image.src; // at once: the pause may be long
-  if (image) expected = false;
+  if (image && expected) [example, expected] = [image.src, false];
   clearTimeout(planned);
   planned = setTimeout(() => keep().catch(() => {}), 400); // by then it is known whether it is an example
 }
